@@ -1,0 +1,50 @@
+/* The one growable byte buffer. Its maximum is demanded at init, so nothing grows without a bound.
+ *
+ * Appends after a failure do nothing and `failed` stays set, so that a writer can check once at its end.
+ * `data` is always NUL-terminated behind `size` once anything was appended (the NUL is not counted). */
+#ifndef CHRONOS_BASE_BUFFER_H
+#define CHRONOS_BASE_BUFFER_H
+
+#include <stdarg.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/status.h"
+
+struct bytes {
+    const void *data;
+    size_t size;
+};
+
+struct buffer {
+    char *data;
+    size_t size, capacity, limit;
+    enum status failed; /* STATUS_OK, STATUS_TOO_LARGE (limit) or STATUS_NO_MEMORY */
+};
+
+void buffer_init(struct buffer *b, size_t limit_bytes); /* allocates nothing */
+void buffer_deinit(struct buffer *b);                   /* accepts a zeroed one */
+void buffer_clear(struct buffer *b);                    /* keeps the memory, clears `failed` */
+void buffer_append(struct buffer *b, const void *data, size_t size);
+void buffer_append_string(struct buffer *b, const char *text);
+void buffer_append_char(struct buffer *b, char c);
+void buffer_appendf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
+void buffer_vappendf(struct buffer *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+/* Room for `size` more bytes at the end, to be taken with buffer_commit; NULL after a failure. */
+void *buffer_reserve(struct buffer *b, size_t size);
+void buffer_commit(struct buffer *b, size_t size);
+void buffer_consume(struct buffer *b, size_t size); /* drop from the front (memmove) */
+/* Hand the memory over: the caller frees the result with free(). An empty buffer gives ""; a failed one is emptied and
+ * gives NULL. `ret_size` may be NULL. */
+char *buffer_steal(struct buffer *b, size_t *ret_size);
+struct bytes buffer_bytes(const struct buffer *b);
+
+/* Length of `text` when it must be cut to at most `max` bytes without splitting a UTF-8 sequence. */
+size_t utf8_cut(const char *text, size_t size, size_t max);
+/* Strict UTF-8 (no surrogates, no overlong forms). On failure *ret_at is the offset of the first bad byte. */
+bool utf8_valid(const void *data, size_t size, size_t *ret_at); /* ret_at may be NULL */
+/* Bytes of the well-formed sequence at the front, 1 to 4; 0 if there is none. */
+size_t utf8_sequence_size(const void *data, size_t size);
+
+#endif

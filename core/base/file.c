@@ -1,0 +1,229 @@
+#include "base/file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include "base/id.h"
+
+enum { READ_CHUNK = 64 * 1024, TEMP_NAME_TRIES = 16 };
+
+static enum status status_of_errno(int code)
+{
+    switch (code) {
+    case ENOENT:
+    case ENOTDIR:
+        return STATUS_NOT_FOUND;
+    case ENOSPC:
+    case EDQUOT:
+        return STATUS_NO_SPACE;
+    default:
+        return STATUS_IO;
+    }
+}
+
+static enum status fail(struct error *err, const char *what, const char *path)
+{
+    int code = errno;
+    return error_set_errno(err, status_of_errno(code), code, "%s %s", what, path);
+}
+
+/* At the limit one more byte is asked for, to tell a file that just fits from one that does not. */
+static enum status read_all(int fd, const char *path, struct buffer *out, struct error *err)
+{
+    for (;;) {
+        size_t left = out->limit - out->size, wanted = left < READ_CHUNK ? left : READ_CHUNK;
+        char probe;
+        char *at = wanted > 0 ? buffer_reserve(out, wanted) : &probe;
+        if (!at)
+            return error_set(err, out->failed, "read %s: out of memory", path);
+        ssize_t got = read(fd, at, wanted > 0 ? wanted : 1);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got < 0)
+            return fail(err, "read", path);
+        if (got == 0)
+            return STATUS_OK;
+        if (wanted == 0)
+            return error_set(err, STATUS_TOO_LARGE, "read %s: larger than %zu bytes", path, out->limit);
+        buffer_commit(out, (size_t)got);
+    }
+}
+
+enum status file_read(const char *path, struct buffer *out, struct error *err)
+{
+    if (out->failed)
+        return error_set(err, out->failed, "read %s: the buffer has failed before", path);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(err, "open", path);
+    size_t before = out->size;
+    enum status status = read_all(fd, path, out, err);
+    if (status != STATUS_OK) {
+        /* Untouched on failure: what was appended goes again. */
+        out->size = before;
+        out->failed = STATUS_OK;
+        if (out->data)
+            out->data[before] = '\0';
+    }
+    (void)close(fd); /* nothing was written */
+    return status;
+}
+
+static enum status write_all(int fd, const char *path, const void *data, size_t size, struct error *err)
+{
+    const char *at = data;
+    while (size > 0) {
+        ssize_t put = write(fd, at, size);
+        if (put < 0 && errno == EINTR)
+            continue;
+        if (put < 0)
+            return fail(err, "write", path);
+        at += put;
+        size -= (size_t)put;
+    }
+    return STATUS_OK;
+}
+
+/* Closes `fd` in every case. */
+static enum status fill_temp(int fd, const char *temp, const void *data, size_t size, unsigned mode, struct error *err)
+{
+    enum status status = write_all(fd, temp, data, size, err);
+    /* By descriptor, because the mode of open(2) is cut by the umask. */
+    if (status == STATUS_OK && fchmod(fd, (mode_t)mode) != 0)
+        status = fail(err, "set the mode of", temp);
+    if (status == STATUS_OK && fsync(fd) != 0)
+        status = fail(err, "sync", temp);
+    if (close(fd) != 0 && status == STATUS_OK)
+        status = fail(err, "close", temp);
+    return status;
+}
+
+/* Readable by us alone until the content and its mode are there. */
+static enum status open_temp(const char *path, char temp[PATH_MAX], int *ret_fd, struct error *err)
+{
+    for (int tries = 0; tries < TEMP_NAME_TRIES; tries++) {
+        uint64_t unique;
+        random_bytes_secure(&unique, sizeof unique);
+        int size = snprintf(temp, PATH_MAX, "%s.%016" PRIx64 ".tmp", path, unique);
+        if (size < 0 || size >= PATH_MAX)
+            return error_set(err, STATUS_TOO_LARGE, "write %s: the path is too long", path);
+        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (fd >= 0) {
+            *ret_fd = fd;
+            return STATUS_OK;
+        }
+        if (errno != EEXIST)
+            return fail(err, "create", temp);
+    }
+    return error_set(err, STATUS_EXISTS, "write %s: no free name for a temporary file", path);
+}
+
+static enum status sync_directory_of(const char *path, struct error *err)
+{
+    char directory[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    if (slash) {
+        size_t size = slash == path ? 1 : (size_t)(slash - path); /* shorter than the temporary name, which fitted */
+        memcpy(directory, path, size);
+        directory[size] = '\0';
+    }
+    int fd = open(directory, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0)
+        return fail(err, "open", directory);
+    enum status status = fsync(fd) == 0 ? STATUS_OK : fail(err, "sync", directory);
+    (void)close(fd); /* a directory has nothing to write back at close */
+    return status;
+}
+
+enum status file_write_atomic(const char *path, const void *data, size_t size, unsigned mode, struct error *err)
+{
+    char temp[PATH_MAX];
+    int fd = -1;
+    enum status status = open_temp(path, temp, &fd, err);
+    if (status != STATUS_OK)
+        return status;
+    status = fill_temp(fd, temp, data, size, mode, err);
+    if (status != STATUS_OK)
+        goto remove_temp;
+    if (rename(temp, path) != 0) {
+        status = fail(err, "rename the new file to", path);
+        goto remove_temp;
+    }
+    return sync_directory_of(path, err);
+
+remove_temp:
+    (void)unlink(temp); /* the first failure is the one to report */
+    return status;
+}
+
+static enum status make_one(const char *path, unsigned mode, struct error *err)
+{
+    if (mkdir(path, (mode_t)mode) == 0)
+        return STATUS_OK;
+    int code = errno;
+    struct stat found;
+    if (stat(path, &found) == 0) {
+        if (S_ISDIR(found.st_mode))
+            return STATUS_OK;
+        return error_set_errno(err, STATUS_EXISTS, ENOTDIR, "make directory %s", path);
+    }
+    errno = code;
+    return fail(err, "make directory", path);
+}
+
+enum status directory_make(const char *path, unsigned mode, struct error *err)
+{
+    char partial[PATH_MAX];
+    size_t size = strlen(path);
+    if (size == 0)
+        return error_set(err, STATUS_INVALID, "make directory: the path is empty");
+    if (size >= sizeof partial)
+        return error_set(err, STATUS_TOO_LARGE, "make directory: the path is longer than %d bytes", PATH_MAX - 1);
+    memcpy(partial, path, size + 1);
+    for (size_t i = 1; i < size; i++) {
+        if (partial[i] != '/' || partial[i - 1] == '/')
+            continue;
+        partial[i] = '\0';
+        enum status status = make_one(partial, mode, err);
+        if (status != STATUS_OK)
+            return status;
+        partial[i] = '/';
+    }
+    return make_one(partial, mode, err);
+}
+
+enum status path_join(char *out, size_t out_size, const char *directory, const char *name, struct error *err)
+{
+    size_t directory_size = name[0] == '/' ? 0 : strlen(directory), name_size = strlen(name);
+    bool slash = directory_size > 0 && directory[directory_size - 1] != '/';
+    if (directory_size >= out_size || name_size >= out_size || directory_size + slash + name_size >= out_size)
+        return error_set(err, STATUS_TOO_LARGE, "the path %.100s/%.100s is longer than %zu bytes", directory, name,
+                         out_size > 0 ? out_size - 1 : 0);
+    memcpy(out, directory, directory_size);
+    if (slash)
+        out[directory_size] = '/';
+    memcpy(out + directory_size + slash, name, name_size + 1);
+    return STATUS_OK;
+}
+
+int64_t disk_free_bytes(const char *path)
+{
+    struct statvfs found;
+    int result;
+    do
+        result = statvfs(path, &found);
+    while (result != 0 && errno == EINTR);
+    if (result != 0)
+        return -1;
+    int64_t bytes;
+    if (__builtin_mul_overflow(found.f_bavail, found.f_frsize, &bytes))
+        return INT64_MAX;
+    return bytes;
+}

@@ -1,0 +1,23 @@
+/* Small file helpers; every one blocks, so never on the loop once it runs. */
+#ifndef CHRONOS_BASE_FILE_H
+#define CHRONOS_BASE_FILE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/buffer.h"
+#include "base/error.h"
+
+/* Appends the file's bytes; TOO_LARGE beyond the buffer's limit, NOT_FOUND if there is none, IO otherwise. */
+must_use enum status file_read(const char *path, struct buffer *out, struct error *err);
+/* Temp file beside it, fsync, rename, fsync of the directory: after OK the whole content is durable under `path`. */
+must_use enum status file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
+                                       struct error *err);
+/* mkdir -p with `mode` for what is made. OK if it is a directory already. */
+must_use enum status directory_make(const char *path, unsigned mode, struct error *err);
+/* "a/b": out must hold it, else TOO_LARGE. An absolute `name` is taken as it is. */
+must_use enum status path_join(char *out, size_t out_size, const char *directory, const char *name, struct error *err);
+/* Free bytes for an unprivileged writer on the file system of `path`; -1 if it cannot be told. */
+int64_t disk_free_bytes(const char *path);
+
+#endif

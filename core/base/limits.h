@@ -1,0 +1,103 @@
+/* Every limit of the core, with its reason. A limit with a config key names it; each is hit by a test.
+ * What a caller gets at a limit is a clear refusal, never growth (design/architecture.md section 7). */
+#ifndef CHRONOS_BASE_LIMITS_H
+#define CHRONOS_BASE_LIMITS_H
+
+enum {
+    /* JSON and YAML from users: deeper nesting has no use and costs stack. */
+    JSON_DEPTH_MAX = 32,
+    YAML_DEPTH_MAX = 16,
+    YAML_SIZE_MAX = 1 << 20,
+    YAML_NODES_MAX = 65536,          /* values of one file: bounds memory at about 10 MiB */
+    CONFIG_PROBLEMS_MAX = 50,        /* reported at once; mending these shows the rest */
+    CONFIG_LIST_MAX = 64,            /* elements of one list: peers, plugins, executor groups */
+    CONFIG_TEXT_MAX = 4095,          /* bytes of one typed value; as PATH_MAX */
+
+    /* Jobs. */
+    JOB_NAME_MAX = 128,              /* bytes; shown in tables, metrics and logs */
+    JOB_DESCRIPTION_MAX = 4096,
+    JOB_DOCUMENT_MAX = 256 * 1024,   /* normalised JSON of one job; an entry must hold it */
+    JOB_TAGS_MAX = 64,
+    JOB_TAG_KEY_MAX = 63,
+    JOB_TAG_VALUE_MAX = 255,
+    JOB_SCHEDULES_MAX = 16,          /* members of a schedule array */
+    JOB_SCHEDULE_TEXT_MAX = 1024,
+    JOB_VERSIONS_KEPT = 20,          /* older ones leave unless a run still uses them */
+    JOB_CONCURRENT_MAX = 1000,       /* upper bound of max_concurrent */
+    JOB_WAITING_MAX = 1000,          /* runs of one job that wait */
+    JOBS_MAX = 1000000,
+    NODE_NAME_MAX = 63,              /* as a DNS label */
+
+    /* Log entries (design/raft.md 6; architecture.md 3). */
+    ENTRY_SIZE_MAX = 1 << 20,
+    DECISIONS_PER_ENTRY_MAX = 512,
+    DECISION_ENTRY_BYTES_MAX = 128 * 1024,
+    APPLY_ENTRIES_MAX = 4096,        /* one state transaction */
+    APPLY_BYTES_MAX = 4 << 20,
+    PROPOSALS_MAX = 16384,           /* in flight; beyond: OVERLOADED */
+    PROPOSAL_BYTES_MAX = 64 << 20,
+    TRAILING_ENTRIES = 100000,       /* kept behind the synced state */
+    TRAILING_BYTES = 256 << 20,
+    CUT_BATCH_MAX = 4096,            /* entries deleted in one log transaction */
+    SWEEP_DELETE_MAX = 512,          /* executions deleted by one entry */
+    SWEEP_EXAMINE_MAX = 4096,        /* and looked at */
+    PROPOSE_DEADLINE_MS = 5000,      /* then 504 OUTCOME_UNKNOWN */
+
+    /* Schedules. */
+    SCHEDULE_YEARS_MAX = 8,          /* nothing within so many years: refused */
+    WALK_INSTANTS_PER_TURN = 1000,   /* slots evaluated for one job in one loop turn */
+    GAP_COUNT_MAX = 100000,          /* a longer gap is counted "at least" */
+    CATCHUP_LIMIT_MAX = 10000,
+    UPCOMING_COUNT_MAX = 1000,
+    SCHEDULE_EVERY_MS_MIN = 1000,
+    SCHEDULE_EVERY_DAYS_MAX = 3653,  /* ten years: @every's longest interval */
+    ZONE_FILE_MAX = 1 << 20,         /* bytes of one TZif file; the largest real one has under 4 KiB */
+    ZONE_TRANSITIONS_MAX = 2048,     /* in one file; the most that a real one has is 310 */
+
+    /* Runs. */
+    ATTEMPTS_MAX = 100,
+    TAKEOVERS_MAX = 3,
+    ATTEMPTS_KEPT = 10,              /* history rows in one run; older ones are dropped from the middle */
+    RUN_ERROR_MAX = 512,             /* bytes of an error sentence kept */
+    REPLICATED_OUTPUT_MAX = 64 * 1024,
+    CAPTURED_OUTPUT_MAX = 64 << 20,
+    RUN_QUEUE_MAX = 65536,           /* commands waiting for one dispatcher */
+
+    /* HTTP (design/http.md 3). */
+    HTTP_HEADER_BYTES_MAX = 16 * 1024,
+    HTTP_HEADERS_MAX = 100,
+    HTTP_TARGET_MAX = 8 * 1024,
+    HTTP_CONTENT_LENGTH_DIGITS_MAX = 18,
+    HTTP_CHUNK_SIZE_MAX = 1 << 28,
+    HTTP_CHUNK_EXTENSION_MAX = 256,
+    HTTP_TRAILER_MAX = 4096,
+    HTTP_OUTPUT_QUEUE_MAX = 256 * 1024,
+    HTTP_PIPELINE_MAX = 16 * 1024,
+    HTTP_BODY_RATE_MIN = 16 * 1024,  /* bytes per second; each second's worth that arrives extends the body deadline */
+    HTTP_DRAIN_MS = 1000,            /* input thrown away behind a last answer, or the RST would destroy it */
+    HTTP_REFUSED_MAX = 64,           /* connections being told 503 at once; beyond: closed without a word */
+    PAGE_DEFAULT = 100,
+    PAGE_MAX = 1000,
+    SCAN_ROWS_MAX = 10000,           /* rows one unindexed filter may read for one page */
+
+    /* Plugins (design/abi.md). */
+    PLUGIN_COMPONENTS_MAX = 64,      /* of one plugin */
+    PLUGIN_OPTIONS_MAX = 256,        /* of one component */
+    PLUGIN_OPTION_NAME_MAX = 127,    /* bytes, dots included */
+    PLUGIN_TEXT_MAX = 4096,          /* any string of a descriptor */
+    PLUGIN_PROBLEMS_MAX = 50,        /* reported for one config; more help nobody */
+    PLUGIN_ELEMENTS_MAX = 1024,      /* of a list or map in a config, unless its option says less */
+    PLUGIN_MAP_KEY_MAX = 256,        /* bytes */
+    PLUGIN_STRUCT_SIZE_MAX = 65536,  /* of any table that a plugin hands over: more is garbage */
+    PLUGIN_SECRET_MAX = 64 * 1024,   /* bytes of one secret */
+    PLUGIN_REFERENCE_MAX = 1024,     /* bytes of the name or path in a secret reference */
+    PLUGIN_PARAMS_BYTES_MAX = 4 << 20, /* one job's parameters with their secrets */
+    PLUGIN_LOG_PER_SECOND = 100,     /* lines of one instance; a plugin in a loop must not fill the disk */
+    PLUGIN_LOG_BURST = 200,
+    PLUGIN_LOG_LINE_MAX = 1024,      /* bytes kept */
+    STORE_KEY_MIN = 511,             /* what every backend must offer at least (LMDB's default) */
+    STORE_VALUE_MIN = 1 << 20,       /* a log entry must fit */
+    STORE_TABLES_MIN = 32,
+};
+
+#endif
