@@ -1,0 +1,39 @@
+/* REST resources over the cluster: one file per resource, one table of routes, problem documents (design/api.md).
+ * Everything runs on the loop thread, apart from scans, which run on libuv's pool with a view of their own. */
+#ifndef CHRONOS_API_API_H
+#define CHRONOS_API_API_H
+
+#include "cluster/cluster.h"
+#include "config/config.h"
+#include "http/http.h"
+#include "plugin/registry.h"
+#include "run/run.h"
+#include "scheduler/scheduler.h"
+
+struct api;
+
+struct api_config {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    const struct config *config;
+    const struct plugin_registry *registry;
+    struct cluster *cluster;
+    struct scheduler *scheduler;
+    struct runner *runner;
+    int64_t started_ms;
+};
+
+must_use enum status api_new(const struct api_config *config, struct api **ret, struct error *err);
+/* The server that answers go through; its handler, problem and common_headers are the three below with `api` as arg. */
+void api_set_server(struct api *api, struct http_server *server);
+void api_handle(void *api, const struct http_request *request);
+void api_problem(void *api, enum status code, int http_status, const char *detail, const char *request_id,
+                 struct buffer *out);
+void api_common_headers(void *api, struct buffer *out);
+/* From now on: /ready answers 503 and writes SHUTTING_DOWN. */
+void api_drain(struct api *api);
+/* No scan is running any more when this returns true; call again after the loop has turned. */
+bool api_idle(const struct api *api);
+void api_free(struct api *api);
+
+#endif

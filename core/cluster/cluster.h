@@ -1,0 +1,101 @@
+/* The cluster as the daemon sees it: propose a command, learn what became of it, read what was applied.
+ *
+ * This is the seam behind which consensus lives. Today the cluster is one voter: an entry is committed once the log writer
+ * has synced it. Callers see no difference when the raft core arrives.
+ *
+ * Threads: everything here is called on the loop thread. Inside, the log writer owns the log store and the applier owns the
+ * state store (design/architecture.md 4); both are fed by bounded queues and post back to the loop. */
+#ifndef CHRONOS_CLUSTER_CLUSTER_H
+#define CHRONOS_CLUSTER_CLUSTER_H
+
+#include <uv.h>
+
+#include "base/clock.h"
+#include "state/state.h"
+
+struct cluster;
+
+/* What became of a proposal. */
+struct cluster_outcome {
+    enum status status;         /* OK: committed and applied, see `result`. Else certainly not appended (NO_LEADER, DISK_FULL,
+                                   OVERLOADED, SHUTTING_DOWN), or OUTCOME_UNKNOWN: appended, undecided at the deadline */
+    struct apply_result result; /* with status OK; its own status says what apply made of it */
+    const char *message;        /* one sentence; borrowed for the call */
+};
+/* Called exactly once per accepted proposal, on the loop, never before cluster_propose has returned. `token` is the caller's:
+ * an id with a generation, never a pointer to something that may be gone. `arg` outlives the cluster. */
+typedef void (*cluster_done)(void *arg, uint64_t token, const struct cluster_outcome *outcome);
+
+/* The leader's decisions, called through this table so that the same code runs in the simulator. All on the loop. */
+struct cluster_leader_ops {
+    /* Changes of an apply batch, on every node, before the waiting proposers are answered. */
+    void (*changes)(void *arg, const struct state_changes *changes, struct state_position applied);
+    /* This node leads and its own term's no-op is applied / it no longer leads. */
+    void (*lead)(void *arg, bool leading);
+    /* Leader: propose what is due by now (through cluster_propose); returns the wall-clock instant at which it wants to be
+     * called next, INT64_MAX for not before the next change. Called after every batch and at that instant. */
+    int64_t (*run)(void *arg, int64_t now_ms);
+    void *arg;
+};
+
+enum disk_state {
+    DISK_OK,
+    DISK_LOW,      /* below storage.min_free: client writes are refused */
+    DISK_CRITICAL, /* below a quarter of it: no slots are decided */
+};
+
+struct cluster_config {
+    uv_loop_t *loop;
+    const struct clock *clock;
+    const char *node_id;
+    const char *data_dir;
+    const char *log_dir;       /* NULL: data_dir/log */
+    const struct plugin_component *backend;
+    const cJSON *backend_options;
+    int64_t min_free_bytes;
+    int64_t clock_tolerance_ms;
+    struct cluster_leader_ops leader; /* called in order given here for every batch */
+    struct cluster_leader_ops runner; /* `changes` and `lead` of core/run; `run` NULL */
+};
+
+/* Locks data_dir, opens the stores, checks them against each other (architecture.md 5), replays the log into the state.
+ * Blocks; call it before the loop runs. CONFLICT when another process holds the directory. */
+must_use enum status cluster_open(const struct cluster_config *config, struct cluster **ret, struct error *err);
+/* Starts the threads and campaigns: `lead(true)` comes once the no-op of the new term is applied. */
+must_use enum status cluster_start(struct cluster *cluster, struct error *err);
+/* Refuses further proposals with SHUTTING_DOWN, waits for what is in flight, syncs; `stopped` is called once on the loop;
+ * then cluster_free. */
+void cluster_stop(struct cluster *cluster, void (*stopped)(void *arg), void *arg);
+void cluster_free(struct cluster *cluster);
+
+enum proposal_class {
+    PROPOSE_CLIENT,  /* a user's write: refused when the disk is low, bounded */
+    PROPOSE_DECISION, /* the scheduler's: refused when the disk is critical */
+    PROPOSE_REPORT,  /* what happened: always taken while there is room */
+};
+/* `command` is copied and stamped. On OK `done` will be called; on an error it will not. */
+must_use enum status cluster_propose(struct cluster *cluster, enum proposal_class class, struct bytes command,
+                                     cluster_done done, void *arg, uint64_t token, struct error *err);
+/* A linearizable read: `done` (outcome.status alone) is called once the state holds everything committed before the call. */
+must_use enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token,
+                                        struct error *err);
+
+/* The time that the leader would stamp now: max(wall, last stamp). */
+int64_t cluster_now_ms(const struct cluster *cluster);
+const struct state *cluster_state(const struct cluster *cluster); /* for views */
+const char *cluster_node_id(const struct cluster *cluster);
+
+struct cluster_status {
+    bool is_leader, is_ready;   /* ready: led and caught up */
+    const char *leader_node;    /* NULL: none known */
+    uint64_t term, commit_index, applied_index, last_index, first_index, synced_index;
+    int64_t log_bytes;
+    enum disk_state disk;
+    int64_t disk_free_bytes;
+    uint32_t proposals_waiting;
+    uint64_t log_commits, log_entries, apply_batches, apply_entries; /* counters */
+    uint64_t log_commit_ns, apply_ns;                                /* time spent, counters */
+};
+void cluster_status_get(const struct cluster *cluster, struct cluster_status *ret);
+
+#endif

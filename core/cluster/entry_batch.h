@@ -1,0 +1,40 @@
+/* Entries on their way: filled by the loop, written by the log writer, applied by the applier, and back into a pool.
+ * One owner at a time; passing the pointer on passes the ownership. */
+#ifndef CHRONOS_CLUSTER_ENTRY_BATCH_H
+#define CHRONOS_CLUSTER_ENTRY_BATCH_H
+
+#include "base/buffer.h"
+#include "cluster/log_store.h"
+
+struct batch_entry {
+    uint64_t index, term;
+    enum log_entry_type type;
+    size_t offset, size; /* in bytes.data, which moves while the batch grows */
+};
+
+struct entry_batch {
+    struct entry_batch *next;
+    struct buffer bytes;
+    struct batch_entry *items;
+    uint32_t count, capacity;
+};
+
+must_use enum status entry_batch_new(struct entry_batch **ret, struct error *err);
+void entry_batch_free(struct entry_batch *batch); /* and all behind it */
+void entry_batch_clear(struct entry_batch *batch);
+/* Copies the data. Nothing changes on failure. */
+must_use enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t term, enum log_entry_type type,
+                                     struct bytes data, struct error *err);
+struct bytes entry_batch_data(const struct entry_batch *batch, uint32_t i);
+
+/* First in, first out. */
+struct batch_queue {
+    struct entry_batch *head, **tail;
+};
+void batch_queue_init(struct batch_queue *queue);
+void batch_queue_push(struct batch_queue *queue, struct entry_batch *batch);
+struct entry_batch *batch_queue_pop(struct batch_queue *queue);
+/* Moves everything from `from` to the end of `to`. */
+void batch_queue_move(struct batch_queue *to, struct batch_queue *from);
+
+#endif

@@ -1,0 +1,437 @@
+#include "cluster/log_store.h"
+
+#include <assert.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/codec.h"
+#include "base/limits.h"
+
+enum { HARD_FORMAT = 1, ENTRY_FORMAT = 1, HARD_SIZE = 1 + 16 + 8 * 8 };
+
+struct log_store {
+    struct store *store;
+    uint32_t entries, meta;
+    struct log_hard_state hard;
+    struct log_position last;
+    struct buffer scratch;
+};
+
+static const struct bytes hard_key = {"hard", 4};
+
+/* --- formats: reader and writer side by side --- */
+
+static void hard_encode(const struct log_hard_state *hard, struct buffer *out)
+{
+    put_u8(out, HARD_FORMAT);
+    buffer_append(out, hard->cluster_id.bytes, sizeof hard->cluster_id.bytes);
+    put_u64(out, hard->node);
+    put_u64(out, hard->term);
+    put_u64(out, hard->vote);
+    put_u64(out, hard->base.index);
+    put_u64(out, hard->base.term);
+    put_u64(out, hard->base.hash);
+    put_u64(out, hard->base.offset);
+    put_u64(out, hard->live);
+    put_u32(out, crc32c(0, out->data, out->size));
+}
+
+static enum status hard_decode(struct bytes row, struct log_hard_state *ret, struct error *err)
+{
+    struct reader r = reader_of(row.data, row.size);
+    struct log_hard_state hard;
+    uint8_t format = take_u8(&r);
+    if (!r.failed && format > HARD_FORMAT)
+        return error_set(err, STATUS_NOT_IMPLEMENTED,
+                         "the log store was written by a newer version of Chronos (format %u, this one knows %u)", format,
+                         HARD_FORMAT);
+    take_raw(&r, hard.cluster_id.bytes, sizeof hard.cluster_id.bytes);
+    hard.node = take_u64(&r);
+    hard.term = take_u64(&r);
+    hard.vote = take_u64(&r);
+    hard.base.index = take_u64(&r);
+    hard.base.term = take_u64(&r);
+    hard.base.hash = take_u64(&r);
+    hard.base.offset = take_u64(&r);
+    hard.live = take_u64(&r);
+    uint32_t crc = take_u32(&r);
+    if (!reader_done(&r) || format != HARD_FORMAT || crc != crc32c(0, row.data, HARD_SIZE))
+        return error_set(err, STATUS_CORRUPT, "the hard state of the log store is damaged");
+    *ret = hard;
+    return STATUS_OK;
+}
+
+/* The checksum covers what identifies the entry, so that a misdirected write is seen too. */
+static void entry_seed(const struct log_entry *entry, uint8_t out[21])
+{
+    store_le64(out, entry->index);
+    store_le64(out + 8, entry->term);
+    out[16] = (uint8_t)entry->type;
+    store_le32(out + 17, (uint32_t)entry->data.size);
+}
+
+static uint32_t entry_crc(const struct log_entry *entry)
+{
+    uint8_t seed[21];
+    entry_seed(entry, seed);
+    return crc32c(crc32c(0, seed, sizeof seed), entry->data.data, entry->data.size);
+}
+
+static uint64_t entry_hash(uint64_t previous, const struct log_entry *entry)
+{
+    uint8_t seed[21];
+    entry_seed(entry, seed);
+    return hash64(hash64(previous, seed, sizeof seed), entry->data.data, entry->data.size);
+}
+
+static void entry_encode(const struct log_entry *entry, const struct log_position *at, struct buffer *out)
+{
+    put_u8(out, ENTRY_FORMAT);
+    put_u8(out, (uint8_t)entry->type);
+    put_u16(out, 0);
+    put_u32(out, entry_crc(entry));
+    put_u64(out, entry->term);
+    put_u64(out, at->hash);
+    put_u64(out, at->offset);
+    put_u32(out, (uint32_t)entry->data.size);
+    put_u32(out, 0);
+    buffer_append(out, entry->data.data, entry->data.size);
+}
+
+static enum status entry_decode(uint64_t index, struct bytes row, struct log_entry *ret, struct log_position *ret_at,
+                                struct error *err)
+{
+    struct reader r = reader_of(row.data, row.size);
+    uint8_t format = take_u8(&r);
+    if (!r.failed && format > ENTRY_FORMAT)
+        return error_set(err, STATUS_NOT_IMPLEMENTED, "entry %llu was written by a newer version of Chronos (format %u)",
+                         (unsigned long long)index, format);
+    struct log_entry entry = {.index = index, .type = take_u8(&r)};
+    uint16_t flags = take_u16(&r);
+    uint32_t crc = take_u32(&r);
+    entry.term = take_u64(&r);
+    struct log_position at = {.index = index, .term = entry.term};
+    at.hash = take_u64(&r);
+    at.offset = take_u64(&r);
+    uint32_t size = take_u32(&r);
+    (void)take_u32(&r); /* reserved */
+    entry.data = (struct bytes){r.at, (size_t)(r.end - r.at)};
+    if (r.failed || format != ENTRY_FORMAT || flags != 0 || entry.data.size != size || crc != entry_crc(&entry))
+        return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); restore this node from a backup",
+                         (unsigned long long)index);
+    *ret = entry;
+    *ret_at = at;
+    return STATUS_OK;
+}
+
+static struct log_position next_position(const struct log_position *last, const struct log_entry *entry)
+{
+    return (struct log_position){
+        .index = entry->index,
+        .term = entry->term,
+        .hash = entry_hash(last->hash, entry),
+        .offset = last->offset + LOG_ENTRY_HEADER_SIZE + entry->data.size,
+    };
+}
+
+/* --- opening --- */
+
+static enum status make_hard_state(struct log_store *log, struct error *err)
+{
+    struct log_hard_state hard = {.live = 1};
+    random_bytes_secure(&hard.cluster_id, sizeof hard.cluster_id);
+    do
+        random_bytes_secure(&hard.node, sizeof hard.node);
+    while (hard.node == 0);
+    log->hard = hard;
+    return log_store_append(log, NULL, 0, &hard, err);
+}
+
+static enum status read_hard_state(struct log_store *log, bool *ret_found, struct error *err)
+{
+    struct store_txn txn;
+    struct bytes row;
+    enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_get(&txn, log->meta, hard_key, &row, err);
+    *ret_found = status == STATUS_OK;
+    if (status == STATUS_OK)
+        status = hard_decode(row, &log->hard, err);
+    else if (status == STATUS_NOT_FOUND)
+        status = STATUS_OK;
+    store_abort(&txn);
+    return status;
+}
+
+static enum status verify_entry(struct log_store *log, struct bytes key, struct bytes row, struct error *err)
+{
+    struct log_entry entry;
+    struct log_position at;
+    if (key.size != 8)
+        return error_set(err, STATUS_CORRUPT, "the log store holds a key of %zu bytes", key.size);
+    uint64_t index = load_be64(key.data);
+    if (index != log->last.index + 1)
+        return error_set(err, STATUS_CORRUPT, "log entry %llu is missing (found %llu)",
+                         (unsigned long long)(log->last.index + 1), (unsigned long long)index);
+    enum status status = entry_decode(index, row, &entry, &at, err);
+    if (status != STATUS_OK)
+        return status;
+    struct log_position expected = next_position(&log->last, &entry);
+    if (entry.term < log->last.term || expected.hash != at.hash || expected.offset != at.offset)
+        return error_set(err, STATUS_CORRUPT, "log entry %llu does not continue the log (term or running hash)",
+                         (unsigned long long)index);
+    log->last = at;
+    return STATUS_OK;
+}
+
+static enum status verify_entries(struct log_store *log, struct error *err)
+{
+    struct store_txn txn;
+    struct store_cursor cursor = {0};
+    struct bytes key, row, none = {NULL, 0};
+    log->last = log->hard.base;
+    enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_cursor_open(&txn, log->entries, &cursor, err);
+    while (status == STATUS_OK) {
+        status = store_cursor_move(&cursor, CHRONOS_CURSOR_NEXT, none, &key, &row, err);
+        if (status == STATUS_OK)
+            status = verify_entry(log, key, row, err);
+    }
+    store_cursor_close(&cursor);
+    store_abort(&txn);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+enum status log_store_new(struct store *store, struct log_store **ret, struct error *err)
+{
+    struct log_store *log = calloc(1, sizeof *log);
+    if (log == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    log->store = store;
+    buffer_init(&log->scratch, ENTRY_SIZE_MAX + LOG_ENTRY_HEADER_SIZE);
+    bool found = false;
+    enum status status = store_table(store, "entries", CHRONOS_TABLE_SEQUENTIAL, &log->entries, err);
+    if (status == STATUS_OK)
+        status = store_table(store, "meta", 0, &log->meta, err);
+    if (status == STATUS_OK)
+        status = read_hard_state(log, &found, err);
+    if (status == STATUS_OK && found)
+        status = verify_entries(log, err);
+    else if (status == STATUS_OK)
+        status = make_hard_state(log, err);
+    if (status != STATUS_OK) {
+        log_store_free(log);
+        return status;
+    }
+    *ret = log;
+    return STATUS_OK;
+}
+
+void log_store_free(struct log_store *log)
+{
+    if (log == NULL)
+        return;
+    buffer_deinit(&log->scratch);
+    free(log);
+}
+
+const struct log_hard_state *log_store_hard(const struct log_store *log)
+{
+    return &log->hard;
+}
+
+const struct log_position *log_store_last(const struct log_store *log)
+{
+    return &log->last;
+}
+
+/* --- writing --- */
+
+static enum status put_hard(struct log_store *log, struct store_txn *txn, const struct log_hard_state *hard,
+                            struct error *err)
+{
+    buffer_clear(&log->scratch);
+    hard_encode(hard, &log->scratch);
+    return store_put(txn, log->meta, hard_key, buffer_bytes(&log->scratch), 0, err);
+}
+
+static enum status put_entry(struct log_store *log, struct store_txn *txn, const struct log_entry *entry,
+                             struct log_position *last, struct error *err)
+{
+    uint8_t key[8];
+    assert(entry->index == last->index + 1);
+    assert(entry->term >= last->term);
+    struct log_position at = next_position(last, entry);
+    store_be64(key, entry->index);
+    buffer_clear(&log->scratch);
+    entry_encode(entry, &at, &log->scratch);
+    if (log->scratch.failed != STATUS_OK)
+        return error_set(err, log->scratch.failed, "log entry %llu of %zu bytes does not fit",
+                         (unsigned long long)entry->index, entry->data.size);
+    enum status status = store_put(txn, log->entries, (struct bytes){key, sizeof key}, buffer_bytes(&log->scratch),
+                                   CHRONOS_PUT_APPEND, err);
+    if (status == STATUS_OK)
+        *last = at;
+    return status;
+}
+
+enum status log_store_append(struct log_store *log, const struct log_entry *entries, uint32_t count,
+                             const struct log_hard_state *hard, struct error *err)
+{
+    struct store_txn txn;
+    struct log_position last = log->last;
+    enum status status = store_begin(log->store, CHRONOS_TXN_WRITE, &txn, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "begin a write of the log");
+    if (hard != NULL)
+        status = put_hard(log, &txn, hard, err);
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++)
+        status = put_entry(log, &txn, &entries[i], &last, err);
+    if (status != STATUS_OK) {
+        store_abort(&txn);
+        return error_wrap(err, "write the log");
+    }
+    status = store_commit(&txn, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "commit the log");
+    log->last = last;
+    if (hard != NULL)
+        log->hard = *hard;
+    return STATUS_OK;
+}
+
+/* --- reading --- */
+
+enum status log_store_read(struct log_store *log, uint64_t from, log_walk walk, void *arg, struct error *err)
+{
+    struct store_txn txn;
+    struct store_cursor cursor = {0};
+    struct bytes key, row;
+    uint8_t seek[8];
+    int32_t op = CHRONOS_CURSOR_SEEK_GE;
+    store_be64(seek, from);
+    enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_cursor_open(&txn, log->entries, &cursor, err);
+    while (status == STATUS_OK) {
+        struct log_entry entry;
+        struct log_position at;
+        status = store_cursor_move(&cursor, op, (struct bytes){seek, sizeof seek}, &key, &row, err);
+        if (status != STATUS_OK)
+            break;
+        op = CHRONOS_CURSOR_NEXT;
+        status = entry_decode(load_be64(key.data), row, &entry, &at, err);
+        if (status == STATUS_OK && !walk(arg, &entry))
+            break;
+    }
+    store_cursor_close(&cursor);
+    store_abort(&txn);
+    return status == STATUS_NOT_FOUND ? STATUS_OK : status;
+}
+
+static enum status entry_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
+{
+    struct store_txn txn;
+    struct bytes row;
+    struct log_entry entry;
+    uint8_t key[8];
+    if (index == log->hard.base.index) {
+        *ret = log->hard.base;
+        return STATUS_OK;
+    }
+    store_be64(key, index);
+    enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_get(&txn, log->entries, (struct bytes){key, sizeof key}, &row, err);
+    if (status == STATUS_OK)
+        status = entry_decode(index, row, &entry, ret, err);
+    store_abort(&txn);
+    return status;
+}
+
+enum status log_store_term(struct log_store *log, uint64_t index, uint64_t *ret, struct error *err)
+{
+    struct log_position at;
+    enum status status = entry_position(log, index, &at, err);
+    if (status == STATUS_OK)
+        *ret = at.term;
+    return status;
+}
+
+/* --- cutting --- */
+
+/* The lowest index whose successors hold at most TRAILING_BYTES; offsets grow with the index, so halving finds it. */
+static enum status bytes_target(struct log_store *log, uint64_t *ret, struct error *err)
+{
+    uint64_t low = log->hard.base.index, high = log->last.index;
+    while (low < high) {
+        uint64_t middle = low + (high - low) / 2;
+        struct log_position at;
+        enum status status = entry_position(log, middle, &at, err);
+        if (status != STATUS_OK)
+            return status;
+        if (log->last.offset - at.offset <= TRAILING_BYTES)
+            high = middle;
+        else
+            low = middle + 1;
+    }
+    *ret = low;
+    return STATUS_OK;
+}
+
+enum status log_store_cut_target(struct log_store *log, uint64_t synced, uint64_t *ret, struct error *err)
+{
+    uint64_t target = log->last.index > TRAILING_ENTRIES ? log->last.index - TRAILING_ENTRIES : 0;
+    if (log->last.offset - log->hard.base.offset > TRAILING_BYTES) {
+        uint64_t by_bytes;
+        enum status status = bytes_target(log, &by_bytes, err);
+        if (status != STATUS_OK)
+            return status;
+        if (by_bytes > target)
+            target = by_bytes;
+    }
+    if (target > synced)
+        target = synced;
+    *ret = target > log->hard.base.index ? target : log->hard.base.index;
+    return STATUS_OK;
+}
+
+enum status log_store_cut(struct log_store *log, uint64_t upto, bool *ret_more, struct error *err)
+{
+    struct log_hard_state hard = log->hard;
+    struct store_txn txn;
+    uint8_t from[8], to[8];
+    uint64_t removed = 0;
+    assert(upto <= log->last.index);
+    *ret_more = false;
+    if (upto <= hard.base.index)
+        return STATUS_OK;
+    uint64_t until = upto - hard.base.index > CUT_BATCH_MAX ? hard.base.index + CUT_BATCH_MAX : upto;
+    store_be64(from, hard.base.index + 1);
+    store_be64(to, until + 1);
+    enum status status = entry_position(log, until, &hard.base, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_begin(log->store, CHRONOS_TXN_WRITE, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_delete_range(&txn, log->entries, (struct bytes){from, 8}, (struct bytes){to, 8}, CUT_BATCH_MAX, &removed,
+                                err);
+    if (status == STATUS_OK)
+        status = put_hard(log, &txn, &hard, err);
+    if (status != STATUS_OK) {
+        store_abort(&txn);
+        return status;
+    }
+    status = store_commit(&txn, err);
+    if (status != STATUS_OK)
+        return status;
+    log->hard = hard;
+    *ret_more = until < upto;
+    return STATUS_OK;
+}

@@ -1,0 +1,275 @@
+#include "cluster/log_writer.h"
+
+#include <pthread.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "base/wake.h"
+#include "cluster/fatal.h"
+
+enum {
+    TRANSACTION_ENTRIES_MAX = 8192,
+    TRANSACTION_BYTES_MAX = 8 << 20,
+    IDLE_MS = 1000,          /* how long it may sleep before it looks at the disk again */
+    FULL_RETRY_MS = 200,     /* while the disk is full */
+    DISK_LOOK_MS = 100,      /* and at most so often under load */
+    CUT_SLACK_BYTES = 16 << 20,
+};
+
+struct log_writer {
+    struct log_writer_config config;
+    pthread_t thread;
+    struct wake wake;
+    /* under its mutex */
+    struct batch_queue submitted, done;
+    uint64_t synced;
+    bool stopping;
+    struct log_writer_stats stats;
+    /* the thread's own */
+    struct log_entry *entries;
+    uint64_t looked_at_ns;
+};
+
+static uint64_t now_ns(const struct log_writer *writer)
+{
+    return writer->config.clock->monotonic_ns(writer->config.clock->arg);
+}
+
+static void look_at_disk(struct log_writer *writer)
+{
+    uint64_t now = now_ns(writer);
+    if (writer->looked_at_ns != 0 && now - writer->looked_at_ns < (uint64_t)DISK_LOOK_MS * 1000000)
+        return;
+    writer->looked_at_ns = now;
+    int64_t free_bytes = disk_free_bytes(writer->config.directory);
+    wake_lock(&writer->wake);
+    int64_t before = writer->stats.disk_free_bytes;
+    writer->stats.disk_free_bytes = free_bytes;
+    wake_unlock(&writer->wake);
+    if (before != free_bytes)
+        writer->config.notify(writer->config.notify_arg);
+}
+
+static void publish_log(struct log_writer *writer)
+{
+    const struct log_position *last = log_store_last(writer->config.log);
+    const struct log_position *base = &log_store_hard(writer->config.log)->base;
+    writer->stats.first_index = base->index + 1;
+    writer->stats.last_index = last->index;
+    writer->stats.log_bytes = (int64_t)(last->offset - base->offset);
+}
+
+/* Gathers as many whole batches as one transaction takes; returns the number of entries, *ret_batches of batches. */
+static uint32_t gather(const struct entry_batch *first, uint32_t *ret_batches)
+{
+    uint32_t count = 0, batches = 0;
+    size_t bytes = 0;
+    for (const struct entry_batch *batch = first; batch != NULL; batch = batch->next) {
+        if (batches > 0 && (count + batch->count > TRANSACTION_ENTRIES_MAX || bytes + batch->bytes.size > TRANSACTION_BYTES_MAX))
+            break;
+        bytes += batch->bytes.size;
+        batches++;
+        count += batch->count;
+    }
+    *ret_batches = batches;
+    return count;
+}
+
+static struct log_entry *list_entries(struct log_writer *writer, struct entry_batch *first, uint32_t batches, uint32_t count)
+{
+    struct log_entry *entries = count <= TRANSACTION_ENTRIES_MAX ? writer->entries : calloc(count, sizeof *entries);
+    uint32_t n = 0;
+    if (entries == NULL)
+        fatal("out of memory for a batch of the log", NULL);
+    for (struct entry_batch *batch = first; batches > 0; batch = batch->next, batches--)
+        for (uint32_t i = 0; i < batch->count; i++)
+            entries[n++] = (struct log_entry){.index = batch->items[i].index,
+                                              .term = batch->items[i].term,
+                                              .type = batch->items[i].type,
+                                              .data = entry_batch_data(batch, i)};
+    return entries;
+}
+
+static bool set_out_of_space(struct log_writer *writer, bool out_of_space)
+{
+    wake_lock(&writer->wake);
+    bool changed = writer->stats.out_of_space != out_of_space;
+    writer->stats.out_of_space = out_of_space;
+    bool stopping = writer->stopping;
+    if (out_of_space && !stopping)
+        wake_wait(&writer->wake, FULL_RETRY_MS);
+    wake_unlock(&writer->wake);
+    if (changed && out_of_space)
+        LOG_ERROR("disk full: the log cannot grow; writes are held until space returns",
+                  LOG_STRING("directory", writer->config.directory));
+    if (changed && !out_of_space)
+        LOG_INFO("disk space has returned: the log grows again", LOG_STRING("directory", writer->config.directory));
+    if (changed)
+        writer->config.notify(writer->config.notify_arg);
+    return !stopping;
+}
+
+/* True when the entries are durable; false when the disk is full and the writer is to stop. */
+static bool write_entries(struct log_writer *writer, const struct log_entry *entries, uint32_t count)
+{
+    struct error err;
+    for (;;) {
+        uint64_t began = now_ns(writer);
+        enum status status = log_store_append(writer->config.log, entries, count, NULL, &err);
+        if (status == STATUS_OK) {
+            wake_lock(&writer->wake);
+            writer->stats.commit_ns += now_ns(writer) - began;
+            writer->stats.commits++;
+            writer->stats.entries += count;
+            publish_log(writer);
+            bool was_full = writer->stats.out_of_space;
+            wake_unlock(&writer->wake);
+            if (was_full)
+                (void)set_out_of_space(writer, false);
+            return true;
+        }
+        if (status != STATUS_NO_SPACE)
+            fatal("the log cannot be written", &err);
+        if (!set_out_of_space(writer, true))
+            return false;
+        look_at_disk(writer);
+    }
+}
+
+/* Writes the batches of `queue` transaction by transaction; what is durable moves to `done`. */
+static bool write_queue(struct log_writer *writer, struct batch_queue *queue)
+{
+    while (queue->head != NULL) {
+        uint32_t batches, count = gather(queue->head, &batches);
+        struct log_entry *entries = list_entries(writer, queue->head, batches, count);
+        bool written = write_entries(writer, entries, count);
+        if (entries != writer->entries)
+            free(entries);
+        if (!written)
+            return false;
+        wake_lock(&writer->wake);
+        for (; batches > 0; batches--)
+            batch_queue_push(&writer->done, batch_queue_pop(queue));
+        wake_unlock(&writer->wake);
+        writer->config.notify(writer->config.notify_arg);
+    }
+    return true;
+}
+
+/* One bounded step of cutting. Deleting needs free pages too: out of space only means that it is tried again later. */
+static void cut_step(struct log_writer *writer, uint64_t synced)
+{
+    struct log_store *log = writer->config.log;
+    const struct log_position *last = log_store_last(log), *base = &log_store_hard(log)->base;
+    struct error err;
+    uint64_t target;
+    bool more;
+    if (last->index - base->index < TRAILING_ENTRIES + CUT_BATCH_MAX &&
+        last->offset - base->offset < (uint64_t)TRAILING_BYTES + CUT_SLACK_BYTES)
+        return;
+    enum status status = log_store_cut_target(log, synced, &target, &err);
+    if (status == STATUS_OK)
+        status = log_store_cut(log, target, &more, &err);
+    if (status != STATUS_OK && status != STATUS_NO_SPACE)
+        fatal("the log cannot be cut", &err);
+    wake_lock(&writer->wake);
+    publish_log(writer);
+    wake_unlock(&writer->wake);
+}
+
+static void *run(void *arg)
+{
+    struct log_writer *writer = arg;
+    struct batch_queue queue;
+    (void)pthread_setname_np(pthread_self(), "log-writer");
+    batch_queue_init(&queue);
+    for (;;) {
+        wake_lock(&writer->wake);
+        if (writer->submitted.head == NULL && !writer->stopping)
+            wake_wait(&writer->wake, IDLE_MS);
+        batch_queue_move(&queue, &writer->submitted);
+        uint64_t synced = writer->synced;
+        bool stopping = writer->stopping;
+        wake_unlock(&writer->wake);
+        if (queue.head == NULL && stopping)
+            break;
+        if (!write_queue(writer, &queue))
+            break;
+        look_at_disk(writer);
+        cut_step(writer, synced);
+    }
+    entry_batch_free(queue.head); /* only after a stop on a full disk: never acknowledged */
+    return NULL;
+}
+
+enum status log_writer_start(const struct log_writer_config *config, struct log_writer **ret, struct error *err)
+{
+    struct log_writer *writer = calloc(1, sizeof *writer);
+    if (writer == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    writer->config = *config;
+    writer->entries = calloc(TRANSACTION_ENTRIES_MAX, sizeof *writer->entries);
+    if (writer->entries == NULL) {
+        free(writer);
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    }
+    batch_queue_init(&writer->submitted);
+    batch_queue_init(&writer->done);
+    wake_init(&writer->wake);
+    writer->stats.disk_free_bytes = disk_free_bytes(config->directory);
+    publish_log(writer);
+    int failed = pthread_create(&writer->thread, NULL, run, writer);
+    if (failed != 0) {
+        free(writer->entries);
+        free(writer);
+        return error_set_errno(err, STATUS_NO_MEMORY, failed, "start the log writer");
+    }
+    *ret = writer;
+    return STATUS_OK;
+}
+
+void log_writer_submit(struct log_writer *writer, struct entry_batch *batch)
+{
+    wake_lock(&writer->wake);
+    batch_queue_push(&writer->submitted, batch);
+    wake_signal(&writer->wake);
+    wake_unlock(&writer->wake);
+}
+
+void log_writer_take(struct log_writer *writer, struct batch_queue *out)
+{
+    wake_lock(&writer->wake);
+    batch_queue_move(out, &writer->done);
+    wake_unlock(&writer->wake);
+}
+
+void log_writer_allow_cut(struct log_writer *writer, uint64_t synced)
+{
+    wake_lock(&writer->wake);
+    writer->synced = synced;
+    wake_unlock(&writer->wake);
+}
+
+void log_writer_stats_get(struct log_writer *writer, struct log_writer_stats *ret)
+{
+    wake_lock(&writer->wake);
+    *ret = writer->stats;
+    wake_unlock(&writer->wake);
+}
+
+void log_writer_stop(struct log_writer *writer)
+{
+    wake_lock(&writer->wake);
+    writer->stopping = true;
+    wake_signal(&writer->wake);
+    wake_unlock(&writer->wake);
+    (void)pthread_join(writer->thread, NULL); /* cannot fail: it is ours and joined once */
+    entry_batch_free(writer->submitted.head);
+    entry_batch_free(writer->done.head);
+    wake_deinit(&writer->wake);
+    free(writer->entries);
+    free(writer);
+}

@@ -1,0 +1,39 @@
+/* The thread that alone writes the log store. Group commit: whatever was submitted while the last sync ran goes into the
+ * next transaction. Between transactions it cuts the log behind the synced state and watches the free disk space.
+ *
+ * Running out of space is not a disk error: the batch is held and tried again. Any other failure of a write or sync ends the
+ * process (design/raft.md section 3: a retried sync can lie). */
+#ifndef CHRONOS_CLUSTER_LOG_WRITER_H
+#define CHRONOS_CLUSTER_LOG_WRITER_H
+
+#include "base/clock.h"
+#include "cluster/entry_batch.h"
+
+struct log_writer;
+
+struct log_writer_config {
+    struct log_store *log;
+    const struct clock *clock;
+    const char *directory;         /* whose file system is watched; borrowed */
+    void (*notify)(void *arg);     /* any thread: something is done, take it; must not block */
+    void *notify_arg;
+};
+
+struct log_writer_stats {
+    int64_t disk_free_bytes; /* -1: not known */
+    bool out_of_space;       /* a batch is being held */
+    uint64_t first_index, last_index, commits, entries, commit_ns;
+    int64_t log_bytes;
+};
+
+must_use enum status log_writer_start(const struct log_writer_config *config, struct log_writer **ret, struct error *err);
+/* Loop thread. The writer owns the batches until log_writer_take gives them back, durable. */
+void log_writer_submit(struct log_writer *writer, struct entry_batch *batch);
+void log_writer_take(struct log_writer *writer, struct batch_queue *out);
+/* The state is durable through `synced`: what lies far enough behind it may go. */
+void log_writer_allow_cut(struct log_writer *writer, uint64_t synced);
+void log_writer_stats_get(struct log_writer *writer, struct log_writer_stats *ret);
+/* Writes what was submitted (unless the disk is full), ends the thread, frees. Blocks. */
+void log_writer_stop(struct log_writer *writer);
+
+#endif

@@ -1,0 +1,98 @@
+#include "cluster/proposals.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+struct proposal {
+    cluster_done done; /* NULL: answered already */
+    void *arg;
+    uint64_t token;
+    uint64_t deadline_ns;
+};
+
+struct proposals {
+    struct proposal *ring; /* PROPOSALS_MAX places */
+    uint64_t first_index;  /* of the oldest one */
+    uint32_t count;
+};
+
+enum status proposals_new(struct proposals **ret, struct error *err)
+{
+    struct proposals *proposals = calloc(1, sizeof *proposals);
+    struct proposal *ring = calloc(PROPOSALS_MAX, sizeof *ring);
+    if (proposals == NULL || ring == NULL) {
+        free(proposals);
+        free(ring);
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    }
+    proposals->ring = ring;
+    *ret = proposals;
+    return STATUS_OK;
+}
+
+void proposals_free(struct proposals *proposals)
+{
+    if (proposals == NULL)
+        return;
+    free(proposals->ring);
+    free(proposals);
+}
+
+uint32_t proposals_count(const struct proposals *proposals)
+{
+    return proposals->count;
+}
+
+static struct proposal *at(struct proposals *proposals, uint64_t index)
+{
+    return &proposals->ring[index % PROPOSALS_MAX];
+}
+
+enum status proposals_add(struct proposals *proposals, uint64_t index, cluster_done done, void *arg, uint64_t token,
+                          uint64_t deadline_ns, struct error *err)
+{
+    if (proposals->count == PROPOSALS_MAX)
+        return error_set(err, STATUS_OVERLOADED, "%d writes wait already; try again in a second", PROPOSALS_MAX);
+    if (proposals->count == 0)
+        proposals->first_index = index;
+    assert(index == proposals->first_index + proposals->count);
+    proposals->count++;
+    *at(proposals, index) = (struct proposal){.done = done, .arg = arg, .token = token, .deadline_ns = deadline_ns};
+    return STATUS_OK;
+}
+
+static void answer(struct proposal *proposal, const struct cluster_outcome *outcome)
+{
+    cluster_done done = proposal->done;
+    proposal->done = NULL;
+    if (done != NULL)
+        done(proposal->arg, proposal->token, outcome);
+}
+
+void proposals_decide(struct proposals *proposals, const struct apply_result *result)
+{
+    if (proposals->count == 0 || result->index < proposals->first_index)
+        return;
+    assert(result->index == proposals->first_index);
+    struct proposal proposal = *at(proposals, result->index);
+    proposals->first_index++;
+    proposals->count--;
+    answer(&proposal, &(struct cluster_outcome){.status = STATUS_OK, .result = *result, .message = ""});
+}
+
+bool proposals_expire(struct proposals *proposals, uint64_t now_ns)
+{
+    const struct cluster_outcome unknown = {
+        .status = STATUS_OUTCOME_UNKNOWN,
+        .message = "the write was taken but not confirmed in time; it may still take effect: read before you repeat it",
+    };
+    for (uint32_t i = 0; i < proposals->count; i++) {
+        struct proposal *proposal = at(proposals, proposals->first_index + i);
+        if (proposal->done == NULL || proposal->deadline_ns == 0)
+            continue;
+        if (proposal->deadline_ns > now_ns)
+            return true; /* deadlines grow with the index */
+        answer(proposal, &unknown);
+    }
+    return false;
+}

@@ -1,0 +1,175 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "cluster/cluster_internal.h"
+
+enum { LOG_READERS = 2, STATE_READERS = 64 };
+
+static enum status open_directories(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+{
+    enum status status = data_dir_open(config->data_dir, config->backend->id, &stores->data, err);
+    if (status != STATUS_OK)
+        return status;
+    if (config->log_dir == NULL)
+        return data_dir_make(&stores->data, "log", stores->log_path, err);
+    status = data_dir_open(config->log_dir, config->backend->id, &stores->log_dir, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "storage.log_dir");
+    return data_dir_make(&stores->log_dir, "log", stores->log_path, err);
+}
+
+static enum status open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+{
+    struct store_options options = {.role = CHRONOS_STORAGE_LOG, .directory = stores->log_path, .max_readers = LOG_READERS};
+    enum status status =
+        store_open(config->backend, "log", config->backend_options, config->clock, &options, &stores->log_store, err);
+    if (status == STATUS_OK)
+        status = log_store_new(stores->log_store, &stores->log, err);
+    return status == STATUS_OK ? status : error_wrap(err, "open the log in %s", stores->log_path);
+}
+
+static enum status open_state(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+{
+    char name[32], path[DATA_DIR_PATH_SIZE];
+    (void)snprintf(name, sizeof name, "state-%llu", (unsigned long long)log_store_hard(stores->log)->live);
+    enum status status = data_dir_make(&stores->data, name, path, err);
+    if (status != STATUS_OK)
+        return status;
+    struct store_options options = {.role = CHRONOS_STORAGE_STATE, .directory = path, .max_readers = STATE_READERS};
+    status = store_open(config->backend, name, config->backend_options, config->clock, &options, &stores->state_store, err);
+    if (status == STATUS_OK)
+        status = state_new(stores->state_store, &stores->state, err);
+    return status == STATUS_OK ? status : error_wrap(err, "open the state in %s", path);
+}
+
+/* The two stores must be of one history (architecture.md 5). */
+static enum status compare(struct cluster_stores *stores, struct error *err)
+{
+    struct state_position applied = state_applied(stores->state);
+    const struct log_position *base = &log_store_hard(stores->log)->base, *last = log_store_last(stores->log);
+    uint64_t term = 0;
+    if (applied.index < base->index)
+        return error_set(err, STATUS_CORRUPT,
+                         "the state in %s ends at entry %llu but the log begins after %llu: the state lost synced data; "
+                         "restore this node from a backup",
+                         stores->data.path, (unsigned long long)applied.index, (unsigned long long)base->index);
+    if (applied.index > last->index)
+        return error_set(err, STATUS_CORRUPT,
+                         "the state in %s is ahead of the log (entry %llu, the log ends at %llu): log and state are not of "
+                         "one node; restore both from one backup",
+                         stores->data.path, (unsigned long long)applied.index, (unsigned long long)last->index);
+    enum status status = log_store_term(stores->log, applied.index, &term, err);
+    if (status == STATUS_OK && term != applied.term)
+        return error_set(err, STATUS_CORRUPT,
+                         "entry %llu has term %llu in the state and %llu in the log: log and state are not of one node",
+                         (unsigned long long)applied.index, (unsigned long long)applied.term, (unsigned long long)term);
+    return status;
+}
+
+struct replay {
+    struct state *state;
+    struct state_entry *entries; /* APPLY_ENTRIES_MAX places */
+    struct apply_result *results;
+    struct state_changes changes;
+    struct buffer bytes;
+    uint32_t count;
+    uint64_t total;
+    struct error *err;
+    enum status status;
+};
+
+static void flush_replay(struct replay *replay)
+{
+    size_t offset = 0;
+    if (replay->count == 0 || replay->status != STATUS_OK)
+        return;
+    for (uint32_t i = 0; i < replay->count; i++) { /* the buffer moved while it grew */
+        replay->entries[i].command.data = replay->bytes.data + offset;
+        offset += replay->entries[i].command.size;
+    }
+    replay->status =
+        state_apply(replay->state, replay->entries, replay->count, replay->results, &replay->changes, replay->err);
+    replay->total += replay->count;
+    replay->count = 0;
+    buffer_clear(&replay->bytes);
+    state_changes_clear(&replay->changes);
+}
+
+static bool replay_entry(void *arg, const struct log_entry *entry)
+{
+    struct replay *replay = arg;
+    if (replay->count == APPLY_ENTRIES_MAX || (replay->count > 0 && replay->bytes.size + entry->data.size > APPLY_BYTES_MAX))
+        flush_replay(replay);
+    if (replay->status != STATUS_OK)
+        return false;
+    buffer_append(&replay->bytes, entry->data.data, entry->data.size);
+    if (replay->bytes.failed != STATUS_OK) {
+        replay->status = error_set(replay->err, replay->bytes.failed, "no memory for entry %llu",
+                                   (unsigned long long)entry->index);
+        return false;
+    }
+    replay->entries[replay->count++] =
+        (struct state_entry){.index = entry->index, .term = entry->term, .command = {NULL, entry->data.size}};
+    return true;
+}
+
+/* Applies what the log holds beyond the state; nothing is started by it, for every session in it is over. */
+static enum status replay(struct cluster_stores *stores, struct error *err)
+{
+    struct replay replay = {.state = stores->state, .err = err, .status = STATUS_NO_MEMORY};
+    replay.entries = calloc(APPLY_ENTRIES_MAX, sizeof *replay.entries);
+    replay.results = calloc(APPLY_ENTRIES_MAX, sizeof *replay.results);
+    state_changes_init(&replay.changes);
+    buffer_init(&replay.bytes, APPLY_BYTES_MAX + ENTRY_SIZE_MAX);
+    if (replay.entries == NULL || replay.results == NULL) {
+        (void)error_set(err, STATUS_NO_MEMORY, "out of memory");
+    } else {
+        replay.status = STATUS_OK;
+        enum status status =
+            log_store_read(stores->log, state_applied(stores->state).index + 1, replay_entry, &replay, err);
+        if (replay.status == STATUS_OK)
+            replay.status = status;
+        flush_replay(&replay);
+    }
+    if (replay.total > 0)
+        LOG_INFO("replayed the log", LOG_U64("entries", replay.total));
+    buffer_deinit(&replay.bytes);
+    state_changes_deinit(&replay.changes);
+    free(replay.results);
+    free(replay.entries);
+    return replay.status == STATUS_OK ? STATUS_OK : error_wrap(err, "replay the log");
+}
+
+enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err)
+{
+    struct cluster_stores stores = {.data = {.lock_fd = -1}, .log_dir = {.lock_fd = -1}};
+    enum status status = open_directories(config, &stores, err);
+    if (status == STATUS_OK)
+        status = open_log(config, &stores, err);
+    if (status == STATUS_OK)
+        status = open_state(config, &stores, err);
+    if (status == STATUS_OK)
+        status = compare(&stores, err);
+    if (status == STATUS_OK)
+        status = replay(&stores, err);
+    if (status != STATUS_OK) {
+        cluster_stores_close(&stores);
+        return status;
+    }
+    *ret = stores;
+    return STATUS_OK;
+}
+
+void cluster_stores_close(struct cluster_stores *stores)
+{
+    state_free(stores->state);
+    store_close(stores->state_store);
+    log_store_free(stores->log);
+    store_close(stores->log_store);
+    if (stores->data.path[0] != '\0')
+        data_dir_close(&stores->data);
+    if (stores->log_dir.path[0] != '\0')
+        data_dir_close(&stores->log_dir);
+}

@@ -1,0 +1,64 @@
+#include "daemon/leader.h"
+
+#include "base/log.h"
+
+static void on_changes(void *arg, const struct state_changes *changes, struct state_position applied)
+{
+    struct leader *leader = arg;
+    (void)applied;
+    for (uint32_t i = 0; i < changes->count; i++)
+        scheduler_change(leader->scheduler, &changes->items[i]);
+}
+
+static void on_lead(void *arg, bool leading)
+{
+    struct leader *leader = arg;
+    scheduler_lead(leader->scheduler, leading);
+}
+
+static int64_t now_ms(const struct leader *leader)
+{
+    return leader->clock->wall_ms(leader->clock->arg);
+}
+
+static void on_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    struct leader *leader = arg;
+    scheduler_result(leader->scheduler, token, outcome->status, &outcome->result, now_ms(leader));
+}
+
+/* A command that is refused is owed again: by the next change, or by the disk's recovery, which also runs the leader. */
+static bool propose(struct leader *leader, const struct scheduler_command *command)
+{
+    struct error err;
+    enum status status = cluster_propose(leader->cluster, PROPOSE_DECISION, command->command, on_outcome, leader,
+                                         command->token, &err);
+    if (status == STATUS_OK)
+        return true;
+    LOG_DEBUG("decision not taken", LOG_ERROR_FIELD(&err));
+    scheduler_result(leader->scheduler, command->token, status, NULL, now_ms(leader));
+    return false;
+}
+
+enum { REFUSED_RETRY_MS = 1000 };
+
+static int64_t on_run(void *arg, int64_t now)
+{
+    struct leader *leader = arg;
+    const struct scheduler_command *commands;
+    struct cluster_status cluster;
+    bool taken = true;
+    cluster_status_get(leader->cluster, &cluster);
+    uint32_t count = scheduler_run(leader->scheduler, now, cluster.disk != DISK_CRITICAL, &commands);
+    for (uint32_t i = 0; i < count; i++)
+        taken = propose(leader, &commands[i]) && taken;
+    int64_t next = scheduler_next_ms(leader->scheduler);
+    if ((!taken || cluster.disk == DISK_CRITICAL) && next < now + REFUSED_RETRY_MS)
+        next = now + REFUSED_RETRY_MS; /* refused for want of room: due slots must not spin */
+    return next;
+}
+
+struct cluster_leader_ops leader_ops(struct leader *leader)
+{
+    return (struct cluster_leader_ops){.changes = on_changes, .lead = on_lead, .run = on_run, .arg = leader};
+}

@@ -1,0 +1,16 @@
+/* The scheduler as the cluster calls it: changes in, commands out through cluster_propose, results back. */
+#ifndef CHRONOS_DAEMON_LEADER_H
+#define CHRONOS_DAEMON_LEADER_H
+
+#include "cluster/cluster.h"
+#include "scheduler/scheduler.h"
+
+struct leader {
+    struct scheduler *scheduler; /* borrowed */
+    struct cluster *cluster;     /* set once it is open */
+    const struct clock *clock;
+};
+
+struct cluster_leader_ops leader_ops(struct leader *leader);
+
+#endif

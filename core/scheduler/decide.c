@@ -1,0 +1,308 @@
+/* Due slots to decisions: walk from the mark to now under the job's policy (semantics.md section 3).
+ *
+ * A slot is missed when it is older than the misfire threshold. Of the missed ones, those beyond the catch-up window are
+ * dropped, the policy keeps the newest few, and the rest is dropped as a range. A slot that is merely late is run. */
+#include <assert.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "scheduler/scheduler_internal.h"
+
+/* --- the walk --- */
+
+static uint32_t kept_missed(const struct job *job)
+{
+    if (job->missed_policy == MISSED_POLICY_IGNORE)
+        return 0;
+    return job->missed_policy == MISSED_POLICY_EXECUTE_ONE ? 1 : job->catchup_limit;
+}
+
+static void range_add(struct decided_range *range, int64_t first_ms, int64_t last_ms, uint64_t count, enum reason reason)
+{
+    if (range->count == 0)
+        *range = (struct decided_range){.first_ms = first_ms, .reason = reason};
+    range->last_ms = last_ms;
+    range->count += count;
+}
+
+static enum reason drop_reason(const struct job *job)
+{
+    switch (job->missed_policy) {
+    case MISSED_POLICY_IGNORE: return REASON_IGNORED;
+    case MISSED_POLICY_EXECUTE_ALL: return REASON_CATCHUP_LIMIT;
+    default: return REASON_MISSED;
+    }
+}
+
+static bool walk_begin(struct scheduler *s, struct walk *walk, struct job *job, int64_t now_ms)
+{
+    uint32_t capacity = kept_missed(job);
+    if (walk->kept_capacity < capacity) {
+        int64_t *kept = realloc(walk->kept, capacity * sizeof *kept);
+        if (kept == NULL)
+            return false;
+        walk->kept = kept;
+        walk->kept_capacity = capacity;
+    }
+    (void)s;
+    walk->job = job;
+    walk->from_ms = walk->at_ms = job->mark_ms;
+    walk->now_ms = now_ms;
+    walk->kept_count = walk->kept_first = 0;
+    walk->expired = walk->dropped = (struct decided_range){.count = 0};
+    walk->seen = 0;
+    return true;
+}
+
+/* One missed slot: the ring keeps the newest, what falls out of it is dropped. */
+static void walk_missed(struct walk *walk, int64_t slot_ms)
+{
+    const struct job *job = walk->job;
+    uint32_t keep = kept_missed(job);
+    if (job->catchup_window_ms > 0 && walk->now_ms - slot_ms > job->catchup_window_ms) {
+        range_add(&walk->expired, slot_ms, slot_ms, 1, REASON_CATCHUP_WINDOW);
+        return;
+    }
+    if (keep == 0) {
+        range_add(&walk->dropped, slot_ms, slot_ms, 1, drop_reason(job));
+        return;
+    }
+    if (walk->kept_count == keep) {
+        int64_t oldest = walk->kept[walk->kept_first];
+        range_add(&walk->dropped, oldest, oldest, 1, drop_reason(job));
+        walk->kept_first = (walk->kept_first + 1) % keep;
+        walk->kept_count--;
+    }
+    walk->kept[(walk->kept_first + walk->kept_count) % keep] = slot_ms;
+    walk->kept_count++;
+}
+
+/* A gap of more than GAP_COUNT_MAX slots is not counted to its end: jump to where the newest ones must lie. */
+static int64_t walk_jump(const struct walk *walk, int64_t threshold_ms)
+{
+    int64_t spacing = (walk->at_ms - walk->from_ms) / (int64_t)walk->seen + 1;
+    int64_t wanted = ((int64_t)kept_missed(walk->job) + 2) * spacing * 2 + threshold_ms;
+    int64_t target = walk->now_ms - wanted;
+    return target > walk->at_ms ? target : walk->at_ms;
+}
+
+/* Goes on until the first slot that is not missed, or the budget is spent. True when it is complete. */
+static bool walk_on(const struct scheduler *s, struct walk *walk, uint32_t *budget)
+{
+    int64_t slot_ms, limit_ms = walk->now_ms - s->config.misfire_threshold_ms;
+    while (schedule_next(walk->job->schedule, walk->at_ms, &slot_ms) && slot_ms < limit_ms) {
+        if (*budget == 0)
+            return false;
+        (*budget)--;
+        walk->at_ms = slot_ms;
+        walk->seen++;
+        walk_missed(walk, slot_ms);
+        if (walk->seen != GAP_COUNT_MAX)
+            continue;
+        int64_t target = walk_jump(walk, s->config.misfire_threshold_ms);
+        if (target > walk->at_ms) {
+            struct decided_range *range = walk->dropped.count > 0 ? &walk->dropped : &walk->expired;
+            while (walk->kept_count > 0) { /* what the ring held lies before the jump */
+                range_add(&walk->dropped, walk->kept[walk->kept_first], walk->kept[walk->kept_first], 1,
+                          drop_reason(walk->job));
+                walk->kept_first = (walk->kept_first + 1) % kept_missed(walk->job);
+                walk->kept_count--;
+                range = &walk->dropped;
+            }
+            range->at_least = true;
+            walk->at_ms = target;
+        }
+    }
+    return true;
+}
+
+/* --- the decision --- */
+
+static bool reserve_slots(struct scheduler *s, uint32_t count)
+{
+    if (s->slot_capacity >= count)
+        return true;
+    struct decided_slot *slots = realloc(s->slots, count * sizeof *slots);
+    if (slots == NULL)
+        return false;
+    s->slots = slots;
+    s->slot_capacity = count;
+    return true;
+}
+
+static void add_slot(struct scheduler *s, struct decision *decision, int64_t slot_ms, enum run_trigger trigger, int64_t now_ms)
+{
+    s->slots[decision->slot_count++] = (struct decided_slot){.execution = id_next(&s->ids, now_ms), .scheduled_ms = slot_ms,
+                                                             .trigger = trigger, .node = NODE_NONE};
+}
+
+/* Slots that are due and not missed, behind those that the walk passed. */
+static uint32_t count_on_time(const struct walk *walk, uint32_t max, int64_t *ret_last_ms)
+{
+    int64_t at = walk->at_ms, slot_ms;
+    uint32_t count = 0;
+    while (count < max && schedule_next(walk->job->schedule, at, &slot_ms) && slot_ms <= walk->now_ms) {
+        at = slot_ms;
+        count++;
+    }
+    *ret_last_ms = at;
+    return count;
+}
+
+static int64_t kept_at(const struct walk *walk, uint32_t i)
+{
+    return walk->kept[(walk->kept_first + i) % kept_missed(walk->job)];
+}
+
+/* On-time slots come first, catch-up after them. More than fits leaves the rest to the next decision: then strictly in
+ * order of time, so that the mark can move to the last one taken. */
+static void decide(struct scheduler *s, const struct walk *walk, struct decision *ret)
+{
+    struct job *job = walk->job;
+    int64_t last_ms = walk->at_ms, slot_ms = walk->at_ms, ignored;
+    uint32_t caught = walk->kept_count < DECISION_SLOTS_MAX ? walk->kept_count : DECISION_SLOTS_MAX;
+    uint32_t on_time = caught == walk->kept_count ? count_on_time(walk, DECISION_SLOTS_MAX - caught, &last_ms) : 0;
+    *ret = (struct decision){.serial = job->serial, .job_version = job->version, .from_mark_ms = walk->from_ms,
+                             .slots = s->slots, .ranges = s->ranges};
+    for (uint32_t i = 0; i < on_time && schedule_next(job->schedule, slot_ms, &slot_ms); i++)
+        add_slot(s, ret, slot_ms, TRIGGER_SCHEDULE, walk->now_ms);
+    for (uint32_t i = 0; i < caught; i++)
+        add_slot(s, ret, kept_at(walk, i), TRIGGER_CATCHUP, walk->now_ms);
+    if (walk->expired.count > 0)
+        s->ranges[ret->range_count++] = walk->expired;
+    if (walk->dropped.count > 0)
+        s->ranges[ret->range_count++] = walk->dropped;
+    ret->to_mark_ms = caught < walk->kept_count ? kept_at(walk, caught - 1) : last_ms;
+    ret->disable_after =
+        job->schedule != NULL && schedule_is_once(job->schedule) && !schedule_next(job->schedule, ret->to_mark_ms, &ignored);
+}
+
+/* A run that will wait for others of its job needs no place yet. */
+static void place_slots(struct scheduler *s, struct flight *flight, const struct job *job, struct decision *decision)
+{
+    bool waits = job->active > 0 && job->concurrency != CONCURRENCY_ALLOW;
+    struct decided_slot *slots = s->slots;
+    for (uint32_t i = 0; i < decision->slot_count; i++) {
+        bool catchup = slots[i].trigger == TRIGGER_CATCHUP;
+        if (waits || (i > 0 && job->concurrency != CONCURRENCY_ALLOW))
+            continue;
+        int node = job->executor == NULL ? -1 : node_choose(s, job->executor, catchup, &slots[i].reason);
+        if (job->executor == NULL)
+            slots[i].reason = REASON_NO_NODE;
+        if (node < 0)
+            continue;
+        slots[i].node = (uint8_t)node;
+        flight_place(s, flight, node, catchup);
+    }
+}
+
+struct deciding {
+    struct flight *flight;
+    struct decide_builder builder;
+    uint32_t slots;
+    size_t begun_at;
+};
+
+static void flush_decisions(struct scheduler *s, struct deciding *deciding)
+{
+    if (deciding->flight == NULL)
+        return;
+    decide_end(&deciding->builder);
+    flight_end(s, deciding->flight);
+    deciding->flight = NULL;
+}
+
+static bool begin_decisions(struct scheduler *s, struct deciding *deciding)
+{
+    struct placement_node nodes[COMMAND_NODES_MAX];
+    if (deciding->flight != NULL)
+        return true;
+    deciding->flight = flight_begin(s, COMMAND_DECIDE);
+    if (deciding->flight == NULL)
+        return false;
+    nodes_encode(s, nodes);
+    deciding->begun_at = s->arena.size;
+    deciding->slots = 0;
+    decide_begin(&deciding->builder, &s->arena, nodes, s->node_count);
+    return true;
+}
+
+static bool propose_decision(struct scheduler *s, struct deciding *deciding, const struct walk *walk)
+{
+    struct decision decision;
+    struct job *job = walk->job;
+    if (!reserve_slots(s, DECISION_SLOTS_MAX) || !begin_decisions(s, deciding) ||
+        !flight_add(deciding->flight, (union flight_item){.serial = job->serial}))
+        return false;
+    decide(s, walk, &decision);
+    place_slots(s, deciding->flight, job, &decision);
+    decide_add(&deciding->builder, &decision);
+    job->in_flight = true;
+    heap_remove(&s->due, &job->due);
+    s->stats.decided_slots += decision.slot_count;
+    for (uint32_t i = 0; i < decision.range_count; i++)
+        s->stats.dropped_slots += decision.ranges[i].count;
+    deciding->slots += decision.slot_count;
+    if (deciding->flight->count >= DECISIONS_PER_ENTRY_MAX || deciding->slots >= DECISIONS_PER_ENTRY_MAX ||
+        s->arena.size - deciding->begun_at > DECISION_ENTRY_BYTES_MAX)
+        flush_decisions(s, deciding);
+    return true;
+}
+
+static struct job *next_due(struct scheduler *s, int64_t now_ms)
+{
+    struct heap_node *top = heap_peek(&s->due);
+    if (top == NULL || top->key > now_ms)
+        return NULL;
+    return (struct job *)((char *)top - offsetof(struct job, due));
+}
+
+void slots_propose(struct scheduler *s, int64_t now_ms)
+{
+    struct deciding deciding = {.flight = NULL};
+    uint32_t total = WALK_BUDGET;
+    struct job *job;
+    while ((job = s->walk.job != NULL ? s->walk.job : next_due(s, now_ms)) != NULL) {
+        uint32_t budget = total < WALK_INSTANTS_PER_TURN ? total : WALK_INSTANTS_PER_TURN;
+        if (s->walk.job == NULL && !walk_begin(s, &s->walk, job, now_ms))
+            break;
+        uint32_t before = budget;
+        bool complete = walk_on(s, &s->walk, &budget);
+        total -= before - budget;
+        if (!complete) {
+            s->again = true; /* the next turn goes on from here */
+            break;
+        }
+        bool proposed = propose_decision(s, &deciding, &s->walk);
+        s->walk.job = NULL;
+        if (!proposed)
+            break;
+        if (total == 0) {
+            s->again = true;
+            break;
+        }
+    }
+    flush_decisions(s, &deciding);
+}
+
+/* The whole walk at once, for the edit of a user: bounded by GAP_COUNT_MAX and the jump behind it. */
+enum status slots_due_now(struct scheduler *s, struct job *job, int64_t now_ms, struct decision *ret, bool *ret_any)
+{
+    static const uint32_t unbounded = UINT32_MAX;
+    struct walk walk = {.job = NULL};
+    uint32_t budget = unbounded;
+    if (!reserve_slots(s, DECISION_SLOTS_MAX) || !walk_begin(s, &walk, job, now_ms)) {
+        free(walk.kept);
+        return STATUS_NO_MEMORY;
+    }
+    bool complete = walk_on(s, &walk, &budget);
+    assert(complete);
+    decide(s, &walk, ret);
+    free(walk.kept);
+    ret->disable_after = false; /* the edit says what becomes of the job */
+    *ret_any = ret->slot_count > 0 || ret->range_count > 0;
+    if (!*ret_any)
+        ret->to_mark_ms = ret->from_mark_ms;
+    return STATUS_OK;
+}

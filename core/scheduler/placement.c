@@ -1,0 +1,129 @@
+/* Nodes and where runs go: the least loaded one that has the executor and a place left. */
+#include <string.h>
+
+#include "scheduler/scheduler_internal.h"
+
+int node_find(const struct scheduler *s, const char *name)
+{
+    for (uint32_t i = 0; i < s->node_count; i++)
+        if (strcmp(s->nodes[i].name, name) == 0)
+            return (int)i;
+    return -1;
+}
+
+/* All open attempts of the node are looked at again: those of an older session are orphans now. */
+static void reclassify_runs(struct scheduler *s, int node)
+{
+    uint32_t cursor = 0;
+    struct run *run;
+    while ((run = map_next(&s->runs, &cursor)) != NULL)
+        if (run->node == node)
+            run_classify(s, run);
+}
+
+void node_changed(struct scheduler *s, const struct node_row *row)
+{
+    int i = node_find(s, row->name);
+    if (i < 0 && s->node_count == COMMAND_NODES_MAX)
+        return; /* more nodes than a command can name: the further ones get no runs */
+    if (i < 0)
+        i = (int)s->node_count++;
+    struct node *node = &s->nodes[i];
+    bool new_session = node->session != row->session;
+    memcpy(node->name, row->name, sizeof node->name);
+    node->capacity = row->capacity;
+    node->executor_count = 0;
+    for (uint32_t e = 0; e < row->executor_count; e++) {
+        struct executor *executor = scheduler_executor(s, row->executors[e]);
+        if (executor != NULL)
+            node->executors[node->executor_count++] = executor;
+    }
+    if (!new_session)
+        return;
+    uint32_t cursor = 0;
+    struct run *run;
+    while ((run = map_next(&s->runs, &cursor)) != NULL)
+        if (run->node == i)
+            node_vacate(s, run);
+    node->session = row->session;
+    cursor = 0;
+    while ((run = map_next(&s->runs, &cursor)) != NULL)
+        if (run->node == i)
+            node_occupy(s, run);
+    reclassify_runs(s, i);
+}
+
+static bool has_executor(const struct node *node, const struct executor *executor)
+{
+    for (uint32_t e = 0; e < node->executor_count; e++)
+        if (node->executors[e] == executor)
+            return true;
+    return false;
+}
+
+/* Catch-up takes at most half of any capacity (semantics.md 3), but never nothing. */
+static bool has_room(const struct node *node, bool catchup)
+{
+    uint32_t half = node->capacity > 1 ? node->capacity / 2 : 1;
+    return node->active < node->capacity && (!catchup || node->active_catchup < half);
+}
+
+int node_choose(const struct scheduler *s, const struct executor *executor, bool catchup, enum reason *ret_reason)
+{
+    int best = -1;
+    *ret_reason = REASON_NO_NODE;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        const struct node *node = &s->nodes[i];
+        if (!has_executor(node, executor))
+            continue;
+        if (!has_room(node, catchup))
+            *ret_reason = REASON_CAPACITY;
+        else if (best < 0 || node->active < s->nodes[best].active)
+            best = (int)i;
+    }
+    if (best >= 0)
+        *ret_reason = REASON_NONE;
+    return best;
+}
+
+static bool counts(const struct scheduler *s, const struct run *run)
+{
+    return run->node >= 0 && (run->phase == PHASE_ASSIGNED || run->phase == PHASE_RUNNING) &&
+           s->nodes[run->node].session == run->session;
+}
+
+void node_occupy(struct scheduler *s, struct run *run)
+{
+    if (!counts(s, run))
+        return;
+    s->nodes[run->node].active++;
+    s->nodes[run->node].active_catchup += run->trigger == TRIGGER_CATCHUP;
+}
+
+void node_vacate(struct scheduler *s, struct run *run)
+{
+    if (!counts(s, run))
+        return;
+    s->nodes[run->node].active--;
+    s->nodes[run->node].active_catchup -= run->trigger == TRIGGER_CATCHUP;
+}
+
+void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX])
+{
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        memcpy(out[i].name, s->nodes[i].name, sizeof out[i].name);
+        out[i].session = s->nodes[i].session;
+    }
+}
+
+bool scheduler_place(struct scheduler *s, const char *executor_name, struct placement_node *ret, enum reason *ret_reason)
+{
+    struct executor *executor = scheduler_executor(s, executor_name);
+    *ret_reason = REASON_NO_NODE;
+    int node = executor == NULL ? -1 : node_choose(s, executor, false, ret_reason);
+    if (node < 0)
+        return false;
+    memcpy(ret->name, s->nodes[node].name, sizeof ret->name);
+    ret->session = s->nodes[node].session;
+    return true;
+}

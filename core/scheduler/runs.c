@@ -1,0 +1,245 @@
+/* Open runs: what each asks of the leader now, and the commands that give it. */
+#include <stddef.h>
+
+#include "scheduler/scheduler_internal.h"
+
+/* --- lists --- */
+
+void run_list_push(struct run_list *list, struct run *run)
+{
+    run->list = list;
+    run->next = NULL;
+    run->previous = list->tail;
+    if (list->tail != NULL)
+        list->tail->next = run;
+    else
+        list->head = run;
+    list->tail = run;
+    list->count++;
+}
+
+void run_list_remove(struct run *run)
+{
+    struct run_list *list = run->list;
+    if (list == NULL)
+        return;
+    *(run->previous != NULL ? &run->previous->next : &list->head) = run->next;
+    *(run->next != NULL ? &run->next->previous : &list->tail) = run->previous;
+    list->count--;
+    run->list = NULL;
+    run->next = run->previous = NULL;
+}
+
+static bool is_orphan(const struct scheduler *s, const struct run *run)
+{
+    if (run->phase != PHASE_ASSIGNED && run->phase != PHASE_RUNNING)
+        return false;
+    return run->node >= 0 && s->nodes[run->node].session != run->session;
+}
+
+/* Puts the run where its phase belongs; level-triggered: whatever happened before does not matter. */
+void run_classify(struct scheduler *s, struct run *run)
+{
+    run_list_remove(run);
+    heap_remove(&s->retries, &run->retry);
+    if (run->in_flight)
+        return;
+    if (is_orphan(s, run))
+        run_list_push(&s->orphans, run);
+    else if (run->phase == PHASE_READY && run->executor != NULL)
+        run_list_push(run->trigger == TRIGGER_CATCHUP ? &run->executor->ready_catchup : &run->executor->ready, run);
+    else if (run->phase == PHASE_BACKOFF && heap_set(&s->retries, &run->retry, run->retry.key) != STATUS_OK)
+        s->again = true; /* out of memory: the next change of the run tries again */
+}
+
+void run_unlink(struct scheduler *s, struct run *run)
+{
+    run_list_remove(run);
+    heap_remove(&s->retries, &run->retry);
+    node_vacate(s, run);
+    if (run->job != NULL) {
+        *(run->job_previous != NULL ? &run->job_previous->job_next : &run->job->runs) = run->job_next;
+        if (run->job_next != NULL)
+            run->job_next->job_previous = run->job_previous;
+    }
+}
+
+/* --- closing attempts of sessions that are over --- */
+
+static void propose_closes(struct scheduler *s)
+{
+    while (s->orphans.head != NULL) {
+        struct close_attempt items[DECISIONS_PER_ENTRY_MAX];
+        uint32_t count = 0;
+        struct flight *flight = flight_begin(s, COMMAND_CLOSE);
+        if (flight == NULL)
+            return;
+        while (s->orphans.head != NULL && count < DECISIONS_PER_ENTRY_MAX) {
+            struct run *run = s->orphans.head;
+            if (!flight_add(flight, (union flight_item){.execution = run->execution}))
+                break;
+            items[count++] = (struct close_attempt){.execution = run->execution, .attempt = run->attempt,
+                                                    .session = run->session, .reason = REASON_NODE_RESTART};
+            run_list_remove(run);
+            run->in_flight = true;
+        }
+        close_encode(items, count, &s->arena);
+        flight_end(s, flight);
+    }
+}
+
+/* --- assignments --- */
+
+struct assigning {
+    struct flight *flight;
+    struct assignment items[DECISIONS_PER_ENTRY_MAX];
+    uint32_t count;
+};
+
+static void flush_assignments(struct scheduler *s, struct assigning *assigning)
+{
+    struct placement_node nodes[COMMAND_NODES_MAX];
+    if (assigning->flight == NULL)
+        return;
+    nodes_encode(s, nodes);
+    assign_encode(nodes, s->node_count, assigning->items, assigning->count, &s->arena);
+    flight_end(s, assigning->flight);
+    assigning->flight = NULL;
+    assigning->count = 0;
+}
+
+/* False: no command can be begun now. */
+static bool assign(struct scheduler *s, struct assigning *assigning, struct run *run, int node)
+{
+    if (assigning->flight == NULL)
+        assigning->flight = flight_begin(s, COMMAND_ASSIGN);
+    if (assigning->flight == NULL || !flight_add(assigning->flight, (union flight_item){.execution = run->execution}))
+        return false;
+    assigning->items[assigning->count++] =
+        (struct assignment){.execution = run->execution, .attempt = run->attempt, .node = (uint8_t)node};
+    flight_place(s, assigning->flight, node, run->trigger == TRIGGER_CATCHUP);
+    run_list_remove(run);
+    heap_remove(&s->retries, &run->retry);
+    run->in_flight = true;
+    if (assigning->count == DECISIONS_PER_ENTRY_MAX)
+        flush_assignments(s, assigning);
+    return true;
+}
+
+static bool assign_list(struct scheduler *s, struct assigning *assigning, struct executor *executor, struct run_list *list,
+                        bool catchup)
+{
+    enum reason reason;
+    while (list->head != NULL) {
+        int node = node_choose(s, executor, catchup, &reason);
+        if (node < 0)
+            return true; /* these wait for room; a report or a node brings it */
+        if (!assign(s, assigning, list->head, node))
+            return false;
+    }
+    return true;
+}
+
+/* Retries that are due. One without a node joins those that are ready, so that it does not hold the heap's top. */
+static bool assign_retries(struct scheduler *s, struct assigning *assigning, int64_t now_ms)
+{
+    struct heap_node *top;
+    while ((top = heap_peek(&s->retries)) != NULL && top->key <= now_ms) {
+        struct run *run = (struct run *)((char *)top - offsetof(struct run, retry));
+        bool catchup = run->trigger == TRIGGER_CATCHUP;
+        enum reason reason;
+        int node = run->executor == NULL ? -1 : node_choose(s, run->executor, catchup, &reason);
+        if (node >= 0) {
+            if (!assign(s, assigning, run, node))
+                return false;
+            continue;
+        }
+        heap_remove(&s->retries, &run->retry);
+        if (run->executor != NULL)
+            run_list_push(catchup ? &run->executor->ready_catchup : &run->executor->ready, run);
+    }
+    return true;
+}
+
+/* --- runs that wait for others of their job --- */
+
+static struct run *oldest_waiting(const struct job *job)
+{
+    struct run *oldest = NULL;
+    for (struct run *run = job->runs; run != NULL; run = run->job_next)
+        if (run->phase == PHASE_WAITING && !run->in_flight &&
+            (oldest == NULL || id_compare(&run->execution, &oldest->execution) < 0))
+            oldest = run;
+    return oldest;
+}
+
+/* `replace`: what is active makes room for what waits. */
+static void cancel_replaced(struct scheduler *s, struct job *job)
+{
+    struct cancel_run items[DECISIONS_PER_ENTRY_MAX];
+    uint32_t count = 0;
+    struct flight *flight = NULL;
+    for (struct run *run = job->runs; run != NULL && count < DECISIONS_PER_ENTRY_MAX; run = run->job_next) {
+        if (run->phase == PHASE_WAITING || run->in_flight || run->cancel != REASON_NONE)
+            continue;
+        if (flight == NULL)
+            flight = flight_begin(s, COMMAND_CANCEL);
+        if (flight == NULL || !flight_add(flight, (union flight_item){.execution = run->execution}))
+            break;
+        items[count++] = (struct cancel_run){.execution = run->execution, .reason = REASON_REPLACED};
+        run->in_flight = true;
+        run_list_remove(run);
+        heap_remove(&s->retries, &run->retry);
+    }
+    if (flight == NULL)
+        return;
+    cancel_encode(items, count, &s->arena);
+    flight_end(s, flight);
+}
+
+static bool release_waiting(struct scheduler *s, struct assigning *assigning, struct job *job)
+{
+    enum reason reason;
+    struct run *run = oldest_waiting(job);
+    if (run == NULL || run->executor == NULL)
+        return true;
+    int node = node_choose(s, run->executor, run->trigger == TRIGGER_CATCHUP, &reason);
+    if (node < 0) {
+        scheduler_attend(s, job); /* looked at again with the next change */
+        return true;
+    }
+    return assign(s, assigning, run, node);
+}
+
+static void attend_jobs(struct scheduler *s, struct assigning *assigning)
+{
+    struct job *job = s->attention;
+    s->attention = NULL;
+    for (struct job *next; job != NULL; job = next) {
+        next = job->attention_next;
+        job->in_attention = false;
+        job->attention_next = NULL;
+        if (job->waiting == 0 || job->in_flight)
+            continue;
+        if (job->active == job->waiting) {
+            if (!release_waiting(s, assigning, job))
+                scheduler_attend(s, job);
+        } else if (job->concurrency == CONCURRENCY_REPLACE) {
+            flush_assignments(s, assigning); /* one command is built at a time */
+            cancel_replaced(s, job);
+        }
+    }
+}
+
+void runs_propose(struct scheduler *s, int64_t now_ms)
+{
+    struct assigning assigning = {.flight = NULL};
+    propose_closes(s);
+    bool room = assign_retries(s, &assigning, now_ms);
+    for (uint32_t i = 0; i < s->executor_count && room; i++)
+        room = assign_list(s, &assigning, s->executors[i], &s->executors[i]->ready, false);
+    attend_jobs(s, &assigning);
+    for (uint32_t i = 0; i < s->executor_count && room; i++)
+        room = assign_list(s, &assigning, s->executors[i], &s->executors[i]->ready_catchup, true);
+    flush_assignments(s, &assigning);
+}

@@ -1,0 +1,79 @@
+/* What is due, and what becomes of it: the leader's decisions (design/semantics.md 3-5, architecture.md 3.4).
+ *
+ * Pure: instants come in, commands go out. It keeps an index in memory of jobs, marks, open runs and nodes, built from the
+ * state's changes alone; every decision it owes is derived from that index, never from memory of having seen an event, so a
+ * new leader decides the same. One thread (the loop, or the simulator). Overlap is decided in apply (docs/adr): the
+ * scheduler decides which slots are due, missed or dropped, where runs go, and when retries, releases and sweeps happen. */
+#ifndef CHRONOS_SCHEDULER_SCHEDULER_H
+#define CHRONOS_SCHEDULER_SCHEDULER_H
+
+#include "schedule/schedule.h"
+#include "state/state.h"
+
+struct scheduler;
+
+struct scheduler_config {
+    struct zone_loader zones;
+    int64_t misfire_threshold_ms;
+    int64_t retention_ms;          /* executions older than this leave */
+    uint32_t executions_per_job;
+    uint64_t executions_max_bytes;
+    uint64_t seed;                 /* of execution ids; 0: from the system */
+};
+
+/* One command to propose. `token` comes back in scheduler_result, exactly once, whatever happened. */
+struct scheduler_command {
+    struct bytes command; /* valid until scheduler_run is called again */
+    uint64_t token;
+};
+
+must_use enum status scheduler_new(const struct scheduler_config *config, struct scheduler **ret, struct error *err);
+void scheduler_free(struct scheduler *scheduler);
+
+/* Build the index from a whole state, then follow its changes. A job whose schedule or zone cannot be read here (other
+ * tzdata) is kept, held, logged by the caller through *ret_held, and decides nothing. */
+must_use enum status scheduler_load(struct scheduler *scheduler, struct state_view *view, struct error *err);
+void scheduler_change(struct scheduler *scheduler, const struct state_change *change);
+/* Leading begins (nothing is in flight) or ends. */
+void scheduler_lead(struct scheduler *scheduler, bool leading);
+
+/* Everything owed at `now_ms`, in as few commands as fit (DECISIONS_PER_ENTRY_MAX, DECISION_ENTRY_BYTES_MAX). A job has at
+ * most one decision in flight; an open run at most one assignment, close or cancel in flight. `decide_slots` false (disk
+ * critical, clock held): only what concerns open runs. Returns the number of commands in *ret_commands (borrowed until the
+ * next call), at most SCHEDULER_COMMANDS_MAX; call again while it returns that many. Not leading: 0. */
+enum { SCHEDULER_COMMANDS_MAX = 64 };
+uint32_t scheduler_run(struct scheduler *scheduler, int64_t now_ms, bool decide_slots,
+                       const struct scheduler_command **ret_commands);
+/* status: OK with *result, or why it was not taken (then it is owed again; result may be NULL). */
+void scheduler_result(struct scheduler *scheduler, uint64_t token, enum status status, const struct apply_result *result,
+                      int64_t now_ms);
+/* The next instant at which scheduler_run has something to do; INT64_MAX: only after a change. O(1). */
+int64_t scheduler_next_ms(const struct scheduler *scheduler);
+
+/* --- for commands of users, on the leader --- */
+
+/* Slots of the job's old version that are due up to now, for job_put/delete/enable.due (semantics.md 3: an edit loses none).
+ * *ret is false where there are none (then `due` may be NULL). Borrowed until the next call. NOT_FOUND, or BUSY while a
+ * decision of the job is in flight (try again after the next change). */
+must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial, int64_t now_ms, struct decision *ret_decision,
+                                   bool *ret);
+/* Node and session for a run of this executor now; false: none, *ret_reason says why (CAPACITY, NO_NODE). */
+bool scheduler_place(struct scheduler *scheduler, const char *executor, struct placement_node *ret, enum reason *ret_reason);
+struct id scheduler_new_id(struct scheduler *scheduler, int64_t now_ms);
+
+/* --- for readers --- */
+
+/* The job's next slot strictly after its mark; false: none (manual, disabled, held). O(log n) or better. */
+bool scheduler_job_next(const struct scheduler *scheduler, uint64_t serial, int64_t *ret_ms);
+/* Why a job is held; "" if it is not. */
+const char *scheduler_job_held(const struct scheduler *scheduler, uint64_t serial);
+/* Shared, compiled once per name; borrowed from the scheduler. */
+must_use enum status scheduler_zone(struct scheduler *scheduler, const char *name, const struct zone **ret, struct error *err);
+
+struct scheduler_stats {
+    uint32_t jobs, jobs_enabled, jobs_held, open_runs, ready, running, backoff, decisions_in_flight;
+    uint64_t decided_slots, dropped_slots, stale_decisions;
+};
+void scheduler_stats_get(const struct scheduler *scheduler, struct scheduler_stats *ret);
+
+#endif

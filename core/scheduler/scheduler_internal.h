@@ -1,0 +1,158 @@
+/* The scheduler's index in memory, shared by its files. */
+#ifndef CHRONOS_SCHEDULER_SCHEDULER_INTERNAL_H
+#define CHRONOS_SCHEDULER_SCHEDULER_INTERNAL_H
+
+#include "base/heap.h"
+#include "base/map.h"
+#include "scheduler/scheduler.h"
+
+struct run;
+
+/* Doubly linked list of runs; a run is in at most one work list at a time. */
+struct run_list {
+    struct run *head, *tail;
+    uint32_t count;
+};
+
+/* Executor names, each kept once; runs that wait for a node queue here, so that one that is missing blocks no other. */
+struct executor {
+    char name[EXECUTOR_TEXT_SIZE];
+    struct run_list ready, ready_catchup;
+};
+
+struct job {
+    struct heap_node due; /* key: next slot after the mark; not in the heap: none, disabled, held or in flight */
+    uint64_t serial;
+    struct schedule *schedule; /* NULL: held */
+    struct executor *executor;
+    struct run *runs;          /* open ones, through job_next */
+    int64_t mark_ms, next_ms;  /* next_ms INT64_MAX: no further slot */
+    int64_t catchup_window_ms;
+    uint32_t version, active, waiting, catchup_limit;
+    uint8_t concurrency, missed_policy;
+    bool enabled, in_flight, deleted;
+    bool in_attention;         /* waiting runs to be released, or replaced ones to be cancelled */
+    struct job *attention_next;
+    char *held;                /* why; NULL: it is not */
+};
+
+enum run_work { WORK_NONE, WORK_READY, WORK_ORPHAN, WORK_BACKOFF };
+
+struct run {
+    struct id execution;
+    struct heap_node retry; /* key: next_attempt_ms */
+    struct job *job;        /* NULL: deleted */
+    struct run *job_next, *job_previous;
+    struct run *next, *previous; /* in a work list */
+    struct run_list *list;
+    struct executor *executor; /* kept when the job is deleted */
+    uint64_t serial, session;
+    uint32_t attempt;
+    uint8_t phase, cancel, trigger;
+    int8_t node;              /* index; -1 none */
+    bool in_flight;
+};
+
+struct node {
+    char name[NODE_TEXT_SIZE];
+    uint64_t session;
+    uint32_t capacity, active, active_catchup; /* attempts of this session, and places promised to commands in flight */
+    uint32_t executor_count;
+    struct executor *executors[NODE_EXECUTORS_MAX];
+};
+
+/* What a command in flight holds. */
+struct flight {
+    enum command_type type;
+    bool used;
+    uint32_t generation, count, capacity;
+    union flight_item {
+        uint64_t serial;
+        struct id execution;
+    } *items;
+    uint32_t placed[COMMAND_NODES_MAX], placed_catchup[COMMAND_NODES_MAX];
+};
+enum { FLIGHTS_MAX = 256 };
+
+/* The walk from a mark to now, kept over turns when the gap is long. */
+struct walk {
+    struct job *job; /* NULL: none under way */
+    int64_t from_ms, now_ms, at_ms;
+    int64_t *kept;   /* the newest slots that may run, a ring of kept_capacity */
+    uint32_t kept_count, kept_capacity, kept_first;
+    struct decided_range expired, dropped; /* older than the window; given up by the policy */
+    uint64_t seen;
+};
+
+struct scheduler {
+    struct scheduler_config config;
+    struct zone_table *zones;
+    struct id_source ids;
+    struct map jobs;  /* by serial */
+    struct map runs;  /* by execution */
+    struct heap due;
+    struct heap retries;
+    struct executor *executors[64];
+    uint32_t executor_count;
+    struct node nodes[COMMAND_NODES_MAX];
+    uint32_t node_count;
+    struct run_list orphans;
+    struct job *attention;
+    bool leading, again; /* again: more is owed now than fitted */
+    struct walk walk;
+    struct decided_slot *slots; /* of the decision being built */
+    uint32_t slot_capacity;
+    struct decided_range ranges[2];
+    struct flight flights[FLIGHTS_MAX];
+    struct buffer arena;
+    size_t offsets[SCHEDULER_COMMANDS_MAX + 1];
+    struct scheduler_command commands[SCHEDULER_COMMANDS_MAX];
+    uint32_t command_count;
+    /* retention */
+    bool sweeping, sweep_in_flight;
+    struct id sweep_from;
+    uint64_t executions, ended_since_sweep;
+    int64_t next_sweep_ms;
+    struct scheduler_stats stats;
+};
+
+enum { DECISION_SLOTS_MAX = 512, WALK_BUDGET = 10 * WALK_INSTANTS_PER_TURN };
+
+/* scheduler.c */
+struct job *scheduler_job(const struct scheduler *s, uint64_t serial);
+struct run *scheduler_find_run(const struct scheduler *s, const struct id *execution);
+void scheduler_queue_job(struct scheduler *s, struct job *job);     /* into or out of the due heap, by its state */
+void scheduler_attend(struct scheduler *s, struct job *job);        /* look at its waiting runs */
+struct executor *scheduler_executor(struct scheduler *s, const char *name); /* interned; NULL: too many */
+
+/* runs.c: the work that each open run asks for */
+void run_list_push(struct run_list *list, struct run *run);
+void run_list_remove(struct run *run); /* from whichever it is in */
+void run_classify(struct scheduler *s, struct run *run);
+void run_unlink(struct scheduler *s, struct run *run);
+void runs_propose(struct scheduler *s, int64_t now_ms);
+
+/* placement.c */
+int node_find(const struct scheduler *s, const char *name);
+void node_changed(struct scheduler *s, const struct node_row *row);
+int node_choose(const struct scheduler *s, const struct executor *executor, bool catchup, enum reason *ret_reason);
+void node_occupy(struct scheduler *s, struct run *run);  /* an attempt of the node's session counts there */
+void node_vacate(struct scheduler *s, struct run *run);
+void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX]);
+
+/* decide.c */
+void slots_propose(struct scheduler *s, int64_t now_ms);
+enum status slots_due_now(struct scheduler *s, struct job *job, int64_t now_ms, struct decision *ret, bool *ret_any);
+
+/* flight.c: commands on their way */
+struct flight *flight_begin(struct scheduler *s, enum command_type type); /* NULL: too many, or no room for a command */
+bool flight_add(struct flight *flight, union flight_item item);
+void flight_place(struct scheduler *s, struct flight *flight, int node, bool catchup);
+void flight_end(struct scheduler *s, struct flight *flight);    /* the arena holds its command */
+void flight_release(struct scheduler *s, struct flight *flight); /* frees jobs, runs and places that it held */
+
+/* sweep.c */
+void sweep_propose(struct scheduler *s, int64_t now_ms);
+void sweep_result(struct scheduler *s, enum status status, const struct apply_result *result, int64_t now_ms);
+
+#endif

@@ -1,0 +1,169 @@
+/* Commands: what an entry of the log asks of the state machine. Encoded once by whoever proposes, decoded in apply.
+ *
+ * Layout: u8 type, u8 format, u16 zero, i64 stamp_ms (little-endian, at COMMAND_STAMP_OFFSET, written by the leader when it
+ * takes the command), then the type's body. An unknown type stops the node: skipping it would diverge. */
+#ifndef CHRONOS_STATE_COMMAND_H
+#define CHRONOS_STATE_COMMAND_H
+
+#include "state/record.h"
+
+enum command_type {
+    COMMAND_NOOP = 1,
+    COMMAND_JOB_PUT = 2,
+    COMMAND_JOB_DELETE = 3,
+    COMMAND_JOB_ENABLE = 4,
+    COMMAND_DECIDE = 5,
+    COMMAND_TRIGGER = 6,
+    COMMAND_ASSIGN = 7,
+    COMMAND_REPORT = 8,
+    COMMAND_CANCEL = 9,
+    COMMAND_CLOSE = 10,
+    COMMAND_NODE_UP = 11,
+    COMMAND_SWEEP = 12,
+};
+enum { COMMAND_FORMAT = 1, COMMAND_STAMP_OFFSET = 4, COMMAND_HEADER_SIZE = 12 };
+
+void command_stamp(void *command, int64_t now_ms);
+int64_t command_stamp_of(struct bytes command);
+enum command_type command_type_of(struct bytes command); /* 0 where it is too short */
+
+/* What happened to the slots of one job in (from_mark, to_mark]. Compare-and-set: apply takes it only if the job stands at
+ * job_version, is enabled, and its mark equals from_mark_ms; otherwise STALE. */
+struct decided_slot {
+    struct id execution;
+    int64_t scheduled_ms;
+    enum run_trigger trigger; /* SCHEDULE or CATCHUP */
+    uint8_t node;             /* index into the command's nodes; NODE_NONE: not placed yet */
+    enum reason reason;       /* why it is not placed: CAPACITY, NO_NODE */
+};
+enum { NODE_NONE = 0xff, COMMAND_NODES_MAX = 16 };
+struct decided_range {
+    int64_t first_ms, last_ms;
+    uint64_t count;
+    bool at_least;
+    enum reason reason;
+};
+struct decision {
+    uint64_t serial;
+    uint32_t job_version;
+    int64_t from_mark_ms, to_mark_ms;
+    bool disable_after; /* the schedule has no further instant (@at) */
+    uint32_t slot_count, range_count;
+    const struct decided_slot *slots;
+    const struct decided_range *ranges;
+};
+struct placement_node {
+    char name[NODE_TEXT_SIZE];
+    uint64_t session;
+};
+
+/* DECIDE. Built piece by piece, so that a full entry can be closed and a new one begun. */
+struct decide_builder {
+    struct buffer *out;
+    uint32_t decision_count;
+    size_t count_at;
+};
+void decide_begin(struct decide_builder *b, struct buffer *out, const struct placement_node *nodes, uint32_t node_count);
+void decide_add(struct decide_builder *b, const struct decision *decision);
+void decide_end(struct decide_builder *b);
+
+/* JOB_PUT: create (expected_version 0) or replace. The leader gives the id of a new job. */
+struct job_put {
+    struct id id;
+    uint32_t expected_version; /* of the job that it replaces; 0: none of this id or name may exist */
+    bool resets_mark;          /* schedule, zone, options changed, or newly enabled: the mark moves to the stamp */
+    const struct decision *due; /* NULL, or the old version's slots up to now (its to_mark is the new mark) */
+    struct job_spec spec;      /* serial, version and (for a create) anchor_ms are set in apply */
+    struct bytes document;     /* normalised JSON, as in job_row */
+};
+void job_put_encode(const struct job_put *put, struct buffer *out);
+
+struct job_delete {
+    struct id id;
+    uint32_t expected_version; /* 0: any */
+    bool cancel_running;
+    const struct decision *due;
+};
+void job_delete_encode(const struct job_delete *command, struct buffer *out);
+
+struct job_enable {
+    struct id id;
+    uint32_t expected_version; /* 0: any */
+    bool enabled;
+    const struct decision *due; /* when it is disabled */
+};
+void job_enable_encode(const struct job_enable *command, struct buffer *out);
+
+struct trigger_run {
+    struct id job;
+    struct id execution;
+    bool force;               /* regardless of the overlap policy */
+    struct bytes overrides;   /* JSON object, empty: none */
+    struct placement_node node; /* name "": not placed yet */
+    enum reason reason;       /* why not: CAPACITY, NO_NODE */
+};
+void trigger_run_encode(const struct trigger_run *command, struct buffer *out);
+
+/* ASSIGN: open runs to nodes. Taken only if the run is WAITING (and nothing of its job that does not wait is active), READY,
+ * or BACKOFF and due at the stamp, and stands at `attempt`; the new attempt is `attempt` + 1. */
+struct assignment {
+    struct id execution;
+    uint32_t attempt;
+    uint8_t node; /* index into nodes */
+};
+void assign_encode(const struct placement_node *nodes, uint32_t node_count, const struct assignment *items, uint32_t count,
+                   struct buffer *out);
+
+/* REPORT: what a node says of attempts. Fenced by (attempt, session): an older one is late and changes nothing. */
+enum report_kind { REPORT_STARTED = 1, REPORT_FINISHED = 2, REPORT_RELEASED = 3 /* never started: give it to another */ };
+struct run_report {
+    struct id execution;
+    uint32_t attempt;
+    uint64_t session;
+    enum report_kind kind;
+    int64_t started_ms;   /* wall clock of the node */
+    int64_t duration_ms;  /* monotonic; FINISHED */
+    enum run_status outcome; /* SUCCESS FAILED TIMEOUT CANCELLED LOST */
+    enum reason reason;
+    uint8_t retry;        /* enum chronos_retry */
+    int64_t retry_after_ms;
+    int32_t exit_code, term_signal, status_code; /* -1, 0, 0: none */
+    struct bytes error;   /* sentence, at most RUN_ERROR_MAX */
+    struct bytes output_head, output_tail; /* at most output.replicated_bytes together */
+    uint64_t output_bytes; /* in all */
+    bool output_truncated; /* head and tail are not all of it */
+    uint8_t output_digest[32]; /* SHA-256 of what was captured; zero: none */
+};
+void report_encode(const struct run_report *items, uint32_t count, struct buffer *out);
+
+struct cancel_run {
+    struct id execution;
+    enum reason reason; /* USER, REPLACED, JOB_DELETED */
+};
+void cancel_encode(const struct cancel_run *items, uint32_t count, struct buffer *out);
+
+/* CLOSE: open attempts whose (node, session) is over. on_node_loss of the job decides what becomes of each. */
+struct close_attempt {
+    struct id execution;
+    uint32_t attempt;
+    uint64_t session;
+    enum reason reason; /* NODE_RESTART, NODE_LOSS */
+};
+void close_encode(const struct close_attempt *items, uint32_t count, struct buffer *out);
+
+void node_up_encode(const struct node_row *node, struct buffer *out);
+
+/* SWEEP: retention. Walks `executions` from `from` (zero: the oldest), looks at most at SWEEP_EXAMINE_MAX rows and deletes
+ * at most SWEEP_DELETE_MAX that are older than `before_ms`, beyond `per_job` of their job, or the oldest while the table is
+ * above `max_bytes`. The result carries where to go on. Also dropped ranges older than before_ms. */
+struct sweep {
+    struct id from;
+    int64_t before_ms;
+    uint32_t per_job;
+    uint64_t max_bytes;
+};
+void sweep_encode(const struct sweep *command, struct buffer *out);
+
+void noop_encode(struct buffer *out);
+
+#endif
