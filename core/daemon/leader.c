@@ -48,6 +48,8 @@ static int64_t on_run(void *arg, int64_t now)
     const struct scheduler_command *commands;
     struct cluster_status cluster;
     bool taken = true;
+    if (leader->draining)
+        return INT64_MAX;
     cluster_status_get(leader->cluster, &cluster);
     uint32_t count = scheduler_run(leader->scheduler, now, cluster.disk != DISK_CRITICAL, &commands);
     for (uint32_t i = 0; i < count; i++)

@@ -9,6 +9,7 @@ struct leader {
     struct scheduler *scheduler; /* borrowed */
     struct cluster *cluster;     /* set once it is open */
     const struct clock *clock;
+    bool draining;               /* this node shuts down: nothing more is decided */
 };
 
 struct cluster_leader_ops leader_ops(struct leader *leader);

@@ -1,0 +1,356 @@
+#include "daemon/daemon.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "api/api.h"
+#include "base/log.h"
+#include "base/zoneinfo.h"
+#include "cluster/cluster.h"
+#include "daemon/leader.h"
+#include "daemon/plugins.h"
+#include "http/http.h"
+#include "run/run.h"
+#include "scheduler/scheduler.h"
+
+enum { WARN_INSECURE_MS = 60 * 60 * 1000 };
+
+/* Start order is the order of the members; stopping goes backwards. */
+struct node {
+    const struct config *config;
+    const struct clock *clock;
+    uv_loop_t loop;
+    struct plugins plugins;
+    struct cluster *cluster;
+    struct scheduler *scheduler;
+    struct leader leader;
+    struct runner *runner;
+    struct api *api;
+    struct http_server *server;
+    uv_signal_t terminate, interrupt, hangup;
+    uv_timer_t insecure;
+    bool stopping;
+    bool is_loopback;
+};
+
+/* --- stopping: accept nothing, let runs end, stop the cluster, close the server --- */
+
+static void on_server_closed(void *arg)
+{
+    struct node *node = arg;
+    node->server = NULL;
+}
+
+static void close_handle(uv_handle_t *handle)
+{
+    if (!uv_is_closing(handle))
+        uv_close(handle, NULL);
+}
+
+static void on_cluster_stopped(void *arg)
+{
+    struct node *node = arg;
+    http_server_close(node->server, on_server_closed, node);
+    close_handle((uv_handle_t *)&node->terminate);
+    close_handle((uv_handle_t *)&node->interrupt);
+    close_handle((uv_handle_t *)&node->hangup);
+    close_handle((uv_handle_t *)&node->insecure);
+}
+
+static void on_drained(void *arg)
+{
+    struct node *node = arg;
+    cluster_stop(node->cluster, on_cluster_stopped, node);
+}
+
+static void on_stop_signal(uv_signal_t *handle, int number)
+{
+    struct node *node = handle->data;
+    if (node->stopping) {
+        LOG_WARN("second signal: leaving at once", LOG_INT("signal", number));
+        _exit(1);
+    }
+    node->stopping = true;
+    LOG_INFO("stopping: letting runs end", LOG_INT("signal", number),
+             LOG_MS("at_most", node->config->server.shutdown_timeout_ms));
+    node->leader.draining = true;
+    api_drain(node->api);
+    http_server_drain(node->server);
+    runner_drain(node->runner, node->config->server.shutdown_timeout_ms, on_drained, node);
+}
+
+/* --- logging --- */
+
+static enum status open_log(const struct config *config, struct error *err)
+{
+    static int file = -1;
+    int fd = STDERR_FILENO;
+    if (strcmp(config->logging.output, "stdout") == 0)
+        fd = STDOUT_FILENO;
+    else if (strcmp(config->logging.output, "stderr") != 0) {
+        fd = open(config->logging.output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+        if (fd < 0)
+            return error_set_errno(err, STATUS_IO, errno, "logging.output: open %s", config->logging.output);
+    }
+    log_setup(config->logging.level, config->logging.format, fd);
+    if (file >= 0)
+        (void)close(file); /* the one before a reopening */
+    file = fd > STDERR_FILENO ? fd : -1;
+    return STATUS_OK;
+}
+
+/* Log rotation renames the file and sends SIGHUP. */
+static void on_hangup(uv_signal_t *handle, int number)
+{
+    struct node *node = handle->data;
+    struct error err;
+    (void)number;
+    if (open_log(node->config, &err) != STATUS_OK)
+        LOG_ERROR("the log cannot be reopened; writing goes on in the old file", LOG_ERROR_FIELD(&err));
+    else
+        LOG_INFO("log reopened; other settings take effect at the next start");
+}
+
+/* --- what is not secure is said, again and again --- */
+
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost", 9) == 0;
+}
+
+static void warn_insecure(uv_timer_t *timer)
+{
+    const struct node *node = timer->data;
+    LOG_WARN("insecure: the HTTP API asks for no authentication and listens beyond this machine",
+             LOG_STRING("address", node->config->server.http_address),
+             LOG_STRING("mend", "listen on 127.0.0.1, or put a proxy with authentication in front"));
+}
+
+static enum status check_security(struct node *node, struct error *err)
+{
+    node->is_loopback = is_loopback(node->config->server.http_address);
+    if (node->is_loopback || !node->config->security_strict)
+        return STATUS_OK;
+    return error_set(err, STATUS_INVALID,
+                     "security.strict: server.http.address %s listens beyond this machine without authentication; use "
+                     "127.0.0.1, or set security.strict: false",
+                     node->config->server.http_address);
+}
+
+/* --- starting --- */
+
+static void raise_file_limit(void)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur == limit.rlim_max)
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
+}
+
+static enum status start_signals(struct node *node, struct error *err)
+{
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+    int failed = sigaction(SIGPIPE, &ignore, NULL);
+    failed |= uv_signal_init(&node->loop, &node->terminate);
+    failed |= uv_signal_init(&node->loop, &node->interrupt);
+    failed |= uv_signal_init(&node->loop, &node->hangup);
+    failed |= uv_timer_init(&node->loop, &node->insecure);
+    node->terminate.data = node->interrupt.data = node->hangup.data = node->insecure.data = node;
+    failed |= uv_signal_start(&node->terminate, on_stop_signal, SIGTERM);
+    failed |= uv_signal_start(&node->interrupt, on_stop_signal, SIGINT);
+    failed |= uv_signal_start(&node->hangup, on_hangup, SIGHUP);
+    if (failed == 0 && !node->is_loopback)
+        failed = uv_timer_start(&node->insecure, warn_insecure, 0, WARN_INSECURE_MS);
+    return failed == 0 ? STATUS_OK : error_set(err, STATUS_INTERNAL, "install signal handlers");
+}
+
+static enum status open_cluster(struct node *node, struct error *err)
+{
+    const struct config *config = node->config;
+    struct cluster_config cluster = {
+        .loop = &node->loop,
+        .clock = node->clock,
+        .node_id = config->cluster.node_id,
+        .data_dir = config->cluster.data_dir,
+        .log_dir = config->storage.log_dir,
+        .backend = node->plugins.backend,
+        .backend_options = config->storage.options,
+        .min_free_bytes = config->storage.min_free_bytes,
+        .clock_tolerance_ms = config->scheduler.clock_tolerance_ms,
+    };
+    return cluster_open(&cluster, &node->cluster, err);
+}
+
+static enum status open_scheduler(struct node *node, struct error *err)
+{
+    const struct config *config = node->config;
+    struct scheduler_config scheduler = {
+        .zones = {.load = zoneinfo_load},
+        .misfire_threshold_ms = config->scheduler.misfire_threshold_ms,
+        .retention_ms = config->storage.execution_retention_ms,
+        .executions_per_job = config->storage.executions_per_job,
+        .executions_max_bytes = (uint64_t)config->storage.executions_max_bytes,
+    };
+    struct state_view view;
+    enum status status = scheduler_new(&scheduler, &node->scheduler, err);
+    if (status != STATUS_OK)
+        return status;
+    status = state_view_begin(cluster_state(node->cluster), &view, err);
+    if (status != STATUS_OK)
+        return status;
+    status = scheduler_load(node->scheduler, &view, err);
+    state_view_end(&view);
+    node->leader = (struct leader){.scheduler = node->scheduler, .cluster = node->cluster, .clock = node->clock};
+    return status;
+}
+
+static enum status open_runner(struct node *node, struct error *err)
+{
+    const struct config *config = node->config;
+    struct runner_config runner = {
+        .loop = &node->loop,
+        .clock = node->clock,
+        .node_id = config->cluster.node_id,
+        .data_dir = config->cluster.data_dir,
+        .backend = node->plugins.backend,
+        .backend_options = config->storage.options,
+        .executors = node->plugins.executors,
+        .executor_options = node->plugins.executor_options,
+        .executor_count = node->plugins.executor_count,
+        .max_concurrent = config->executors.max_concurrent,
+        .grace_ms = config->scheduler.grace_ms,
+        .replicated_output_bytes = config->output.replicated_bytes,
+        .captured_output_bytes = config->output.captured_bytes,
+        .output_retention_ms = config->output.retention_ms,
+    };
+    enum status status = runner_new(&runner, &node->runner, err);
+    if (status == STATUS_OK)
+        runner_attach(node->runner, node->cluster);
+    return status;
+}
+
+static enum status open_server(struct node *node, struct error *err)
+{
+    const struct config *config = node->config;
+    struct api_config api = {
+        .loop = &node->loop,
+        .clock = node->clock,
+        .config = config,
+        .registry = node->plugins.registry,
+        .cluster = node->cluster,
+        .scheduler = node->scheduler,
+        .runner = node->runner,
+        .started_ms = node->clock->wall_ms(node->clock->arg),
+    };
+    enum status status = api_new(&api, &node->api, err);
+    if (status != STATUS_OK)
+        return status;
+    struct http_server_config server = {
+        .loop = &node->loop,
+        .limits = {.header_timeout_ms = config->server.read_timeout_ms < 10000 ? config->server.read_timeout_ms : 10000,
+                   .body_timeout_ms = config->server.read_timeout_ms,
+                   .idle_timeout_ms = config->server.idle_timeout_ms,
+                   .write_timeout_ms = config->server.write_timeout_ms,
+                   .max_connections = config->server.max_connections,
+                   .max_connections_per_ip = config->server.max_connections,
+                   .max_body_bytes = (uint64_t)config->server.max_body_bytes,
+                   .max_bodies_total_bytes = (uint64_t)config->server.max_body_bytes * 64},
+        .handler = api_handle,
+        .handler_arg = node->api,
+        .problem = api_problem,
+        .problem_arg = node->api,
+        .common_headers = api_common_headers,
+        .common_headers_arg = node->api,
+    };
+    status = http_server_new(&server, &node->server, err);
+    if (status == STATUS_OK)
+        api_set_server(node->api, node->server);
+    return status;
+}
+
+static enum status listen_all(struct node *node, struct error *err)
+{
+    int port = 0;
+    enum status status = http_server_listen(node->server, node->config->server.http_address, &port, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "server.http.address");
+    if (node->config->server.unix_socket != NULL) {
+        status = http_server_listen_unix(node->server, node->config->server.unix_socket, err);
+        if (status != STATUS_OK)
+            return error_wrap(err, "server.http.unix_socket");
+    }
+    LOG_INFO("listening", LOG_STRING("address", node->config->server.http_address), LOG_INT("port", port));
+    return STATUS_OK;
+}
+
+static enum status start(struct node *node, struct error *err)
+{
+    enum status status = open_cluster(node, err);
+    if (status == STATUS_OK)
+        status = open_scheduler(node, err);
+    if (status == STATUS_OK)
+        status = open_runner(node, err);
+    if (status == STATUS_OK)
+        status = open_server(node, err);
+    if (status == STATUS_OK)
+        status = listen_all(node, err);
+    if (status == STATUS_OK)
+        status = start_signals(node, err);
+    if (status != STATUS_OK)
+        return status;
+    cluster_attach(node->cluster, leader_ops(&node->leader), runner_ops(node->runner));
+    return cluster_start(node->cluster, err);
+}
+
+static void release(struct node *node)
+{
+    if (node->api != NULL)
+        api_free(node->api);
+    if (node->runner != NULL)
+        runner_free(node->runner);
+    cluster_free(node->cluster);
+    scheduler_free(node->scheduler);
+    plugins_unload(&node->plugins);
+    (void)uv_loop_close(&node->loop);
+}
+
+/* A start that failed half-way ends the process: what was opened is closed by the kernel, and every store survives that. */
+enum status daemon_run(const struct config *config, struct error *err)
+{
+    static struct node node;
+    node = (struct node){.config = config, .clock = &clock_system};
+    (void)umask(077); /* the data is this user's alone */
+    raise_file_limit();
+    enum status status = open_log(config, err);
+    if (status == STATUS_OK)
+        status = check_security(&node, err);
+    if (status == STATUS_OK && uv_loop_init(&node.loop) != 0)
+        status = error_set(err, STATUS_INTERNAL, "make the event loop");
+    if (status == STATUS_OK)
+        status = plugins_load(config, &node.plugins, err);
+    if (status == STATUS_OK)
+        status = start(&node, err);
+    if (status != STATUS_OK)
+        return status;
+    LOG_INFO("chronos started", LOG_STRING("version", CHRONOS_VERSION), LOG_STRING("node_id", config->cluster.node_id),
+             LOG_STRING("data_dir", config->cluster.data_dir), LOG_STRING("backend", config->storage.backend));
+    (void)uv_run(&node.loop, UV_RUN_DEFAULT);
+    release(&node);
+    LOG_INFO("stopped");
+    return STATUS_OK;
+}
+
+enum status daemon_check_plugins(const struct config *config, struct error *err)
+{
+    struct plugins plugins;
+    enum status status = plugins_load(config, &plugins, err);
+    if (status == STATUS_OK)
+        plugins_unload(&plugins);
+    return status;
+}

@@ -1,0 +1,14 @@
+/* One node: everything wired together, started and stopped in order. */
+#ifndef CHRONOS_DAEMON_DAEMON_H
+#define CHRONOS_DAEMON_DAEMON_H
+
+#include "config/config.h"
+
+/* Runs until SIGTERM or SIGINT and a clean stop; the return is OK then. Otherwise *err says what kept it from starting. The
+ * configuration is borrowed. Main thread. */
+must_use enum status daemon_run(const struct config *config, struct error *err);
+
+/* Loads what the configuration names and checks the groups that belong to plugins, without starting anything. */
+must_use enum status daemon_check_plugins(const struct config *config, struct error *err);
+
+#endif

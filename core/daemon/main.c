@@ -1,0 +1,100 @@
+/* chronos: one node of the distributed cron. */
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "daemon/daemon.h"
+#include "daemon/options.h"
+
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+enum { PATH_SIZE = 4096, HEAP_ARENAS = 2 };
+
+extern char **environ;
+
+/* The folder that holds this program, for ../lib/chronos/plugins. */
+static const char *program_directory(void)
+{
+    static char path[PATH_SIZE];
+    ssize_t size = readlink("/proc/self/exe", path, sizeof path - 1);
+    if (size <= 0)
+        return ".";
+    path[size] = '\0';
+    char *slash = strrchr(path, '/');
+    *(slash != NULL ? slash : path) = '\0';
+    return path;
+}
+
+static void print_problem(void *arg, const char *message)
+{
+    int *count = arg;
+    (*count)++;
+    (void)fprintf(stderr, "chronos: %s\n", message);
+}
+
+static struct config *load(const struct options *options)
+{
+    struct config_sources sources = {
+        .file = options->config_file,
+        .environment = (const char *const *)environ,
+        .overrides = options->overrides,
+        .override_count = options->override_count,
+        .program_directory = program_directory(),
+    };
+    struct config *config = NULL;
+    struct error err = {.code = STATUS_OK};
+    int count = 0;
+    if (config_load(&sources, print_problem, &count, &config, &err) != STATUS_OK) {
+        if (count == 0)
+            print_problem(&count, err.message);
+        return NULL;
+    }
+    return config;
+}
+
+static int validate(const struct options *options, const struct config *config)
+{
+    struct error err;
+    if (daemon_check_plugins(config, &err) != STATUS_OK) {
+        (void)fprintf(stderr, "chronos: %s\n", err.message);
+        return EXIT_CONFIG;
+    }
+    (void)printf("%s: valid\n", options->config_file);
+    return EXIT_SUCCESS;
+}
+
+static int run(const struct config *config)
+{
+    struct error err;
+    if (daemon_run(config, &err) == STATUS_OK)
+        return EXIT_SUCCESS;
+    (void)fprintf(stderr, "chronos: cannot start: %s\n", err.message);
+    return EXIT_FAILURE;
+}
+
+int main(int argc, char **argv)
+{
+    struct options options;
+    struct error err;
+    (void)mallopt(M_ARENA_MAX, HEAP_ARENAS); /* an arena a thread would multiply idle memory */
+    if (options_parse(argc, argv, &options, &err) != STATUS_OK) {
+        (void)fprintf(stderr, "chronos: %s\n", err.message);
+        return EXIT_USAGE;
+    }
+    if (options.action == ACTION_HELP) {
+        (void)fputs(options_help, stdout);
+        return EXIT_SUCCESS;
+    }
+    if (options.action == ACTION_VERSION) {
+        (void)printf("chronos %s\n", CHRONOS_VERSION);
+        return EXIT_SUCCESS;
+    }
+    struct config *config = load(&options);
+    if (config == NULL)
+        return EXIT_CONFIG;
+    int code = options.action == ACTION_CONFIG_VALIDATE ? validate(&options, config) : run(config);
+    config_free(config);
+    return code;
+}
