@@ -30,10 +30,12 @@ void api_handle(void *api, const struct http_request *request);
 void api_problem(void *api, enum status code, int http_status, const char *detail, const char *request_id,
                  struct buffer *out);
 void api_common_headers(void *api, struct buffer *out);
+/* Counts what happened and calls again whoever waited for a change. On the loop, for every apply batch. */
+void api_changes(void *api, const struct state_changes *changes, struct state_position applied);
 /* From now on: /ready answers 503 and writes SHUTTING_DOWN. */
 void api_drain(struct api *api);
-/* No scan is running any more when this returns true; call again after the loop has turned. */
-bool api_idle(const struct api *api);
+/* Closes its handles; the loop must turn once more before api_free. Scans that run keep the loop alive until they end. */
+void api_close(struct api *api);
 void api_free(struct api *api);
 
 #endif

@@ -62,6 +62,10 @@ enum {
     REPLICATED_OUTPUT_MAX = 64 * 1024,
     CAPTURED_OUTPUT_MAX = 64 << 20,
     RUN_QUEUE_MAX = 65536,           /* commands waiting for one dispatcher */
+    RUN_ATTEMPTS_MAX = 65536,        /* attempts that one node knows; a further one is given back */
+    CAPTURED_TOTAL_MAX = 256 << 20,  /* output of all attempts in memory; beyond: counted, not kept */
+    JOB_CACHE_MAX = 256,             /* parsed job documents that a node keeps */
+    JOB_CACHE_BYTES_MAX = 4 << 20,   /* and the text they came from; parsed they take a few times that */
 
     /* HTTP (design/http.md 3). */
     HTTP_HEADER_BYTES_MAX = 16 * 1024,

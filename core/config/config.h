@@ -103,27 +103,29 @@ struct config_override {
 
 struct config_sources {
     const char *file;              /* NULL: no file */
-    const char *const *environment; /* "NAME=value" list, NULL-terminated; NULL: none. Unknown CHRONOS_* names are errors
-                                       with the nearest one, except the CHRONOS_TEST_ and CHRONOSCTL_ prefixes */
+    const char *const *environment; /* "NAME=value" list, NULL-terminated; NULL: none. Unknown CHRONOS_* names are
+                                       errors with the nearest one, except CHRONOS_TEST_*, CHRONOSCTL_*, a Kubernetes
+                                       service's addresses (CHRONOS_SERVICE_HOST, CHRONOS_PORT=tcp://...) and, inside a
+                                       run, that run's own variables */
     const struct config_override *overrides;
     uint32_t override_count;
     const char *program_directory; /* where the executable lies, for plugins.directory */
 };
 
 /* All problems are reported, one sentence each ("chronos.yaml:14: cluster.raft.election_timeout: ..."), at most 50.
- * The return is the first one's code and *err its text. What belongs to plugins (storage.<backend>.*, executors.<id>.*) is
- * kept as JSON and checked later against the plugin's schema. */
+ * The return is the first one's code and *err its text. What belongs to plugins (storage.<backend>.*,
+ * executors.<id>.*) is kept as JSON and checked later against the plugin's schema. */
 typedef void (*config_report)(void *arg, const char *message);
 must_use enum status config_load(const struct config_sources *sources, config_report report, void *arg,
                                  struct config **ret, struct error *err);
 void config_free(struct config *config);
 
-/* The line of a key in the file that was loaded ("storage.lmdb.map_size"), 0 if it did not stand there: so that errors
- * found later still name file and line. */
+/* The line of a key in the file that was loaded ("storage.lmdb.map_size", "plugins.load.0.path"), so that errors found
+ * later still name file and line. 0 if it did not stand there, or if environment or command line overrode it. */
 int config_line_of(const struct config *config, const char *key);
 const char *config_file_of(const struct config *config); /* NULL where none */
 
-/* The documentation table of every key: name, type, default, environment variable, help. Markdown; for docs and tests. */
+/* The table of every key in Markdown: name, type, default, environment variable, help. For docs and tests. */
 struct buffer;
 void config_document(struct buffer *out);
 

@@ -56,6 +56,7 @@ static void on_cluster_stopped(void *arg)
 {
     struct node *node = arg;
     http_server_close(node->server, on_server_closed, node);
+    api_close(node->api);
     close_handle((uv_handle_t *)&node->terminate);
     close_handle((uv_handle_t *)&node->interrupt);
     close_handle((uv_handle_t *)&node->hangup);
@@ -170,6 +171,15 @@ static enum status start_signals(struct node *node, struct error *err)
     return failed == 0 ? STATUS_OK : error_set(err, STATUS_INTERNAL, "install signal handlers");
 }
 
+/* The default, data_dir/log, is covered by data_dir's own lock and marker. */
+static const char *own_log_dir(const struct config *config)
+{
+    size_t size = strlen(config->cluster.data_dir);
+    bool is_default =
+        strncmp(config->storage.log_dir, config->cluster.data_dir, size) == 0 && strcmp(config->storage.log_dir + size, "/log") == 0;
+    return is_default ? NULL : config->storage.log_dir;
+}
+
 static enum status open_cluster(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
@@ -178,7 +188,7 @@ static enum status open_cluster(struct node *node, struct error *err)
         .clock = node->clock,
         .node_id = config->cluster.node_id,
         .data_dir = config->cluster.data_dir,
-        .log_dir = config->storage.log_dir,
+        .log_dir = own_log_dir(config),
         .backend = node->plugins.backend,
         .backend_options = config->storage.options,
         .min_free_bytes = config->storage.min_free_bytes,
@@ -191,7 +201,7 @@ static enum status open_scheduler(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
     struct scheduler_config scheduler = {
-        .zones = {.load = zoneinfo_load},
+        .zones = {.load = zoneinfo_load, .nearest = zoneinfo_nearest},
         .misfire_threshold_ms = config->scheduler.misfire_threshold_ms,
         .retention_ms = config->storage.execution_retention_ms,
         .executions_per_job = config->storage.executions_per_job,

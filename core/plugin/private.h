@@ -10,7 +10,7 @@
 /* Room of this kind's sentence (error.message) is finite: paths and words from outside are quoted up to here. */
 enum { PLUGIN_QUOTE_MAX = 200 };
 
-/* abi_status.c ------------------------------------------------------------------------------------------------------- */
+/* abi_status.c ----------------------------------------------------------------------------------------------------- */
 
 /* Any bytes of a plugin as one line of UTF-8 in `out`: bad bytes become U+FFFD, control characters blanks; cut at
  * out_size - 1 without splitting a sequence. Returns the length written. */
@@ -18,7 +18,7 @@ size_t plugin_text_clean(char *out, size_t out_size, const void *text, uint64_t 
 /* An error struct ready to be handed to a plugin. */
 struct chronos_error plugin_error_ready(void);
 
-/* load.c ------------------------------------------------------------------------------------------------------------- */
+/* load.c ----------------------------------------------------------------------------------------------------------- */
 
 struct plugin_file {
     int fd;          /* O_CLOEXEC, read-only, checked; -1: none */
@@ -28,14 +28,14 @@ struct plugin_file {
     uint64_t inode;
 };
 /* Steps 1 and 2 of the load sequence: the walk, the checks of every component, the pin. */
-must_use enum status plugin_file_open(const char *directory, const char *file, const char *sha256, struct plugin_file *ret,
-                                      struct error *err);
+must_use enum status plugin_file_open(const char *directory, const char *file, const char *sha256,
+                                      struct plugin_file *ret, struct error *err);
 /* Closes the descriptor unless it is pinned. */
 void plugin_file_close(struct plugin_file *file);
 /* Step 4: maps the code and calls the entry. From here on the fd stays open for ever. */
 must_use enum status plugin_file_map(struct plugin_file *file, const struct chronos_plugin **ret, struct error *err);
 
-/* descriptor.c ------------------------------------------------------------------------------------------------------- */
+/* descriptor.c ----------------------------------------------------------------------------------------------------- */
 
 /* Step 5. `ret` and `ret_count` take a heap array of heap components; strings stay the plugin's (they are static). */
 must_use enum status plugin_descriptor_read(const struct chronos_plugin *descriptor, const char *path,
@@ -43,7 +43,7 @@ must_use enum status plugin_descriptor_read(const struct chronos_plugin *descrip
 void plugin_component_free(struct plugin_component *component);
 const char *plugin_kind_name(int32_t kind); /* "storage"; "unknown" */
 
-/* host.c ------------------------------------------------------------------------------------------------------------- */
+/* host.c ----------------------------------------------------------------------------------------------------------- */
 
 struct plugin_config_value {
     const char *name; /* borrowed from `params` */

@@ -4,8 +4,8 @@
 
 #include "plugin/schema.h"
 
-/* One option, copied and checked. `limits` is parsed by type: numbers (DURATION in ms, SIZE in bytes) for a value, counts
- * for STRING (bytes), LIST and MAP (elements), words for ENUM. */
+/* One option, copied and checked. `limits` is parsed by type: numbers (DURATION in ms, SIZE in bytes) for a value,
+ * counts for STRING (bytes), LIST and MAP (elements), words for ENUM. */
 struct schema_option {
     char *name;
     char *def;    /* as the plugin wrote it; NULL: none */

@@ -1,0 +1,64 @@
+/* Answers: each takes the body's memory and hands it to the server. */
+#include <string.h>
+
+#include "api/api_internal.h"
+
+enum { PROBLEM_MAX = 64 * 1024 };
+
+void answer_bytes(struct api *api, struct http_token token, int status, const char *content_type, struct buffer *body,
+                  const char *headers)
+{
+    struct http_response response = {.status = status, .content_type = content_type};
+    if (headers != NULL)
+        response.headers = (struct bytes){headers, strlen(headers)};
+    if (body->failed != STATUS_OK) {
+        buffer_deinit(body);
+        answer_problem(api, token, "-", body->failed == STATUS_NO_MEMORY ? STATUS_NO_MEMORY : STATUS_TOO_LARGE,
+                       "the answer does not fit into memory; ask for fewer rows with limit=", NULL);
+        return;
+    }
+    size_t size;
+    response.body_owned = buffer_steal(body, &size);
+    response.body = (struct bytes){response.body_owned, size};
+    http_respond(api->server, token, &response);
+}
+
+void answer_json(struct api *api, struct http_token token, int status, struct buffer *body, const char *headers)
+{
+    answer_bytes(api, token, status, "application/json", body, headers);
+}
+
+void answer_empty(struct api *api, struct http_token token, int status, const char *headers)
+{
+    struct http_response response = {.status = status};
+    if (headers != NULL)
+        response.headers = (struct bytes){headers, strlen(headers)};
+    http_respond(api->server, token, &response);
+}
+
+static const char *retry_after(enum status code)
+{
+    int status = status_http(code);
+    if (status != 429 && status != 503)
+        return NULL;
+    return code == STATUS_DISK_FULL ? "Retry-After: 10\r\n" : "Retry-After: 1\r\n";
+}
+
+void answer_problem(struct api *api, struct http_token token, const char *request_id, enum status code, const char *detail,
+                    const struct field_errors *errors)
+{
+    struct buffer body;
+    buffer_init(&body, PROBLEM_MAX);
+    problem_write(&body, code, status_http(code), detail, request_id, errors);
+    if (body.failed != STATUS_OK)
+        buffer_clear(&body); /* the status line still says what happened */
+    answer_bytes(api, token, status_http(code), "application/problem+json", &body, retry_after(code));
+}
+
+void answer_error(struct api *api, struct http_token token, const char *request_id, const struct error *err)
+{
+    struct field_errors errors = {.count = 0};
+    if (err->field[0] != '\0')
+        field_errors_add(&errors, err->field, "%s", err->message);
+    answer_problem(api, token, request_id, err->code, err->message, &errors);
+}

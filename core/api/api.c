@@ -1,0 +1,302 @@
+/* Life of the API, and the way of a request: drain, route, guard, consistent read, handler. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/api_internal.h"
+
+enum { RETRY_MS = 1000, COPY_MAX = 4 << 20 };
+
+/* --- operations that asked to be called again --- */
+
+static void call_retries(struct api *api)
+{
+    struct operation *operation = api->retries;
+    api->retries = NULL;
+    for (struct operation *next; operation != NULL; operation = next) {
+        next = operation->next_retry;
+        void (*again)(struct operation *) = operation->again;
+        operation->again = NULL;
+        again(operation);
+    }
+}
+
+static void on_retry_timer(uv_timer_t *timer)
+{
+    call_retries(timer->data);
+}
+
+void operation_retry_later(struct operation *operation, void (*again)(struct operation *operation))
+{
+    struct api *api = operation->api;
+    operation->again = again;
+    operation->next_retry = api->retries;
+    api->retries = operation;
+    if (!uv_is_active((uv_handle_t *)&api->retry_timer))
+        (void)uv_timer_start(&api->retry_timer, on_retry_timer, RETRY_MS, 0); /* cannot fail with a callback */
+}
+
+void api_changes(void *arg, const struct state_changes *changes, struct state_position applied)
+{
+    struct api *api = arg;
+    api->applied_index = applied.index;
+    for (uint32_t i = 0; i < changes->count; i++) {
+        const struct state_change *change = &changes->items[i];
+        if (change->kind == CHANGE_CLOSED)
+            api->runs_by_status[change->status]++;
+        else if (change->kind == CHANGE_DROPPED)
+            api->dropped_by_reason[change->reason] += change->count;
+    }
+    if (api->retries != NULL) /* not now: the proposers of this batch are answered first */
+        (void)uv_timer_start(&api->retry_timer, on_retry_timer, 0, 0);
+}
+
+/* --- consistent reads: the request is kept until the state holds all that was committed before it --- */
+
+struct kept_request {
+    struct http_request request;
+    struct http_header headers[HTTP_HEADERS_MAX];
+    struct buffer bytes;
+};
+
+static struct bytes keep(struct kept_request *kept, struct bytes from)
+{
+    size_t at = kept->bytes.size;
+    buffer_append(&kept->bytes, from.data, from.size);
+    return (struct bytes){(const void *)at, from.size}; /* an offset until all is copied */
+}
+
+static struct bytes placed(const struct kept_request *kept, struct bytes offset)
+{
+    return (struct bytes){kept->bytes.data + (size_t)offset.data, offset.size};
+}
+
+static void discard_kept(void *data)
+{
+    struct kept_request *kept = data;
+    buffer_deinit(&kept->bytes);
+    free(kept);
+}
+
+static struct kept_request *keep_request(const struct http_request *request)
+{
+    struct kept_request *kept = calloc(1, sizeof *kept);
+    if (kept == NULL)
+        return NULL;
+    buffer_init(&kept->bytes, COPY_MAX);
+    kept->request = *request;
+    kept->request.headers = kept->headers;
+    struct http_request *copy = &kept->request;
+    copy->path = keep(kept, request->path);
+    copy->query = keep(kept, request->query);
+    copy->host = keep(kept, request->host);
+    copy->body = keep(kept, request->body);
+    for (size_t i = 0; i < request->header_count; i++)
+        kept->headers[i] = (struct http_header){keep(kept, request->headers[i].name), keep(kept, request->headers[i].value)};
+    if (kept->bytes.failed != STATUS_OK || kept->bytes.data == NULL) {
+        discard_kept(kept);
+        return NULL;
+    }
+    copy->path = placed(kept, copy->path);
+    copy->query = placed(kept, copy->query);
+    copy->host = placed(kept, copy->host);
+    copy->body = placed(kept, copy->body);
+    for (size_t i = 0; i < request->header_count; i++)
+        kept->headers[i] =
+            (struct http_header){placed(kept, kept->headers[i].name), placed(kept, kept->headers[i].value)};
+    return kept;
+}
+
+static void dispatch(struct api *api, const struct http_request *request)
+{
+    struct route_match match;
+    struct buffer allow; /* the route was matched before: it matches again */
+    buffer_init(&allow, 256);
+    if (router_match(api->router, request, &match, &allow) == STATUS_OK)
+        match.route->handle(api, request, &match);
+    buffer_deinit(&allow);
+}
+
+static void on_read_index(struct operation *operation, const struct cluster_outcome *outcome)
+{
+    struct kept_request *kept = operation->data;
+    if (operation_failed(operation, outcome, "the read could not be made consistent"))
+        return;
+    dispatch(operation->api, &kept->request);
+    operation_end(operation);
+}
+
+
+static void begin_consistent(struct api *api, const struct http_request *request)
+{
+    struct error err;
+    struct kept_request *kept = keep_request(request);
+    if (kept == NULL) {
+        answer_problem(api, request->token, request->request_id, STATUS_NO_MEMORY, "", NULL);
+        return;
+    }
+    struct operation *operation = operation_begin(api, request, on_read_index, kept, discard_kept);
+    if (operation == NULL)
+        return;
+    uint64_t token = (uint64_t)operation->generation << 32 | operation->slot;
+    if (cluster_read_index(api->config.cluster, operation_outcome, api, token, &err) == STATUS_OK)
+        return;
+    answer_error(api, operation->token, operation->request_id, &err);
+    operation_end(operation);
+}
+
+/* --- the way of a request --- */
+
+static void answer_no_route(struct api *api, const struct http_request *request, enum status status, struct buffer *allow)
+{
+    struct buffer body, headers;
+    char detail[256];
+    (void)snprintf(detail, sizeof detail, "%s %.*s", http_method_name(request->method),
+                   (int)(request->path.size < 160 ? request->path.size : 160), (const char *)request->path.data);
+    if (status != STATUS_METHOD_NOT_ALLOWED) {
+        answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND, detail, NULL);
+        return;
+    }
+    buffer_init(&body, 4096);
+    buffer_init(&headers, 512);
+    buffer_appendf(&headers, "Allow: %.*s\r\n", (int)allow->size, allow->data);
+    if (request->method == METHOD_OPTIONS) {
+        answer_empty(api, request->token, 204, headers.data);
+    } else {
+        problem_write(&body, status, status_http(status), detail, request->request_id, NULL);
+        answer_bytes(api, request->token, status_http(status), "application/problem+json", &body, headers.data);
+    }
+    buffer_deinit(&headers);
+    buffer_deinit(&body);
+}
+
+static bool is_write(enum http_method method)
+{
+    return method != METHOD_GET && method != METHOD_OPTIONS && method != METHOD_HEAD;
+}
+
+void api_handle(void *arg, const struct http_request *request)
+{
+    struct api *api = arg;
+    struct route_match match;
+    struct buffer allow;
+    struct error err;
+    bool consistent = false;
+    buffer_init(&allow, 256);
+    enum status status = router_match(api->router, request, &match, &allow);
+    if (status != STATUS_OK) {
+        answer_no_route(api, request, status, &allow);
+        buffer_deinit(&allow);
+        return;
+    }
+    buffer_deinit(&allow);
+    if (is_write(request->method)) {
+        status = guard_check(api, request, &err);
+        if (status == STATUS_OK && api->draining)
+            status = error_set(&err, STATUS_SHUTTING_DOWN, "this node is shutting down");
+    } else if (request->query.size > 0) {
+        (void)query_bool(request, "consistent", &consistent, &status, &err);
+    }
+    if (status != STATUS_OK)
+        answer_error(api, request->token, request->request_id, &err);
+    else if (consistent)
+        begin_consistent(api, request);
+    else
+        match.route->handle(api, request, &match);
+}
+
+void api_problem(void *arg, enum status code, int http_status, const char *detail, const char *request_id,
+                 struct buffer *out)
+{
+    (void)arg;
+    problem_write(out, code, http_status, detail, request_id, NULL);
+}
+
+void api_common_headers(void *arg, struct buffer *out)
+{
+    struct api *api = arg;
+    buffer_appendf(out, "%sX-Chronos-Applied-Index: %llu\r\n", api->common, (unsigned long long)api->applied_index);
+}
+
+/* --- life --- */
+
+/* The table of routes with the configured path of the metrics page. */
+static enum status make_router(struct api *api, struct error *err)
+{
+    api->routes = calloc(api_route_count, sizeof *api->routes);
+    if (api->routes == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    memcpy(api->routes, api_routes, api_route_count * sizeof *api->routes);
+    for (size_t i = 0; i < api_route_count; i++)
+        if (api->routes[i].handle == handle_metrics)
+            api->routes[i].pattern = api->config.config->metrics.path;
+    return router_new(api->routes, api_route_count, &api->router, err);
+}
+
+enum status api_new(const struct api_config *config, struct api **ret, struct error *err)
+{
+    struct cluster_status cluster;
+    struct api *api = calloc(1, sizeof *api);
+    if (api == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    api->config = *config;
+    api->operations = calloc(API_OPERATIONS_MAX, sizeof *api->operations);
+    api->free_slots = calloc(API_OPERATIONS_MAX, sizeof *api->free_slots);
+    api->scans_tail = &api->scans_queued;
+    enum status status = api->operations == NULL || api->free_slots == NULL
+                             ? error_set(err, STATUS_NO_MEMORY, "out of memory")
+                             : make_router(api, err);
+    if (status != STATUS_OK) {
+        free(api->routes);
+        free(api->operations);
+        free(api->free_slots);
+        free(api);
+        return status;
+    }
+    for (uint32_t i = 0; i < API_OPERATIONS_MAX; i++)
+        api->free_slots[api->free_count++] = API_OPERATIONS_MAX - 1 - i; /* slot 0 first: the rest stays untouched memory */
+    (void)snprintf(api->common, sizeof api->common, "X-Chronos-Node: %s\r\n", cluster_node_id(config->cluster));
+    cluster_status_get(config->cluster, &cluster);
+    api->applied_index = cluster.applied_index;
+    (void)uv_timer_init(config->loop, &api->retry_timer); /* cannot fail */
+    api->retry_timer.data = api;
+    uv_unref((uv_handle_t *)&api->retry_timer);
+    *ret = api;
+    return STATUS_OK;
+}
+
+void api_set_server(struct api *api, struct http_server *server)
+{
+    api->server = server;
+}
+
+static void on_timer_closed(uv_handle_t *handle)
+{
+    struct api *api = handle->data;
+    api->timer_closed = true;
+}
+
+void api_drain(struct api *api)
+{
+    api->draining = true;
+}
+
+void api_close(struct api *api)
+{
+    if (!uv_is_closing((uv_handle_t *)&api->retry_timer))
+        uv_close((uv_handle_t *)&api->retry_timer, on_timer_closed);
+}
+
+void api_free(struct api *api)
+{
+    if (api == NULL)
+        return;
+    for (uint32_t i = 0; i < API_OPERATIONS_MAX; i++)
+        if (api->operations[i].used && api->operations[i].discard != NULL)
+            api->operations[i].discard(api->operations[i].data);
+    router_free(api->router);
+    free(api->routes);
+    free(api->operations);
+    free(api->free_slots);
+    free(api);
+}

@@ -1,0 +1,178 @@
+/* What the files of one resource share: answers, problems, operations that wait for a commit, scans on the pool. */
+#ifndef CHRONOS_API_API_INTERNAL_H
+#define CHRONOS_API_API_INTERNAL_H
+
+#include "api/api.h"
+#include "base/json.h"
+#include "http/router.h"
+
+enum {
+    API_OPERATIONS_MAX = 4096,  /* requests that wait for a commit or a scan; beyond: OVERLOADED */
+    API_FIELD_ERRORS_MAX = 20,  /* reported of one document */
+    API_ANSWER_MAX = 64 << 20,  /* bytes of one answer */
+    API_RETRIES_MAX = 5,        /* of an edit that met a decision of the scheduler */
+};
+
+/* --- problems (problem.c) --- */
+
+struct field_errors {
+    uint32_t count; /* may exceed API_FIELD_ERRORS_MAX: the rest is not listed */
+    struct {
+        char field[ERROR_FIELD_SIZE];
+        char message[256];
+    } items[API_FIELD_ERRORS_MAX];
+};
+void field_errors_add(struct field_errors *errors, const char *field, const char *format, ...)
+    __attribute__((format(printf, 3, 4)));
+
+/* Writes an RFC 9457 document. `errors` may be NULL; detail "" leaves it out. */
+void problem_write(struct buffer *out, enum status code, int http_status, const char *detail, const char *request_id,
+                   const struct field_errors *errors);
+
+/* --- answers (answer.c): exactly one a token --- */
+
+/* Takes the buffer's memory. `headers`: complete lines or NULL. */
+void answer_json(struct api *api, struct http_token token, int status, struct buffer *body, const char *headers);
+void answer_bytes(struct api *api, struct http_token token, int status, const char *content_type, struct buffer *body,
+                  const char *headers);
+void answer_empty(struct api *api, struct http_token token, int status, const char *headers);
+/* With Retry-After where the code calls for it. `err->field` becomes the only field error when it is set. */
+void answer_error(struct api *api, struct http_token token, const char *request_id, const struct error *err);
+void answer_problem(struct api *api, struct http_token token, const char *request_id, enum status code, const char *detail,
+                    const struct field_errors *errors);
+
+/* --- operations (operation.c): what waits --- */
+
+struct operation;
+/* `outcome` is borrowed for the call. The function answers and then calls operation_end, or proposes again. */
+typedef void (*operation_step)(struct operation *operation, const struct cluster_outcome *outcome);
+
+struct operation {
+    struct api *api;
+    struct http_token token;
+    char request_id[40];
+    uint32_t slot, generation; /* slot + generation name it in cluster_propose */
+    bool used;
+    operation_step step;
+    void *data;                 /* the resource's own; freed by `discard` */
+    void (*discard)(void *data);
+    void (*again)(struct operation *operation); /* of operation_retry_later */
+    struct operation *next_retry;
+};
+/* NULL: too many, the 503 was answered and `data` discarded. */
+struct operation *operation_begin(struct api *api, const struct http_request *request, operation_step step, void *data,
+                                  void (*discard)(void *data));
+/* Proposes; a refusal is answered and ends the operation. */
+void operation_propose(struct operation *operation, enum proposal_class class, struct bytes command);
+/* The cluster_done of operations; arg is the api. */
+void operation_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome);
+/* Calls `again` after the next apply batch (or within a second): a decision of the job was in the way. */
+void operation_retry_later(struct operation *operation, void (*again)(struct operation *operation));
+void operation_end(struct operation *operation); /* discards data and frees the slot; the answer was given */
+/* What an outcome that is not OK says: answers it and ends the operation; true. False: status and result are OK. */
+bool operation_failed(struct operation *operation, const struct cluster_outcome *outcome, const char *what);
+
+/* --- scans (scan.c): reads that may touch many rows, on libuv's pool with a view of their own --- */
+
+/* `read` runs on a pool thread; it writes the JSON answer into `out`, or returns an error. `answer_headers` of the data is not
+ * needed: scans answer 200. `data` is discarded on the loop afterwards. */
+typedef enum status (*scan_read)(void *data, struct state_view *view, struct buffer *out, struct error *err);
+void scan_start(struct api *api, const struct http_request *request, scan_read read, void *data, void (*discard)(void *data));
+
+/* --- pages (page.c): limit and cursor --- */
+
+struct page {
+    uint32_t limit;
+    uint8_t cursor[256]; /* opaque to the client: base64url of (kind, key) */
+    size_t cursor_size;  /* 0: from the beginning */
+};
+/* MALFORMED with field "/limit" or "/cursor". `kind` keeps a cursor of one list from being used in another. */
+must_use enum status page_parse(const struct http_request *request, char kind, struct page *ret, struct error *err);
+/* Writes "next_cursor": "..." or null (key.size 0). */
+void page_write_next(struct json_writer *w, char kind, struct bytes key);
+
+/* --- queries --- */
+
+/* Unknown parameters are errors that name the nearest known one. `known` is NULL-terminated; a name that ends in "." is a
+ * prefix. */
+must_use enum status query_check(const struct http_request *request, const char *const *known, struct error *err);
+/* False where absent. A value that does not parse sets *err and returns true with *ret_status. */
+bool query_bool(const struct http_request *request, const char *name, bool *ret, enum status *ret_status, struct error *err);
+bool query_int(const struct http_request *request, const char *name, int64_t least, int64_t most, int64_t *ret,
+               enum status *ret_status, struct error *err);
+bool query_time(const struct http_request *request, const char *name, int64_t *ret_ms, enum status *ret_status,
+                struct error *err);
+
+/* --- guard (guard.c): who may change state from where --- */
+
+/* Host, Origin and Content-Type of a state-changing request: FORBIDDEN or UNSUPPORTED_MEDIA with a sentence. */
+must_use enum status guard_check(const struct api *api, const struct http_request *request, struct error *err);
+
+/* --- routes (routes.c) and handlers, one file a resource --- */
+
+extern const struct route api_routes[];
+extern const size_t api_route_count;
+
+#define API_HANDLER(name) void name(void *arg, const struct http_request *request, const struct route_match *match)
+/* health.c, metrics.c */
+API_HANDLER(handle_health);
+API_HANDLER(handle_live);
+API_HANDLER(handle_ready);
+API_HANDLER(handle_version);
+API_HANDLER(handle_metrics);
+/* jobs.c: one job; jobs_list.c; edits.c: what changes one */
+API_HANDLER(handle_job_get);
+API_HANDLER(handle_job_list);
+API_HANDLER(handle_job_create);
+API_HANDLER(handle_job_put);
+API_HANDLER(handle_job_patch);
+API_HANDLER(handle_job_delete);
+API_HANDLER(handle_job_enable);
+API_HANDLER(handle_job_disable);
+API_HANDLER(handle_job_trigger);
+API_HANDLER(handle_job_upcoming);
+API_HANDLER(handle_job_missed);
+/* executions.c */
+API_HANDLER(handle_job_executions);
+API_HANDLER(handle_execution_list);
+API_HANDLER(handle_execution_get);
+API_HANDLER(handle_execution_output);
+API_HANDLER(handle_execution_cancel);
+/* schedules.c, executors.c */
+API_HANDLER(handle_schedule_validate);
+API_HANDLER(handle_executor_list);
+API_HANDLER(handle_executor_get);
+
+/* --- shared by jobs and executions --- */
+
+/* Finds the job that `text` (id or name) means. NOT_FOUND with a sentence. */
+must_use enum status job_lookup(struct state_view *view, struct bytes text, struct id *ret, struct error *err);
+/* Appends the job's JSON as clients see it: runtime fields, then the document with secrets masked. */
+must_use enum status job_write(struct api *api, struct state_view *view, const struct id *id, const struct job_row *row,
+                               struct buffer *out, struct error *err);
+/* Appends the JSON of a run, open or finished. NOT_FOUND with a sentence. */
+must_use enum status execution_write(struct state_view *view, const struct id *execution, struct buffer *out,
+                                     struct error *err);
+
+struct api {
+    struct api_config config;
+    struct http_server *server;
+    struct route *routes;
+    struct router *router;
+    char common[160]; /* X-Chronos-Node line */
+    bool draining;
+    struct operation *operations;
+    uint32_t *free_slots;
+    uint32_t free_count, waiting;
+    struct operation *retries; /* asked to be called again */
+    uv_timer_t retry_timer;
+    bool timer_closed;
+    uint32_t scans_running;
+    struct scan *scans_queued, **scans_tail;
+    uint32_t scans_queued_count;
+    uint64_t runs_by_status[RUN_STATUS_COUNT];    /* terminal ones, since start */
+    uint64_t dropped_by_reason[REASON_COUNT];
+    uint64_t applied_index;
+};
+
+#endif

@@ -1,0 +1,182 @@
+/* The metrics page, Prometheus text format 0.0.4. docs/metrics.md lists every name; a test compares. */
+#include <dirent.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "api/api_internal.h"
+
+enum { METRICS_MAX = 256 * 1024 };
+
+/* Upper bounds of runner_stats.start_late_buckets, in seconds. */
+static const char *const late_bounds[] = {"0.001", "0.002", "0.005", "0.01", "0.025", "0.05",
+                                          "0.1",   "0.25",  "0.5",   "1",    "5",     "+Inf"};
+
+static void head(struct buffer *out, const char *name, const char *type, const char *help)
+{
+    buffer_appendf(out, "# HELP %s %s\n# TYPE %s %s\n", name, help, name, type);
+}
+
+static void gauge(struct buffer *out, const char *name, const char *help, double value)
+{
+    head(out, name, "gauge", help);
+    buffer_appendf(out, "%s %.15g\n", name, value);
+}
+
+static void counter(struct buffer *out, const char *name, const char *help, uint64_t value)
+{
+    head(out, name, "counter", help);
+    buffer_appendf(out, "%s %llu\n", name, (unsigned long long)value);
+}
+
+/* A summary without quantiles: how often, how long in all. */
+static void duration(struct buffer *out, const char *name, const char *help, uint64_t count, uint64_t ns)
+{
+    head(out, name, "summary", help);
+    buffer_appendf(out, "%s_sum %.9g\n%s_count %llu\n", name, (double)ns / 1e9, name, (unsigned long long)count);
+}
+
+static void cluster_metrics(const struct api *api, struct buffer *out)
+{
+    struct cluster_status status;
+    cluster_status_get(api->config.cluster, &status);
+    gauge(out, "chronos_raft_is_leader", "1 if this node is the leader.", status.is_leader);
+    gauge(out, "chronos_raft_peers", "Members of the cluster, this node included.", 1);
+    gauge(out, "chronos_raft_peers_reachable", "Members that answer, this node included.", 1);
+    gauge(out, "chronos_raft_term", "Term of this node.", (double)status.term);
+    gauge(out, "chronos_raft_commit_index", "Newest committed log entry.", (double)status.commit_index);
+    gauge(out, "chronos_raft_applied_index", "Newest applied log entry.", (double)status.applied_index);
+    gauge(out, "chronos_raft_last_contact", "Seconds since the last contact with the leader; 0 on the leader.", 0);
+    gauge(out, "chronos_raft_last_contact_seconds", "The same, under a name with its unit.", 0);
+    gauge(out, "chronos_log_bytes", "Bytes of the entries kept in the log.", (double)status.log_bytes);
+    counter(out, "chronos_log_entries_total", "Entries written to the log.", status.log_entries);
+    duration(out, "chronos_log_append_seconds", "Time of one synced write of the log.", status.log_commits,
+             status.log_commit_ns);
+    counter(out, "chronos_applied_entries_total", "Entries applied to the state.", status.apply_entries);
+    duration(out, "chronos_apply_seconds", "Time of one transaction of the state.", status.apply_batches, status.apply_ns);
+    gauge(out, "chronos_proposals_waiting", "Changes that wait for their commit.", status.proposals_waiting);
+    gauge(out, "chronos_disk_free_bytes", "Free bytes on the file system of the log; -1 if it cannot be told.",
+          (double)status.disk_free_bytes);
+    gauge(out, "chronos_disk_state", "0 enough space, 1 client writes are refused, 2 no slots are decided.", status.disk);
+}
+
+static void scheduler_metrics(const struct api *api, struct buffer *out)
+{
+    struct scheduler_stats stats;
+    scheduler_stats_get(api->config.scheduler, &stats);
+    gauge(out, "chronos_jobs", "Jobs that exist.", stats.jobs);
+    gauge(out, "chronos_jobs_enabled", "Jobs that are enabled.", stats.jobs_enabled);
+    gauge(out, "chronos_jobs_held", "Jobs whose schedule or time zone cannot be read here.", stats.jobs_held);
+    gauge(out, "chronos_open_runs", "Runs that have not ended.", stats.open_runs);
+    gauge(out, "chronos_runs_ready", "Runs that wait for a node.", stats.ready);
+    gauge(out, "chronos_runs_backoff", "Runs that wait for their next attempt.", stats.backoff);
+    counter(out, "chronos_slots_decided_total", "Slots that the scheduler proposed to run.", stats.decided_slots);
+    counter(out, "chronos_decisions_stale_total", "Decisions that met a changed state and were made anew.",
+            stats.stale_decisions);
+}
+
+static void run_metrics(const struct api *api, struct buffer *out)
+{
+    struct runner_stats stats;
+    uint64_t cumulative = 0;
+    head(out, "chronos_runs_total", "counter", "Runs that ended, by status.");
+    for (int status = RUN_SUCCESS; status < RUN_STATUS_COUNT; status++)
+        buffer_appendf(out, "chronos_runs_total{status=\"%s\"} %llu\n", run_status_name((enum run_status)status),
+                       (unsigned long long)api->runs_by_status[status]);
+    head(out, "chronos_missed_runs_total", "counter", "Slots that were due and were not run, by reason.");
+    for (int reason = 1; reason < REASON_COUNT; reason++)
+        if (api->dropped_by_reason[reason] > 0 || reason == REASON_MISSED)
+            buffer_appendf(out, "chronos_missed_runs_total{reason=\"%s\"} %llu\n", reason_name((enum reason)reason),
+                           (unsigned long long)api->dropped_by_reason[reason]);
+    runner_stats_get(api->config.runner, &stats);
+    gauge(out, "chronos_attempts_active", "Attempts that run on this node.", stats.active);
+    counter(out, "chronos_attempts_started_total", "Attempts started on this node.", stats.started);
+    counter(out, "chronos_attempts_finished_total", "Attempts that ended on this node.", stats.finished);
+    counter(out, "chronos_output_bytes_total", "Bytes of output captured.", stats.output_bytes);
+    counter(out, "chronos_output_dropped_bytes_total", "Bytes of output beyond the limits.", stats.output_dropped_bytes);
+    gauge(out, "chronos_executors_wedged", "Executor instances that do not return from a call.",
+          (double)stats.wedged_instances);
+    head(out, "chronos_run_start_lateness_seconds", "histogram", "Start of a run after its scheduled time.");
+    for (size_t i = 0; i < sizeof late_bounds / sizeof late_bounds[0]; i++) {
+        cumulative += stats.start_late_buckets[i];
+        buffer_appendf(out, "chronos_run_start_lateness_seconds_bucket{le=\"%s\"} %llu\n", late_bounds[i],
+                       (unsigned long long)cumulative);
+    }
+    buffer_appendf(out, "chronos_run_start_lateness_seconds_sum %.3f\nchronos_run_start_lateness_seconds_count %llu\n",
+                   (double)stats.start_late_sum_ms / 1000, (unsigned long long)cumulative);
+}
+
+static void http_metrics(const struct api *api, struct buffer *out)
+{
+    struct http_stats stats;
+    http_server_stats(api->server, &stats);
+    counter(out, "chronos_http_requests_total", "HTTP requests received.", stats.requests);
+    head(out, "chronos_http_responses_total", "counter", "HTTP answers, by class.");
+    for (int class = 1; class < 6; class++)
+        buffer_appendf(out, "chronos_http_responses_total{class=\"%dxx\"} %llu\n", class,
+                       (unsigned long long)stats.responses_by_class[class]);
+    gauge(out, "chronos_http_connections", "Open HTTP connections.", stats.connections_open);
+    counter(out, "chronos_http_connections_total", "HTTP connections accepted.", stats.connections_accepted);
+    counter(out, "chronos_http_connections_refused_total", "HTTP connections refused for want of room.",
+            stats.connections_refused);
+    counter(out, "chronos_http_timeouts_total", "HTTP connections closed because a deadline passed.", stats.timeouts);
+}
+
+static uint64_t count_descriptors(void)
+{
+    DIR *directory = opendir("/proc/self/fd");
+    uint64_t count = 0;
+    if (directory == NULL)
+        return 0;
+    while (readdir(directory) != NULL)
+        count++;
+    (void)closedir(directory);
+    return count > 3 ? count - 3 : 0; /* ".", ".." and the directory's own */
+}
+
+static void process_metrics(const struct api *api, struct buffer *out)
+{
+    unsigned long long pages = 0, resident = 0;
+    FILE *file = fopen("/proc/self/statm", "re");
+    if (file != NULL) {
+        if (fscanf(file, "%llu %llu", &pages, &resident) != 2)
+            resident = 0;
+        (void)fclose(file); /* read only */
+    }
+    gauge(out, "process_resident_memory_bytes", "Resident memory, mapped database pages included.",
+          (double)resident * (double)sysconf(_SC_PAGESIZE));
+    gauge(out, "process_open_fds", "Open file descriptors.", (double)count_descriptors());
+    gauge(out, "process_start_time_seconds", "Start of the process, since 1970 UTC.", (double)api->config.started_ms / 1000);
+    counter(out, "chronos_log_lines_dropped_total", "Lines of the daemon's own log that could not be written.",
+            log_dropped_count());
+}
+
+static void write_metrics(const struct api *api, struct buffer *out)
+{
+    const char *address = api->config.config->server.http_address;
+    bool loopback = strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0;
+    head(out, "chronos_build_info", "gauge", "Always 1; the version is in the label.");
+    buffer_appendf(out, "chronos_build_info{version=\"%s\"} 1\n", CHRONOS_VERSION);
+    head(out, "chronos_insecure", "gauge", "1 where something is open that should not be.");
+    buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", loopback ? 0 : 1);
+    cluster_metrics(api, out);
+    scheduler_metrics(api, out);
+    run_metrics(api, out);
+    http_metrics(api, out);
+    process_metrics(api, out);
+}
+
+API_HANDLER(handle_metrics)
+{
+    struct api *api = arg;
+    struct buffer body;
+    (void)match;
+    if (!api->config.config->metrics.enabled) {
+        answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND,
+                       "metrics are switched off (metrics.enabled)", NULL);
+        return;
+    }
+    buffer_init(&body, METRICS_MAX);
+    write_metrics(api, &body);
+    answer_bytes(api, request->token, 200, "text/plain; version=0.0.4; charset=utf-8", &body, NULL);
+}

@@ -1,0 +1,68 @@
+/* Requests that wait for a commit. They are named by slot and generation, so that an answer that comes late meets nothing. */
+#include <string.h>
+
+#include "api/api_internal.h"
+
+struct operation *operation_begin(struct api *api, const struct http_request *request, operation_step step, void *data,
+                                  void (*discard)(void *data))
+{
+    if (api->free_count == 0) {
+        discard(data);
+        answer_problem(api, request->token, request->request_id, STATUS_OVERLOADED,
+                       "too many requests wait already; try again in a second", NULL);
+        return NULL;
+    }
+    uint32_t slot = api->free_slots[--api->free_count];
+    struct operation *operation = &api->operations[slot];
+    *operation = (struct operation){.api = api, .token = request->token, .slot = slot,
+                                    .generation = operation->generation + 1, .used = true, .step = step, .data = data,
+                                    .discard = discard};
+    memcpy(operation->request_id, request->request_id, sizeof operation->request_id);
+    api->waiting++;
+    return operation;
+}
+
+void operation_end(struct operation *operation)
+{
+    struct api *api = operation->api;
+    if (operation->discard != NULL)
+        operation->discard(operation->data);
+    operation->used = false;
+    operation->data = NULL;
+    api->free_slots[api->free_count++] = operation->slot;
+    api->waiting--;
+}
+
+void operation_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    struct api *api = arg;
+    struct operation *operation = &api->operations[(uint32_t)token];
+    if (operation->used && operation->generation == (uint32_t)(token >> 32))
+        operation->step(operation, outcome);
+}
+
+void operation_propose(struct operation *operation, enum proposal_class class, struct bytes command)
+{
+    struct error err;
+    uint64_t token = (uint64_t)operation->generation << 32 | operation->slot;
+    enum status status =
+        cluster_propose(operation->api->config.cluster, class, command, operation_outcome, operation->api, token, &err);
+    if (status == STATUS_OK)
+        return;
+    answer_error(operation->api, operation->token, operation->request_id, &err);
+    operation_end(operation);
+}
+
+bool operation_failed(struct operation *operation, const struct cluster_outcome *outcome, const char *what)
+{
+    struct error err;
+    if (outcome->status != STATUS_OK)
+        (void)error_set(&err, outcome->status, "%s", outcome->message);
+    else if (outcome->result.status != STATUS_OK)
+        (void)error_set(&err, outcome->result.status, "%s", what);
+    else
+        return false;
+    answer_error(operation->api, operation->token, operation->request_id, &err);
+    operation_end(operation);
+    return true;
+}

@@ -1,0 +1,36 @@
+/* Every path that this server answers. docs/api.md lists the same. */
+#include "api/api_internal.h"
+
+const struct route api_routes[] = {
+    {METHOD_GET, "/health", handle_health, 0},
+    {METHOD_GET, "/live", handle_live, 0},
+    {METHOD_GET, "/ready", handle_ready, 0},
+    {METHOD_GET, "/version", handle_version, 0},
+    {METHOD_GET, "/metrics", handle_metrics, 0},
+
+    {METHOD_GET, "/api/v1/jobs", handle_job_list, 0},
+    {METHOD_POST, "/api/v1/jobs", handle_job_create, 0},
+    {METHOD_GET, "/api/v1/jobs/:job", handle_job_get, 0},
+    {METHOD_PUT, "/api/v1/jobs/:job", handle_job_put, 0},
+    {METHOD_PATCH, "/api/v1/jobs/:job", handle_job_patch, 0},
+    {METHOD_DELETE, "/api/v1/jobs/:job", handle_job_delete, 0},
+    {METHOD_POST, "/api/v1/jobs/:job/trigger", handle_job_trigger, 0},
+    {METHOD_POST, "/api/v1/jobs/:job/enable", handle_job_enable, 0},
+    {METHOD_POST, "/api/v1/jobs/:job/disable", handle_job_disable, 0},
+    {METHOD_GET, "/api/v1/jobs/:job/upcoming", handle_job_upcoming, 0},
+    {METHOD_GET, "/api/v1/jobs/:job/missed", handle_job_missed, 0},
+    {METHOD_GET, "/api/v1/jobs/:job/executions", handle_job_executions, 0},
+    {METHOD_GET, "/api/v1/jobs/:job/executions/:execution", handle_execution_get, 0},
+    {METHOD_GET, "/api/v1/jobs/:job/executions/:execution/output", handle_execution_output, 0},
+    {METHOD_POST, "/api/v1/jobs/:job/executions/:execution/cancel", handle_execution_cancel, 0},
+
+    {METHOD_GET, "/api/v1/executions", handle_execution_list, 0},
+    {METHOD_GET, "/api/v1/executions/:execution", handle_execution_get, 0},
+    {METHOD_GET, "/api/v1/executions/:execution/output", handle_execution_output, 0},
+    {METHOD_POST, "/api/v1/executions/:execution/cancel", handle_execution_cancel, 0},
+
+    {METHOD_POST, "/api/v1/schedules/validate", handle_schedule_validate, 0},
+    {METHOD_GET, "/api/v1/executors", handle_executor_list, 0},
+    {METHOD_GET, "/api/v1/executors/:executor", handle_executor_get, 0},
+};
+const size_t api_route_count = sizeof api_routes / sizeof api_routes[0];

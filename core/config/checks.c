@@ -1,0 +1,111 @@
+/* What no key can say alone. */
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/json.h"
+#include "config/values.h"
+
+static const struct origin *origin_of(const struct loader *loader, const char *path)
+{
+    return &loader->origins[config_key_of_path(path) - config_keys];
+}
+
+/* A value that was refused is not the one that stands in the config: nothing can be said about it. */
+static bool both_known(const struct loader *loader, const char *path, const char *other)
+{
+    return !origin_of(loader, path)->refused && !origin_of(loader, other)->refused;
+}
+
+/* Report at the place of `path`; where only `other` was written, at that one. */
+static void refuse_pair(struct loader *loader, const char *path, const char *other, const char *format, ...)
+    __attribute__((format(printf, 4, 5)));
+static void refuse_pair(struct loader *loader, const char *path, const char *other, const char *format, ...)
+{
+    char sentence[512];
+    va_list args;
+    va_start(args, format);
+    (void)vsnprintf(sentence, sizeof sentence, format, args); /* numbers and our own words only */
+    va_end(args);
+    const char *key = origin_of(loader, path)->place.label ? path : other;
+    loader->label = origin_of(loader, key)->place.label;
+    if (!loader->label)
+        loader->label = "defaults.yaml"; /* cannot be: the defaults agree with each other */
+    (void)loader_refuse(loader, key, origin_of(loader, key)->place.line, "%s", sentence);
+}
+
+static void check_raft(struct loader *loader)
+{
+    static const char peers[] = "cluster.raft.peers", heartbeat[] = "cluster.raft.heartbeat_timeout",
+                      election[] = "cluster.raft.election_timeout";
+    const struct config *config = loader->config;
+    if (config->cluster_raft.peer_count > 0)
+        refuse_pair(loader, peers, peers,
+                    "this version runs a single node, so the list must be empty; "
+                    "clustering comes with a later release");
+    int64_t heartbeat_ms = config->cluster_raft.heartbeat_timeout_ms;
+    int64_t election_ms = config->cluster_raft.election_timeout_ms;
+    if (heartbeat_ms > election_ms / 2 && both_known(loader, heartbeat, election)) {
+        char beat[DURATION_TEXT_SIZE], silence[DURATION_TEXT_SIZE];
+        duration_format(heartbeat_ms, beat);
+        duration_format(election_ms, silence);
+        refuse_pair(loader, heartbeat, election, "heartbeat_timeout (%s) must be at most half of election_timeout (%s)",
+                    beat, silence);
+    }
+}
+
+static void check_retry(struct loader *loader)
+{
+    static const char longest[] = "scheduler.default_retry_policy.max_interval",
+                      initial[] = "scheduler.default_retry_policy.initial_interval";
+    const struct retry_policy *retry = &loader->config->scheduler.retry;
+    if (retry->max_interval_ms >= retry->initial_interval_ms || !both_known(loader, longest, initial))
+        return;
+    char longest_text[DURATION_TEXT_SIZE], initial_text[DURATION_TEXT_SIZE];
+    duration_format(retry->max_interval_ms, longest_text);
+    duration_format(retry->initial_interval_ms, initial_text);
+    refuse_pair(loader, longest, initial, "max_interval (%s) must be at least initial_interval (%s)", longest_text,
+                initial_text);
+}
+
+static void check_output(struct loader *loader)
+{
+    static const char captured[] = "output.captured_bytes", replicated[] = "output.replicated_bytes";
+    const struct config *config = loader->config;
+    if (config->output.captured_bytes >= config->output.replicated_bytes || !both_known(loader, captured, replicated))
+        return;
+    char captured_text[DURATION_TEXT_SIZE], replicated_text[DURATION_TEXT_SIZE];
+    size_format(config->output.captured_bytes, captured_text);
+    size_format(config->output.replicated_bytes, replicated_text);
+    refuse_pair(loader, captured, replicated, "captured_bytes (%s) must be at least replicated_bytes (%s)",
+                captured_text, replicated_text);
+}
+
+/* Options of a backend that is not chosen are a stock for later, unless their name is nearly the chosen one's. */
+static void check_backend_groups(struct loader *loader)
+{
+    const char *backend = loader->config->storage.backend;
+    if (cJSON_HasObjectItem(loader->backends, backend) || !loader->file)
+        return;
+    const char *const known[] = {backend, NULL};
+    for (const cJSON *item = loader->backends->child; item; item = item->next) {
+        struct key_path path = {.size = 0};
+        (void)key_path_push(&path, "storage");
+        (void)key_path_push(&path, item->string);
+        const struct tree *group = tree_find(loader->file, path.text);
+        if (!nearest_word(item->string, known) || !group)
+            continue;
+        loader->label = loader->file_label;
+        (void)loader_refuse(loader, path.text, group->line, "the chosen backend is %s; did you mean \"%s\"?", backend,
+                            backend);
+    }
+}
+
+void check_config(struct loader *loader)
+{
+    check_raft(loader);
+    check_retry(loader);
+    check_output(loader);
+    check_backend_groups(loader);
+}

@@ -1,0 +1,3 @@
+/* No components. */
+#define BAD_COMPONENTS NULL
+#include "bad_plugin.h"

@@ -1,0 +1,3 @@
+/* A kind that does not exist. */
+#define BAD_KIND 99
+#include "bad_plugin.h"

@@ -1,0 +1,3 @@
+/* No operations at all. */
+#define BAD_OPS NULL
+#include "bad_plugin.h"
