@@ -2,7 +2,8 @@
  *
  * Source: design/http.md. All functions run on the loop thread. A handler gets a complete request and either answers at
  * once or keeps `token` and answers later; a token names {slot, generation}, so an answer to a connection that went away
- * is dropped, never misdirected. While one request of a connection is unanswered the next one is not parsed. */
+ * is dropped, never misdirected. While one request of a connection is unanswered the next one is not parsed.
+ * http_respond() never calls the handler. The process must ignore SIGPIPE: libuv writes with writev(2). */
 #ifndef CHRONOS_HTTP_HTTP_H
 #define CHRONOS_HTTP_HTTP_H
 
@@ -30,10 +31,10 @@ struct http_request {
     struct http_token token;
     enum http_method method; /* HEAD arrives as GET with `is_head`: the server cuts the body off the answer */
     bool is_head;
-    bool is_loopback_peer;
+    bool is_loopback_peer; /* 127/8, ::1, or a unix socket */
     struct bytes path;  /* percent-decoded, always begins with '/', no NUL, no "." or ".." segment */
     struct bytes query; /* raw, behind '?'; empty where none */
-    struct bytes host;  /* Host header without port */
+    struct bytes host;  /* Host header (or absolute target) without port; "[::1]" keeps its brackets; may be empty */
     const struct http_header *headers;
     size_t header_count;
     struct bytes body;

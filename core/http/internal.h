@@ -1,9 +1,10 @@
 /* What the .c files of the server share. Loop thread only.
  *
- * Life of the bytes: a read lands in the server's one 64 KiB buffer and is parsed there; only what cannot be used yet is
- * copied into the connection (`input`), as is a header block whose body needs more reads (`head`). Answers made while a
- * read is being worked off are gathered in `batch` and leave in one write; an answer that comes later goes through
- * `single`. http_respond() never calls a handler: requests that waited behind the answer are parsed from the loop. */
+ * Life of the bytes: a read lands in the server's one 64 KiB buffer and is parsed there; only what cannot be used yet
+ * is copied into the connection (`input`), as is a header block whose body needs more reads (`head`). Answers made
+ * while a read is being worked off are gathered in `batch` and leave in one write; an answer that comes later goes
+ * through `single`. http_respond() never calls a handler: requests that waited behind the answer are parsed from the
+ * loop. */
 #ifndef CHRONOS_HTTP_INTERNAL_H
 #define CHRONOS_HTTP_INTERNAL_H
 
@@ -161,8 +162,9 @@ uint64_t connection_now(const struct connection *connection);
 /* --- write.c --- */
 /* Send what `batch` holds for the current connection. */
 void connection_flush(struct connection *connection);
-/* `head`, then `body`, in order behind what is queued. `owned` (may be NULL) is freed when sent or failed; `body` points
- * into it. Without it the body is copied as far as it cannot leave at once. A write error closes the connection. */
+/* `head`, then `body`, in order behind what is queued. `owned` (may be NULL) is freed when sent or failed; `body`
+ * points into it. Without it the body is copied as far as it cannot leave at once. A write error closes the
+ * connection. */
 void connection_write(struct connection *connection, struct bytes head, struct bytes body, char *owned);
 bool connection_is_output_full(const struct connection *connection);
 void connection_write_expire(struct connection *connection);

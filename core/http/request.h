@@ -60,11 +60,12 @@ void request_witness_init(struct request_witness *witness);
 
 /* `data` is one whole header block. Spans in *head point into it. `witness` may be NULL for a block that was accepted
  * before. On failure only head->request.is_head has a meaning. */
-must_use bool request_head_parse(struct request_head *head, struct request_witness *witness, const char *data, size_t size,
-                                 struct request_reject *ret_reject);
+must_use bool request_head_parse(struct request_head *head, struct request_witness *witness, const char *data,
+                                 size_t size, struct request_reject *ret_reject);
 
 /* --- a chunked body --- */
 
+/* From CHUNK_TRAILER on it is all trailers. */
 enum chunk_state {
     CHUNK_SIZE, CHUNK_EXTENSION, CHUNK_SIZE_LF, CHUNK_DATA, CHUNK_DATA_CR, CHUNK_DATA_LF,
     CHUNK_TRAILER, CHUNK_TRAILER_NAME, CHUNK_TRAILER_VALUE, CHUNK_TRAILER_LF, CHUNK_END_LF, CHUNK_DONE
@@ -75,9 +76,10 @@ struct chunk_decoder {
     uint64_t remaining; /* of the present chunk */
 };
 void chunk_decoder_init(struct chunk_decoder *decoder);
-/* Appends body bytes to `body` (at most `limit` in all). *ret_used is less than `size` only where the body ended. False:
- * refused. Whether it ended: decoder->state == CHUNK_DONE. */
-must_use bool chunk_decode(struct chunk_decoder *decoder, struct request_witness *witness, const char *data, size_t size,
-                           uint64_t limit, struct buffer *body, size_t *ret_used, struct request_reject *ret_reject);
+/* Appends body bytes to `body` (at most `limit` in all). *ret_used is less than `size` only where the body ended.
+ * False: refused. Whether it ended: decoder->state == CHUNK_DONE. */
+must_use bool chunk_decode(struct chunk_decoder *decoder, struct request_witness *witness, const char *data,
+                           size_t size, uint64_t limit, struct buffer *body, size_t *ret_used,
+                           struct request_reject *ret_reject);
 
 #endif
