@@ -1,5 +1,5 @@
-/* One batch on its way into the store. Functions here return OK, or what ends the batch (disk, memory, damage); a refusal of
- * an entry is a status in its result, and has changed nothing. */
+/* One batch on its way into the store. Functions here return OK, or what ends the batch (disk, memory, damage); a
+ * refusal of an entry is a status in its result, and has changed nothing. */
 #ifndef CHRONOS_STATE_APPLY_INTERNAL_H
 #define CHRONOS_STATE_APPLY_INTERNAL_H
 
@@ -42,6 +42,8 @@ must_use enum status need_open(struct apply *a, const struct id *execution, stru
 
 must_use enum status save_spec(struct apply *a, const struct job_spec *spec);
 /* Also forgets marks and versions of a deleted job whose last run has ended. */
+must_use enum status store_marks(struct apply *a, uint64_t serial, const struct job_marks *marks);
+/* ... and publishes them. */
 must_use enum status save_marks(struct apply *a, uint64_t serial, const struct job_marks *marks);
 /* Store and publish. */
 must_use enum status save_open(struct apply *a, const struct open_run *run);
@@ -57,8 +59,8 @@ must_use enum status list_open_runs(struct apply *a, uint64_t serial, uint32_t *
 /* --- apply_decide.c --- */
 
 /* A new run of a job: what the policy says of it. `marks` is changed, the caller saves it. */
-must_use enum status begin_run(struct apply *a, const struct job_spec *spec, struct job_marks *marks, struct open_run *run,
-                               bool force, const struct placement_node *node);
+must_use enum status begin_run(struct apply *a, const struct job_spec *spec, struct job_marks *marks,
+                               struct open_run *run, bool force, const struct placement_node *node);
 /* Does the decision fit the job as it stands? */
 bool decision_fits(const struct decision *decision, const struct job_spec *spec, const struct job_marks *marks);
 /* Carries a fitting decision out. `nodes`: those whose session is over have an empty name. */

@@ -159,8 +159,8 @@ void node_up_encode(const struct node_row *node, struct buffer *out);
 struct sweep {
     struct id from;
     int64_t before_ms;
-    uint32_t per_job;
-    uint64_t max_bytes;
+    uint32_t per_job;   /* 0: no limit */
+    uint64_t max_bytes; /* 0: no limit */
 };
 void sweep_encode(const struct sweep *command, struct buffer *out);
 

@@ -1,6 +1,6 @@
 /* The reading side of command.h: bodies of commands, piece by piece, without an allocation.
  *
- * Every take_ function checks what it reads and sets `failed` of its reader, so that a caller looks once, at the end. */
+ * Every take_ function checks what it reads and sets `failed` of its reader: a caller looks once, at the end. */
 #ifndef CHRONOS_STATE_COMMAND_DECODE_H
 #define CHRONOS_STATE_COMMAND_DECODE_H
 
@@ -20,7 +20,8 @@ struct decided_range take_range(struct reader *ranges);
 /* At most COMMAND_NODES_MAX. Returns how many. */
 uint32_t take_nodes(struct reader *r, struct placement_node nodes[COMMAND_NODES_MAX]);
 
-/* In the following, `due` of the command is NULL or points to due->decision, which holds no slots: read them from *due. */
+/* In the following, `due` of the command is NULL or points to due->decision, which holds no slots: read them from
+ * *due. */
 void take_job_put(struct reader *r, struct job_put *ret, struct decision_reader *due);
 void take_job_delete(struct reader *r, struct job_delete *ret, struct decision_reader *due);
 void take_job_enable(struct reader *r, struct job_enable *ret, struct decision_reader *due);
