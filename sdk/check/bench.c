@@ -1,4 +1,5 @@
-/* How fast a storage backend is here: one JSON line a measurement. Numbers of one machine, for comparing backends on it. */
+/* How fast a storage backend is here: one JSON line a measurement. Numbers of one machine, for comparing backends on
+ * it. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,14 +26,6 @@ static void print_line(const struct kit *kit, const char *name, uint64_t operati
     (void)fflush(stdout); /* one line at a time, for those who watch */
 }
 
-static void number_key(uint64_t number, unsigned char key[8])
-{
-    for (int i = 7; i >= 0; i--) {
-        key[i] = (unsigned char)number;
-        number >>= 8;
-    }
-}
-
 /* Appends `batch` entries and one small row a synced transaction, as the Raft log does. */
 static void bench_log(struct kit *kit, const char *name, unsigned batch, uint64_t transactions)
 {
@@ -55,7 +48,8 @@ static void bench_log(struct kit *kit, const char *name, unsigned batch, uint64_
             unsigned char key[8];
 
             number_key(++index, key);
-            driver_must(&driver, driver.ops->put(txn, entries, BYTES(key, 8), BYTES(row, sizeof(row)), CHRONOS_PUT_APPEND,
+            driver_must(&driver, driver.ops->put(txn, entries, BYTES(key, 8), BYTES(row, sizeof(row)),
+                                                 CHRONOS_PUT_APPEND,
                                                  &driver.error),
                         "put");
         }
@@ -105,7 +99,8 @@ static void bench_updates(struct driver *driver, uint32_t table, const char *nam
     print_line(driver->kit, name, transactions * 100, now_seconds() - start);
 }
 
-static void bench_gets(struct driver *driver, uint32_t table, const char *name, unsigned per_transaction, uint64_t count)
+static void bench_gets(struct driver *driver, uint32_t table, const char *name, unsigned per_transaction,
+                       uint64_t count)
 {
     double start = now_seconds();
 

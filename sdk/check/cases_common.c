@@ -1,4 +1,5 @@
-/* Cases for every kind of plugin: the file, the entry, the descriptor, host tables of other sizes, what destroy leaves. */
+/* Cases for every kind of plugin: the file, the entry, the descriptor, host tables of other sizes, what destroy
+ * leaves. */
 #include <dirent.h>
 #include <dlfcn.h>
 #include <errno.h>
@@ -89,7 +90,8 @@ static void check_option(struct kit *kit, const struct chronos_component *compon
     KIT_EXPECT(kit, option->type >= CHRONOS_OPTION_STRING && option->type <= CHRONOS_OPTION_JSON,
                "option \"%s\": unknown type %d", option->name, option->type);
     KIT_EXPECT(kit, option->help != NULL && option->help[0] != '\0', "option \"%s\" has no help", option->name);
-    KIT_EXPECT(kit, option->type != CHRONOS_OPTION_ENUM || option->limits != NULL, "option \"%s\": an ENUM needs its values",
+    KIT_EXPECT(kit, option->type != CHRONOS_OPTION_ENUM || option->limits != NULL,
+               "option \"%s\": an ENUM needs its values",
                option->name);
     KIT_EXPECT(kit, (option->flags & CHRONOS_OPTION_REQUIRED) == 0 || option->def == NULL,
                "option \"%s\" is required and has a default", option->name);

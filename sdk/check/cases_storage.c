@@ -1,9 +1,12 @@
 /* Storage: limits, order, borrowed values, cursor rules, snapshots, readers. */
+#include <dirent.h>
+#include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "driver.h"
 
@@ -51,7 +54,8 @@ static void check_refused_sizes(struct driver *driver, uint32_t table, unsigned 
     driver_must_be(driver, driver->ops->put(txn, table, BYTES("", 0), TEXT("v"), 0, &driver->error), CHRONOS_INVALID,
                    "put of an empty key");
     if (limits.max_key < 1024 * 1024) {
-        driver_must_be(driver, driver->ops->put(txn, table, BYTES(memory, limits.max_key + 1), TEXT("v"), 0, &driver->error),
+        driver_must_be(driver, driver->ops->put(txn, table, BYTES(memory, limits.max_key + 1), TEXT("v"), 0,
+                                                &driver->error),
                        CHRONOS_TOOBIG, "put of a key above max_key");
         KIT_EXPECT(driver->kit, !driver_get(driver, txn, table, BYTES(memory, limits.max_key + 1), &value),
                    "get finds a key above max_key");
@@ -426,7 +430,8 @@ static void check_two_instances(struct kit *kit)
     }
     driver_close(&drivers[0]);
     txns[1] = driver_begin(&drivers[1], CHRONOS_TXN_READ);
-    KIT_EXPECT(kit, driver_get(&drivers[1], txns[1], tables[1], TEXT("which"), &value) && *(const char *)value.data == 1,
+    KIT_EXPECT(kit, driver_get(&drivers[1], txns[1], tables[1], TEXT("which"), &value) &&
+               *(const char *)value.data == 1,
                "one instance sees or loses what belongs to the other");
     drivers[1].ops->abort(txns[1]);
     driver_close(&drivers[1]);
@@ -567,10 +572,40 @@ static void check_stat(struct kit *kit)
                (unsigned long long)stat.bytes);
 }
 
+/* Jobs carry secrets: what a store writes is for its owner alone, whatever the umask. */
+static void check_permissions(struct kit *kit)
+{
+    const char *path = kit_directory(kit, "private");
+    const struct dirent *entry;
+    struct chronos_txn *txn;
+    struct driver driver;
+    uint32_t table;
+    DIR *dir;
+
+    (void)umask(0); /* of the case's own process */
+    driver_open(&driver, kit, CHRONOS_STORAGE_STATE, path, 2);
+    table = driver_table(&driver, "letters", 0);
+    txn = driver_begin(&driver, CHRONOS_TXN_WRITE);
+    put_letters(&driver, txn, table, "abc");
+    driver_commit(&driver, txn);
+    dir = opendir(path);
+    KIT_EXPECT(kit, dir != NULL, "cannot read %s", path);
+    while ((entry = readdir(dir)) != NULL) {
+        struct stat info;
+
+        if (entry->d_name[0] != '.' && fstatat(dirfd(dir), entry->d_name, &info, AT_SYMLINK_NOFOLLOW) == 0) {
+            KIT_EXPECT(kit, (info.st_mode & 077) == 0, "%s has mode %04o: others can read it", entry->d_name,
+                       (unsigned)info.st_mode & 07777u);
+        }
+    }
+    (void)closedir(dir); /* only read */
+    driver_close(&driver);
+}
+
 const struct kit_case CASES_STORAGE[] = {
     {"storage.limits", "at least the limits that every backend must offer", CHRONOS_KIND_STORAGE, 20, check_limits},
-    {"storage.sizes", "keys of 1..511 bytes, values to 1 MiB; empty and too long keys are refused", CHRONOS_KIND_STORAGE, 60,
-     check_sizes},
+    {"storage.sizes", "keys of 1..511 bytes, values to 1 MiB; empty and too long keys are refused",
+     CHRONOS_KIND_STORAGE, 60, check_sizes},
     {"storage.tables", "32 tables, the same after reopening", CHRONOS_KIND_STORAGE, 60, check_32_tables},
     {"storage.order", "keys in the order of unsigned bytes, shorter first", CHRONOS_KIND_STORAGE, 20, check_order},
     {"storage.cursors", "cursor rules, also after puts and deletes in the transaction", CHRONOS_KIND_STORAGE, 30,
@@ -583,6 +618,8 @@ const struct kit_case CASES_STORAGE[] = {
     {"storage.two-instances", "two stores of one component at once", CHRONOS_KIND_STORAGE, 20, check_two_instances},
     {"storage.isolation", "snapshots in concurrent threads never mix commits nor go back", CHRONOS_KIND_STORAGE, 60,
      check_isolation},
+    {"storage.permissions", "files are for their owner alone, whatever the umask", CHRONOS_KIND_STORAGE, 20,
+     check_permissions},
     {"storage.stat", "stat answers something sensible", CHRONOS_KIND_STORAGE, 20, check_stat},
     {NULL, NULL, 0, 0, NULL},
 };

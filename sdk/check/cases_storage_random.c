@@ -1,5 +1,5 @@
-/* Random operations against a model in memory, by seed: several tables, both kinds of transaction, cursors in both directions,
- * aborts, snapshots held across commits, reopening. */
+/* Random operations against a model in memory, by seed: several tables, both kinds of transaction, cursors in both
+ * directions, aborts, snapshots held across commits, reopening. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -330,7 +330,8 @@ static void compare_table(struct world *world, struct chronos_txn *txn, unsigned
     struct chronos_bytes value;
     size_t seen = 0;
 
-    while (driver_move(&world->driver, cursor, forward ? CHRONOS_CURSOR_NEXT : CHRONOS_CURSOR_PREV, NULL, &key, &value)) {
+    while (driver_move(&world->driver, cursor, forward ? CHRONOS_CURSOR_NEXT : CHRONOS_CURSOR_PREV, NULL, &key,
+                       &value)) {
         size_t at = forward ? seen : rows->count - 1 - seen;
 
         KIT_EXPECT(world->kit, seen < rows->count, "table %s holds rows that were never put", TABLES[table].name);
@@ -469,8 +470,8 @@ static void check_random_log(struct kit *kit)
 }
 
 const struct kit_case CASES_STORAGE_RANDOM[] = {
-    {"storage.random-state", "random operations against a model, role STATE, snapshots across commits", CHRONOS_KIND_STORAGE,
-     120, check_random_state},
+    {"storage.random-state", "random operations against a model, role STATE, snapshots across commits",
+     CHRONOS_KIND_STORAGE, 120, check_random_state},
     {"storage.random-log", "random operations against a model, role LOG", CHRONOS_KIND_STORAGE, 120, check_random_log},
     {NULL, NULL, 0, 0, NULL},
 };

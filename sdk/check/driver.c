@@ -122,3 +122,11 @@ bool bytes_equal(const struct chronos_bytes *one, const struct chronos_bytes *ot
 {
     return one->size == other->size && (one->size == 0 || memcmp(one->data, other->data, one->size) == 0);
 }
+
+void number_key(uint64_t number, unsigned char key[8])
+{
+    for (int i = 7; i >= 0; i--) {
+        key[i] = (unsigned char)number;
+        number >>= 8;
+    }
+}

@@ -38,6 +38,8 @@ bool driver_move(struct driver *driver, struct chronos_cursor *cursor, int32_t o
 void driver_must(struct driver *driver, int32_t status, const char *doing);
 void driver_must_be(struct driver *driver, int32_t status, int32_t wanted, const char *doing);
 
+/* 8 bytes big-endian: a key of a SEQUENTIAL table. */
+void number_key(uint64_t number, unsigned char key[8]);
 bool bytes_equal(const struct chronos_bytes *one, const struct chronos_bytes *other);
 
 #endif

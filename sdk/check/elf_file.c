@@ -22,7 +22,9 @@ static const void *part(const struct image *image, uint64_t offset, uint64_t siz
 
 static const Elf64_Shdr *section(const struct image *image, const Elf64_Ehdr *header, size_t index)
 {
-    return index < header->e_shnum ? part(image, header->e_shoff + index * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr)) : NULL;
+    uint64_t offset = header->e_shoff + index * sizeof(Elf64_Shdr);
+
+    return index < header->e_shnum ? part(image, offset, sizeof(Elf64_Shdr)) : NULL;
 }
 
 static void read_segments(const struct image *image, const Elf64_Ehdr *header, struct elf_file *file)

@@ -1,5 +1,5 @@
-/* chronos-plugin-check: what the cases share. A case runs in a process of its own, with its own copy of the plugin, a fresh
- * scratch directory and a seeded generator; it ends by returning (passed), kit_fail or kit_skip. */
+/* chronos-plugin-check: what the cases share. A case runs in a process of its own, with its own copy of the plugin, a
+ * fresh scratch directory and a seeded generator; it ends by returning (passed), kit_fail or kit_skip. */
 #ifndef CHECK_KIT_H
 #define CHECK_KIT_H
 
@@ -63,6 +63,7 @@ extern const struct kit_case CASES_COMMON[];
 extern const struct kit_case CASES_STORAGE[];
 extern const struct kit_case CASES_STORAGE_RANDOM[];
 extern const struct kit_case CASES_STORAGE_FAULTS[];
+extern const struct kit_case CASES_STORAGE_DAMAGE[];
 
 /* From the thread that runs the case only. */
 _Noreturn void kit_fail(struct kit *kit, const char *format, ...) __attribute__((format(printf, 2, 3)));

@@ -47,7 +47,9 @@ struct totals {
     unsigned skipped;
 };
 
-static const struct kit_case *const SUITES[] = {CASES_COMMON, CASES_STORAGE, CASES_STORAGE_RANDOM, CASES_STORAGE_FAULTS};
+static const struct kit_case *const SUITES[] = {
+    CASES_COMMON, CASES_STORAGE, CASES_STORAGE_RANDOM, CASES_STORAGE_FAULTS, CASES_STORAGE_DAMAGE,
+};
 
 _Noreturn void kit_fail(struct kit *kit, const char *format, ...)
 {
@@ -347,7 +349,8 @@ static void usage(FILE *to)
 {
     (void)fprintf(to,
                   "Usage: chronos-plugin-check [options] PLUGIN.so\n"
-                  "Checks that a plugin keeps the contract of the Chronos plugin ABI. Each case runs in its own process.\n"
+                  "Checks that a plugin keeps the contract of the Chronos plugin ABI. Each case runs in its own\n"
+                  "process.\n"
                   "\n"
                   "  --include REGEX     only the cases whose name matches (POSIX extended)\n"
                   "  --cases LIST        only these cases, separated by commas\n"

@@ -96,7 +96,8 @@ void model_copy(struct model_table *to, const struct model_table *from)
     }
     to->rows = need(malloc(from->count * sizeof(*to->rows)));
     for (size_t i = 0; i < from->count; i++) {
-        to->rows[i] = (struct model_row){.key = copy_bytes(&from->rows[i].key), .value = copy_bytes(&from->rows[i].value)};
+        to->rows[i].key = copy_bytes(&from->rows[i].key);
+        to->rows[i].value = copy_bytes(&from->rows[i].value);
     }
 }
 
