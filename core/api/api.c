@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/api_internal.h"
+#include "api/masks.h"
 
 enum { RETRY_MS = 1000, COPY_MAX = 4 << 20 };
 
@@ -246,7 +247,10 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     enum status status = api->operations == NULL || api->free_slots == NULL
                              ? error_set(err, STATUS_NO_MEMORY, "out of memory")
                              : make_router(api, err);
+    if (status == STATUS_OK)
+        status = masks_new(config->registry, &api->masks, err);
     if (status != STATUS_OK) {
+        router_free(api->router);
         free(api->routes);
         free(api->operations);
         free(api->free_slots);
@@ -295,6 +299,7 @@ void api_free(struct api *api)
         if (api->operations[i].used && api->operations[i].discard != NULL)
             api->operations[i].discard(api->operations[i].data);
     router_free(api->router);
+    masks_free(api->masks);
     free(api->routes);
     free(api->operations);
     free(api->free_slots);

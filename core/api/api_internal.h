@@ -78,6 +78,11 @@ bool operation_failed(struct operation *operation, const struct cluster_outcome 
  * needed: scans answer 200. `data` is discarded on the loop afterwards. */
 typedef enum status (*scan_read)(void *data, struct state_view *view, struct buffer *out, struct error *err);
 void scan_start(struct api *api, const struct http_request *request, scan_read read, void *data, void (*discard)(void *data));
+/* As scan_start. `finish` runs on the loop afterwards, and writes the answer into `out` from what `read` wrote: for what only
+ * the loop may ask, as the scheduler. */
+typedef void (*scan_finish)(struct api *api, void *data, struct bytes read, struct buffer *out);
+void scan_start_finish(struct api *api, const struct http_request *request, scan_read read, scan_finish finish, void *data,
+                       void (*discard)(void *data));
 
 /* --- pages (page.c): limit and cursor --- */
 
@@ -147,7 +152,7 @@ API_HANDLER(handle_executor_get);
 
 /* Finds the job that `text` (id or name) means. NOT_FOUND with a sentence. */
 must_use enum status job_lookup(struct state_view *view, struct bytes text, struct id *ret, struct error *err);
-/* Appends the job's JSON as clients see it: runtime fields, then the document with secrets masked. */
+/* Appends the job's JSON as clients see it: id, the document with secrets masked, runtime fields. */
 must_use enum status job_write(struct api *api, struct state_view *view, const struct id *id, const struct job_row *row,
                                struct buffer *out, struct error *err);
 /* Appends the JSON of a run, open or finished. NOT_FOUND with a sentence. */
@@ -159,6 +164,7 @@ struct api {
     struct http_server *server;
     struct route *routes;
     struct router *router;
+    struct masks *masks; /* which options of executors are secret */
     char common[160]; /* X-Chronos-Node line */
     bool draining;
     struct operation *operations;

@@ -13,6 +13,7 @@ struct scan {
     struct http_token token;
     char request_id[40];
     scan_read read;
+    scan_finish finish; /* NULL: what was read is the answer */
     void *data;
     void (*discard)(void *data);
     struct buffer out;
@@ -38,6 +39,14 @@ static void run_scan(uv_work_t *work)
     state_view_end(&view);
 }
 
+static void finish_scan(struct scan *scan)
+{
+    struct buffer out;
+    buffer_init(&out, API_ANSWER_MAX);
+    scan->finish(scan->api, scan->data, buffer_bytes(&scan->out), &out);
+    answer_json(scan->api, scan->token, 200, &out, NULL);
+}
+
 static void start_next(struct api *api);
 
 static void on_scanned(uv_work_t *work, int cancelled)
@@ -46,7 +55,9 @@ static void on_scanned(uv_work_t *work, int cancelled)
     struct api *api = scan->api;
     (void)cancelled; /* never asked for */
     api->scans_running--;
-    if (scan->status == STATUS_OK)
+    if (scan->status == STATUS_OK && scan->finish != NULL)
+        finish_scan(scan);
+    else if (scan->status == STATUS_OK)
         answer_json(api, scan->token, 200, &scan->out, NULL);
     else
         answer_error(api, scan->token, scan->request_id, &scan->err);
@@ -69,6 +80,12 @@ static void start_next(struct api *api)
 
 void scan_start(struct api *api, const struct http_request *request, scan_read read, void *data, void (*discard)(void *data))
 {
+    scan_start_finish(api, request, read, NULL, data, discard);
+}
+
+void scan_start_finish(struct api *api, const struct http_request *request, scan_read read, scan_finish finish, void *data,
+                       void (*discard)(void *data))
+{
     struct scan *scan = api->scans_queued_count < SCANS_QUEUED_MAX ? calloc(1, sizeof *scan) : NULL;
     if (scan == NULL) {
         discard(data);
@@ -81,6 +98,7 @@ void scan_start(struct api *api, const struct http_request *request, scan_read r
     scan->token = request->token;
     memcpy(scan->request_id, request->request_id, sizeof scan->request_id);
     scan->read = read;
+    scan->finish = finish;
     scan->data = data;
     scan->discard = discard;
     buffer_init(&scan->out, API_ANSWER_MAX);

@@ -377,6 +377,12 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
     return STATUS_OK;
 }
 
+void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_leader_ops runner)
+{
+    cluster->config.leader = leader;
+    cluster->config.runner = runner;
+}
+
 /* Alone, the vote for oneself is a majority: the new term must be durable before anything is said in it. */
 static enum status campaign(struct cluster *cluster, struct error *err)
 {

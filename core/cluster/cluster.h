@@ -56,11 +56,14 @@ struct cluster_config {
     int64_t clock_tolerance_ms;
     struct cluster_leader_ops leader; /* called in order given here for every batch */
     struct cluster_leader_ops runner; /* `changes` and `lead` of core/run; `run` NULL */
+    /* Both may be given later, by cluster_attach: their owners want data_dir locked first. */
 };
 
 /* Locks data_dir, opens the stores, checks them against each other (architecture.md 5), replays the log into the state.
  * Blocks; call it before the loop runs. CONFLICT when another process holds the directory. */
 must_use enum status cluster_open(const struct cluster_config *config, struct cluster **ret, struct error *err);
+/* Before cluster_start: in place of the tables of the configuration. */
+void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_leader_ops runner);
 /* Starts the threads and campaigns: `lead(true)` comes once the no-op of the new term is applied. */
 must_use enum status cluster_start(struct cluster *cluster, struct error *err);
 /* Refuses further proposals with SHUTTING_DOWN, waits for what is in flight, syncs; `stopped` is called once on the loop;

@@ -314,6 +314,7 @@ static enum status start(struct node *node, struct error *err)
         status = start_signals(node, err);
     if (status != STATUS_OK)
         return status;
+    node->leader.api = node->api;
     cluster_attach(node->cluster, leader_ops(&node->leader), runner_ops(node->runner));
     return cluster_start(node->cluster, err);
 }

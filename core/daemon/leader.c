@@ -5,9 +5,9 @@
 static void on_changes(void *arg, const struct state_changes *changes, struct state_position applied)
 {
     struct leader *leader = arg;
-    (void)applied;
     for (uint32_t i = 0; i < changes->count; i++)
         scheduler_change(leader->scheduler, &changes->items[i]);
+    api_changes(leader->api, changes, applied);
 }
 
 static void on_lead(void *arg, bool leading)

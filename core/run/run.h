@@ -45,17 +45,20 @@ void runner_node(const struct runner *runner, struct node_row *ret);
 /* Stop starting; wait up to timeout_ms for running attempts; cancel the rest (SHUTDOWN), report, flush; `drained` is called
  * once on the loop. */
 void runner_drain(struct runner *runner, int64_t timeout_ms, void (*drained)(void *arg), void *arg);
-/* After drained, and after the cluster has stopped. */
+/* After drained, and after the cluster has stopped. Without a drain before (a start that failed) the loop must turn once
+ * more afterwards, to close our handles. */
 void runner_free(struct runner *runner);
 
-/* Output captured for an attempt on this node, from `offset`; live for one that runs. Copies at most `max` bytes into out.
- * NOT_FOUND: nothing is known here. *ret_total bytes so far, *ret_done whether it can still grow. Point read: loop thread. */
+/* Output captured for an attempt on this node, from `offset`; live for one that runs. Appends at most `max` bytes to out.
+ * NOT_FOUND: nothing is kept here; output that fits in the report is not kept twice, the execution's own record has all of
+ * it. *ret_total: bytes that can be read so far; *ret_done: it cannot grow any more. Point read: loop thread. */
 must_use enum status runner_output(struct runner *runner, const struct id *execution, uint32_t attempt, uint64_t offset,
                                    size_t max, struct buffer *out, uint64_t *ret_total, bool *ret_done, struct error *err);
 
 struct runner_stats {
     uint32_t active, queued;
-    uint64_t started, finished, start_late_sum_ms, output_bytes, output_dropped_bytes, wedged_instances;
+    uint64_t started, finished, start_late_sum_ms, output_bytes, output_dropped_bytes; /* counters */
+    uint64_t wedged_instances;                                                         /* now */
     uint64_t start_late_buckets[12]; /* <=1,2,5,10,25,50,100,250,500,1000,5000 ms, more: started_at - scheduled_time */
 };
 void runner_stats_get(const struct runner *runner, struct runner_stats *ret);

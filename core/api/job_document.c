@@ -1,0 +1,681 @@
+#include "api/job_document.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/job_fields.h"
+
+enum {
+    SHORTHANDS_MAX = 64,
+    QUOTED_MAX = 60,
+    LISTED_MAX = 300,
+};
+#define SECONDS INT64_C(1000)
+#define DAYS (INT64_C(24) * 60 * 60 * SECONDS)
+
+static const char *const schedule_keys[] = {"schedule", "timezone", "dst_gap", "dst_overlap", "day_match", NULL};
+static const char *const job_keys[] = {
+    "name", "description", "schedule", "timezone", "dst_gap", "dst_overlap", "day_match", "enabled", "executor", "config",
+    "timeout", "concurrency", "max_concurrent", "missed_run_policy", "catchup_window", "catchup_limit", "on_node_loss",
+    "retry_policy", "tags", "placement",
+    /* Read-only: taken and passed over, so that what GET gave can be edited and put back. */
+    "id", "version", "created_at", "updated_at", "updated_by", "next_run", "last_run", "last_status", "running", "held", NULL};
+static const char *const retry_keys[] = {"max_attempts", "initial_interval", "max_interval", "multiplier", "jitter", NULL};
+static const char *const nothing[] = {NULL};
+
+static const char *const dst_gap_words[] = {"fire", "skip", NULL};
+static const char *const dst_overlap_words[] = {"first", "second", "both", NULL};
+static const char *const day_match_words[] = {"any", "all", "vixie", NULL};
+#define X(symbol, text) text,
+static const char *const concurrency_words[] = {CONCURRENCY_TABLE(X) NULL};
+static const char *const missed_words[] = {MISSED_POLICY_TABLE(X) NULL};
+static const char *const node_loss_words[] = {NODE_LOSS_TABLE(X) NULL};
+#undef X
+
+/* --- schedules --- */
+
+struct schedule_fields {
+    const char *texts[JOB_SCHEDULES_MAX]; /* NULL: refused already */
+    uint32_t count;
+    const char *timezone;
+    struct schedule_options options;
+};
+
+static void schedule_pointer(bool is_list, uint32_t i, char out[ERROR_FIELD_SIZE])
+{
+    if (is_list)
+        (void)snprintf(out, ERROR_FIELD_SIZE, "/schedule/%u", i);
+    else
+        (void)snprintf(out, ERROR_FIELD_SIZE, "/schedule");
+}
+
+static void read_schedule_texts(const struct fields *fields, struct schedule_fields *ret)
+{
+    const cJSON *value = field_get(fields, "schedule"), *member;
+    if (value == NULL) {
+        field_refuse(fields, "schedule", "is required: five cron fields (\"0 9 * * 1-5\"), \"@every 5m\", \"@manually\"");
+        return;
+    }
+    if (cJSON_IsString(value)) {
+        ret->texts[ret->count++] = value->valuestring;
+        return;
+    }
+    int size = cJSON_IsArray(value) ? cJSON_GetArraySize(value) : 0;
+    if (size < 1 || size > JOB_SCHEDULES_MAX) {
+        field_refuse(fields, "schedule", "must be a string, or a list of 1 to %d strings", JOB_SCHEDULES_MAX);
+        return;
+    }
+    cJSON_ArrayForEach(member, value)
+    {
+        char pointer[ERROR_FIELD_SIZE];
+        schedule_pointer(true, ret->count, pointer);
+        if (!cJSON_IsString(member))
+            field_errors_add(fields->errors, pointer, "must be a string");
+        ret->texts[ret->count++] = cJSON_IsString(member) ? member->valuestring : NULL;
+    }
+}
+
+static void read_schedule(const struct fields *fields, struct schedule_fields *ret)
+{
+    *ret = (struct schedule_fields){.count = 0};
+    read_schedule_texts(fields, ret);
+    ret->timezone = field_string(fields, "timezone", "UTC");
+    ret->options.dst_gap = (enum dst_gap)field_choice(fields, "dst_gap", dst_gap_words, DST_GAP_FIRE);
+    ret->options.dst_overlap = (enum dst_overlap)field_choice(fields, "dst_overlap", dst_overlap_words, DST_OVERLAP_FIRST);
+    ret->options.day_match = (enum day_match)field_choice(fields, "day_match", day_match_words, DAY_MATCH_ANY);
+}
+
+/* One member by itself, so that its problem is reported under its own pointer. */
+static bool check_member(const char *text, const struct zone *zone, struct schedule_options options, bool reachable,
+                         int64_t now_ms, struct error *err)
+{
+    struct schedule *schedule = NULL;
+    enum status status = schedule_parse(&text, 1, zone, options, now_ms, &schedule, err);
+    if (status == STATUS_OK && reachable)
+        status = schedule_check_reachable(schedule, now_ms, err);
+    schedule_free(schedule);
+    return status == STATUS_OK;
+}
+
+static const struct zone *find_zone(const struct fields *fields, const char *name, struct scheduler *scheduler)
+{
+    const struct zone *zone = NULL;
+    struct error err;
+    if (strlen(name) >= ZONE_TEXT_SIZE) {
+        field_refuse(fields, "timezone", "is longer than %d bytes", ZONE_TEXT_SIZE - 1);
+        return NULL;
+    }
+    if (scheduler_zone(scheduler, name, &zone, &err) == STATUS_OK)
+        return zone;
+    field_refuse(fields, "timezone", "%s", err.message);
+    return NULL;
+}
+
+/* `reachable`: a schedule that matches nothing any more is refused. NULL with errors. */
+static struct schedule *compile_schedule(const struct fields *fields, const struct schedule_fields *from,
+                                         struct scheduler *scheduler, bool reachable, int64_t now_ms)
+{
+    struct schedule *schedule = NULL;
+    struct error err;
+    bool is_list = cJSON_IsArray(field_get(fields, "schedule")), complete = from->count > 0;
+    const struct zone *zone = find_zone(fields, from->timezone, scheduler);
+    for (uint32_t i = 0; zone != NULL && i < from->count; i++) {
+        char pointer[ERROR_FIELD_SIZE];
+        schedule_pointer(is_list, i, pointer);
+        bool fits = from->texts[i] != NULL && check_member(from->texts[i], zone, from->options, reachable, now_ms, &err);
+        if (from->texts[i] != NULL && !fits)
+            field_errors_add(fields->errors, pointer, "%s", err.message);
+        complete = complete && fits;
+    }
+    if (zone == NULL || !complete)
+        return NULL;
+    if (schedule_parse(from->texts, from->count, zone, from->options, now_ms, &schedule, &err) != STATUS_OK)
+        field_refuse(fields, "schedule", "%s", err.message);
+    return schedule;
+}
+
+struct schedule *job_document_schedule(const cJSON *object, struct scheduler *scheduler, int64_t now_ms,
+                                       struct field_errors *errors)
+{
+    struct fields fields = {.object = object, .prefix = "", .errors = errors};
+    struct schedule_fields from;
+    uint32_t before = errors->count;
+    fields_check_known(&fields, schedule_keys, nothing);
+    read_schedule(&fields, &from);
+    struct schedule *schedule = compile_schedule(&fields, &from, scheduler, true, now_ms);
+    if (errors->count == before)
+        return schedule;
+    schedule_free(schedule);
+    return NULL;
+}
+
+enum status job_spec_compile(const struct job_spec *spec, struct scheduler *scheduler, struct schedule **ret,
+                             struct error *err)
+{
+    const struct zone *zone;
+    struct schedule_options options = {.dst_gap = (enum dst_gap)spec->dst_gap,
+                                       .dst_overlap = (enum dst_overlap)spec->dst_overlap,
+                                       .day_match = (enum day_match)spec->day_match};
+    enum status status = scheduler_zone(scheduler, spec->timezone, &zone, err);
+    if (status != STATUS_OK)
+        return status;
+    return schedule_parse(spec->schedules, spec->schedule_count, zone, options, spec->anchor_ms, ret, err);
+}
+
+/* --- one document --- */
+
+struct parsing {
+    struct fields fields; /* of the whole document */
+    cJSON *input;
+    const cJSON *stored;
+    const struct job_defaults *defaults;
+    struct job_document *job;
+    enum status code;
+    bool no_memory;
+};
+
+/* `item` is taken. */
+static void put_item(struct parsing *p, const char *key, cJSON *item)
+{
+    if (item == NULL || !cJSON_AddItemToObject(p->job->json, key, item)) {
+        cJSON_Delete(item);
+        p->no_memory = true;
+    }
+}
+
+static void put_string(struct parsing *p, const char *key, const char *text)
+{
+    put_item(p, key, cJSON_CreateString(text));
+}
+
+static cJSON *duration_item(int64_t ms)
+{
+    char text[DURATION_TEXT_SIZE];
+    duration_format(ms, text);
+    return cJSON_CreateString(text);
+}
+
+static bool is_name_char(char c)
+{
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+}
+
+static bool check_name(const struct fields *fields, const char *name)
+{
+    size_t size = strlen(name), at = 0;
+    if (size < 1 || size > JOB_NAME_MAX) {
+        field_refuse(fields, "name", "must have 1 to %d bytes", JOB_NAME_MAX);
+        return false;
+    }
+    while (at < size && is_name_char(name[at]))
+        at++;
+    if (at < size) {
+        size_t step = utf8_sequence_size(name + at, size - at);
+        bool control = (unsigned char)name[at] < 0x20 || name[at] == 0x7f;
+        if (control || step == 0)
+            field_refuse(fields, "name", "holds a control character; use letters, digits, \".\", \"_\" and \"-\"");
+        else
+            field_refuse(fields, "name", "\"%.*s\" is not allowed; use letters, digits, \".\", \"_\" and \"-\"", (int)step,
+                         name + at);
+        return false;
+    }
+    if (name[0] == '.' || name[0] == '-') {
+        field_refuse(fields, "name", "must begin with a letter, a digit or \"_\"");
+        return false;
+    }
+    if (strncmp(name, JOB_ID_PREFIX, strlen(JOB_ID_PREFIX)) == 0 ||
+        strncmp(name, EXECUTION_ID_PREFIX, strlen(EXECUTION_ID_PREFIX)) == 0) {
+        field_refuse(fields, "name", "must not begin with \"" JOB_ID_PREFIX "\" or \"" EXECUTION_ID_PREFIX
+                                     "\": ids begin so");
+        return false;
+    }
+    return true;
+}
+
+static void read_identity(struct parsing *p)
+{
+    const char *name = field_string(&p->fields, "name", NULL);
+    const char *description = field_string(&p->fields, "description", "");
+    if (name == NULL && field_get(&p->fields, "name") == NULL)
+        field_refuse(&p->fields, "name", "is required");
+    if (name != NULL && check_name(&p->fields, name))
+        memcpy(p->job->spec.name, name, strlen(name) + 1);
+    if (strlen(description) > JOB_DESCRIPTION_MAX)
+        field_refuse(&p->fields, "description", "is longer than %d bytes", JOB_DESCRIPTION_MAX);
+    p->job->spec.enabled = field_bool(&p->fields, "enabled", true);
+    put_string(p, "name", name != NULL ? name : "");
+    put_string(p, "description", description);
+}
+
+/* An edit of something else must stay possible for an @at that has passed. */
+static bool is_schedule_unchanged(const struct parsing *p, const struct schedule_fields *from)
+{
+    const cJSON *zone = cJSON_GetObjectItemCaseSensitive(p->stored, "timezone");
+    return p->stored != NULL && cJSON_IsString(zone) && strcmp(zone->valuestring, from->timezone) == 0 &&
+           cJSON_Compare(cJSON_GetObjectItemCaseSensitive(p->stored, "schedule"),
+                         cJSON_GetObjectItemCaseSensitive(p->input, "schedule"), true);
+}
+
+static void read_when(struct parsing *p)
+{
+    struct job_spec *spec = &p->job->spec;
+    struct schedule_fields from;
+    uint32_t before = p->fields.errors->count;
+    read_schedule(&p->fields, &from);
+    schedule_free(compile_schedule(&p->fields, &from, p->defaults->scheduler, !is_schedule_unchanged(p, &from),
+                                   p->defaults->now_ms));
+    if (p->fields.errors->count != before)
+        return;
+    memcpy(spec->timezone, from.timezone, strlen(from.timezone) + 1);
+    spec->dst_gap = (uint8_t)from.options.dst_gap;
+    spec->dst_overlap = (uint8_t)from.options.dst_overlap;
+    spec->day_match = (uint8_t)from.options.day_match;
+    spec->schedule_count = from.count;
+    memcpy(spec->schedules, from.texts, sizeof spec->schedules);
+    /* The strings stay where they are: only the item changes its parent. */
+    put_item(p, "schedule", cJSON_DetachItemFromObjectCaseSensitive(p->input, "schedule"));
+    put_string(p, "timezone", spec->timezone);
+    put_string(p, "dst_gap", dst_gap_words[spec->dst_gap]);
+    put_string(p, "dst_overlap", dst_overlap_words[spec->dst_overlap]);
+    put_string(p, "day_match", day_match_words[spec->day_match]);
+}
+
+/* --- executor and config --- */
+
+static bool is_offered(const struct job_defaults *defaults, const struct plugin_component *component)
+{
+    struct node_row node;
+    if (defaults->runner == NULL)
+        return true;
+    runner_node(defaults->runner, &node);
+    for (uint32_t i = 0; i < node.executor_count; i++)
+        if (strcmp(node.executors[i], component->id) == 0)
+            return true;
+    return false;
+}
+
+static void list_executors(const struct job_defaults *defaults, char out[LISTED_MAX])
+{
+    size_t at = 0;
+    out[0] = '\0';
+    for (size_t i = 0; i < plugin_component_count(defaults->registry) && at < LISTED_MAX; i++) {
+        const struct plugin_component *component = plugin_component_at(defaults->registry, i);
+        if (component->kind == CHRONOS_KIND_EXECUTOR && is_offered(defaults, component))
+            at += (size_t)snprintf(out + at, LISTED_MAX - at, "%s%s", at == 0 ? "" : ", ", component->id);
+    }
+}
+
+/* "command": "..." is the executor's first option, "webhook": {...} its whole config. `value` is taken. */
+static cJSON *shorthand_config(struct parsing *p, const struct plugin_component *component, cJSON *value)
+{
+    const char *option = plugin_schema_first_job_option(component->schema);
+    if (cJSON_IsObject(value))
+        return value;
+    cJSON *config = NULL;
+    if (cJSON_IsString(value) && option != NULL) {
+        config = cJSON_CreateObject();
+        if (config != NULL && cJSON_AddItemToObject(config, option, value))
+            return config;
+        p->no_memory = true;
+    } else {
+        field_refuse(&p->fields, component->shorthand, "must be a string or an object: it is the config of executor \"%s\"",
+                     component->id);
+    }
+    cJSON_Delete(config);
+    cJSON_Delete(value);
+    return NULL;
+}
+
+/* *ret_config: owned by the caller; NULL where the component has none or it was refused. NULL: no shorthand is used. */
+static const struct plugin_component *take_shorthand(struct parsing *p, cJSON **ret_config)
+{
+    const struct plugin_component *found = NULL;
+    for (size_t i = 0; i < plugin_component_count(p->defaults->registry); i++) {
+        const struct plugin_component *component = plugin_component_at(p->defaults->registry, i);
+        if (component->shorthand == NULL || field_get(&p->fields, component->shorthand) == NULL)
+            continue;
+        if (found != NULL) {
+            field_refuse(&p->fields, component->shorthand, "cannot be given together with \"%s\"", found->shorthand);
+            continue;
+        }
+        found = component;
+        if (field_get(&p->fields, "executor") != NULL || field_get(&p->fields, "config") != NULL)
+            field_refuse(&p->fields, component->shorthand,
+                         "is short for \"executor\": \"%s\" with its \"config\"; give one of the two", component->id);
+        *ret_config =
+            shorthand_config(p, component, cJSON_DetachItemFromObjectCaseSensitive(p->input, component->shorthand));
+    }
+    return found;
+}
+
+static const struct plugin_component *find_executor(struct parsing *p)
+{
+    char known[LISTED_MAX], keys[LISTED_MAX] = "";
+    const char *name = field_string(&p->fields, "executor", NULL);
+    list_executors(p->defaults, known);
+    if (name == NULL) {
+        for (size_t i = 0; keys[0] == '\0' && i < plugin_component_count(p->defaults->registry); i++) {
+            const struct plugin_component *component = plugin_component_at(p->defaults->registry, i);
+            if (component->shorthand != NULL && is_offered(p->defaults, component))
+                (void)snprintf(keys, sizeof keys, ", or a shorthand such as \"%s\"", component->shorthand);
+        }
+        if (field_get(&p->fields, "executor") == NULL)
+            field_refuse(&p->fields, "executor", "is required: one of %s%s", known, keys);
+        return NULL;
+    }
+    const struct plugin_component *component =
+        strlen(name) < EXECUTOR_TEXT_SIZE ? plugin_find(p->defaults->registry, CHRONOS_KIND_EXECUTOR, name) : NULL;
+    if (component != NULL && is_offered(p->defaults, component))
+        return component;
+    field_refuse(&p->fields, "executor", "no node has the executor \"%.*s\"; known: %s",
+                 (int)utf8_cut(name, strlen(name), QUOTED_MAX), name, known);
+    p->code = STATUS_EXECUTOR_UNKNOWN;
+    return NULL;
+}
+
+static void report_config(void *arg, const char *field, const char *message)
+{
+    const struct parsing *p = arg;
+    char pointer[ERROR_FIELD_SIZE];
+    (void)snprintf(pointer, sizeof pointer, "/config%s%s", field[0] == '\0' || field[0] == '/' ? "" : "/", field);
+    field_errors_add(p->fields.errors, pointer, "%s", message);
+}
+
+static const cJSON *stored_config(const struct parsing *p, const struct plugin_component *component)
+{
+    const cJSON *executor = cJSON_GetObjectItemCaseSensitive(p->stored, "executor");
+    if (!cJSON_IsString(executor) || strcmp(executor->valuestring, component->id) != 0)
+        return NULL;
+    return cJSON_GetObjectItemCaseSensitive(p->stored, "config");
+}
+
+static void check_config(struct parsing *p, const struct plugin_component *component, cJSON *config)
+{
+    struct error err;
+    enum status status = plugin_schema_unmask(component->schema, config, stored_config(p, component), &err);
+    if (status == STATUS_NO_MEMORY)
+        p->no_memory = true;
+    else if (status != STATUS_OK)
+        report_config(p, err.field, err.message);
+    (void)plugin_schema_check(component->schema, PLUGIN_SCOPE_JOB, config, report_config, p); /* counted by the reports */
+}
+
+static void read_executor(struct parsing *p)
+{
+    cJSON *config = NULL;
+    const struct plugin_component *component = take_shorthand(p, &config);
+    bool is_short = component != NULL;
+    if (is_short && !is_offered(p->defaults, component)) {
+        field_refuse(&p->fields, component->shorthand, "no node has the executor \"%s\"", component->id);
+        p->code = STATUS_EXECUTOR_UNKNOWN;
+    } else if (!is_short) {
+        component = find_executor(p);
+        config = cJSON_DetachItemFromObjectCaseSensitive(p->input, "config");
+        if (config == NULL || cJSON_IsNull(config)) {
+            cJSON_Delete(config);
+            config = cJSON_CreateObject();
+            p->no_memory |= config == NULL;
+        } else if (!cJSON_IsObject(config)) {
+            field_refuse(&p->fields, "config", "must be an object");
+            component = NULL;
+        }
+    }
+    p->job->executor = component;
+    if (component != NULL && config != NULL)
+        check_config(p, component, config);
+    if (component != NULL && config != NULL && strlen(component->id) < EXECUTOR_TEXT_SIZE) {
+        memcpy(p->job->spec.executor, component->id, strlen(component->id) + 1);
+        put_string(p, "executor", component->id);
+        put_item(p, "config", config);
+        return;
+    }
+    cJSON_Delete(config);
+}
+
+/* What the plugin itself says, once everything else is right. */
+static void ask_executor(struct parsing *p)
+{
+    const struct plugin_component *component = p->job->executor;
+    struct plugin_params params;
+    struct error err;
+    const cJSON *config = cJSON_GetObjectItemCaseSensitive(p->job->json, "config");
+    enum status status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, config, NULL, &params, &err);
+    if (status == STATUS_OK) {
+        if (p->defaults->runner != NULL)
+            status = runner_validate(p->defaults->runner, component->id, params.items, params.count, p->job->spec.name, &err);
+        plugin_params_deinit(&params);
+    }
+    if (status == STATUS_NO_MEMORY)
+        p->no_memory = true;
+    else if (status != STATUS_OK)
+        report_config(p, err.field, err.message);
+}
+
+/* --- how it runs --- */
+
+static void refuse_queue(struct parsing *p)
+{
+    const cJSON *value = field_get(&p->fields, "concurrency");
+    if (cJSON_IsString(value) && (strcmp(value->valuestring, "queue") == 0 || strcmp(value->valuestring, "queue_all") == 0))
+        field_refuse(&p->fields, "concurrency", "\"%s\" is not supported by this version; use \"forbid\", \"allow\" or "
+                                                "\"replace\"",
+                     value->valuestring);
+    else
+        p->job->spec.concurrency =
+            (enum concurrency)field_choice(&p->fields, "concurrency", concurrency_words, CONCURRENCY_FORBID);
+}
+
+static void read_policies(struct parsing *p)
+{
+    const struct config *config = p->defaults->config;
+    struct job_spec *spec = &p->job->spec;
+    spec->timeout_ms = field_duration(&p->fields, "timeout", 100, 365 * DAYS, config->scheduler.execution_timeout_ms);
+    refuse_queue(p);
+    spec->max_concurrent =
+        (uint32_t)field_int(&p->fields, "max_concurrent", 1, JOB_CONCURRENT_MAX, JOB_CONCURRENT_MAX);
+    spec->missed_policy = (enum missed_policy)field_choice(&p->fields, "missed_run_policy", missed_words,
+                                                           (uint32_t)config->scheduler.missed_run_policy);
+    spec->catchup_window_ms = field_duration_or_unlimited(&p->fields, "catchup_window", 10 * SECONDS, 3650 * DAYS,
+                                                          config->scheduler.catchup_window_ms);
+    spec->catchup_limit = (uint32_t)field_int(&p->fields, "catchup_limit", 1, CATCHUP_LIMIT_MAX,
+                                              config->scheduler.catchup_limit);
+    spec->on_node_loss =
+        (enum node_loss_policy)field_choice(&p->fields, "on_node_loss", node_loss_words, NODE_LOSS_RETRY);
+    put_item(p, "timeout", duration_item(spec->timeout_ms));
+    put_string(p, "concurrency", concurrency_name(spec->concurrency));
+    put_item(p, "max_concurrent", cJSON_CreateNumber(spec->max_concurrent));
+    put_string(p, "missed_run_policy", missed_policy_name(spec->missed_policy));
+    put_item(p, "catchup_window",
+             spec->catchup_window_ms == 0 ? cJSON_CreateString("unlimited") : duration_item(spec->catchup_window_ms));
+    put_item(p, "catchup_limit", cJSON_CreateNumber(spec->catchup_limit));
+    put_string(p, "on_node_loss", node_loss_name(spec->on_node_loss));
+}
+
+static struct job_retry default_retry(const struct config *config)
+{
+    const struct retry_policy *from = &config->scheduler.retry;
+    return (struct job_retry){.max_attempts = from->max_attempts, .initial_interval_ms = from->initial_interval_ms,
+                              .max_interval_ms = from->max_interval_ms,
+                              .multiplier_thousandths = from->multiplier_thousandths,
+                              .jitter_thousandths = from->jitter_thousandths};
+}
+
+static bool add_to(cJSON *object, const char *key, cJSON *item)
+{
+    if (item != NULL && cJSON_AddItemToObject(object, key, item))
+        return true;
+    cJSON_Delete(item);
+    return false;
+}
+
+static cJSON *retry_item(const struct job_retry *retry)
+{
+    cJSON *object = cJSON_CreateObject();
+    if (object != NULL && add_to(object, "max_attempts", cJSON_CreateNumber(retry->max_attempts)) &&
+        add_to(object, "initial_interval", duration_item(retry->initial_interval_ms)) &&
+        add_to(object, "max_interval", duration_item(retry->max_interval_ms)) &&
+        add_to(object, "multiplier", cJSON_CreateNumber(retry->multiplier_thousandths / 1000.0)) &&
+        add_to(object, "jitter", cJSON_CreateNumber(retry->jitter_thousandths / 1000.0)))
+        return object;
+    cJSON_Delete(object);
+    return NULL;
+}
+
+static void read_retry(struct parsing *p)
+{
+    struct job_retry retry = default_retry(p->defaults->config);
+    const cJSON *value = field_get(&p->fields, "retry_policy");
+    struct fields fields = {.object = value, .prefix = "/retry_policy", .errors = p->fields.errors};
+    uint32_t before = p->fields.errors->count;
+    if (value != NULL && !cJSON_IsObject(value)) {
+        field_refuse(&p->fields, "retry_policy", "must be an object");
+        return;
+    }
+    fields_check_known(&fields, retry_keys, nothing);
+    retry.max_attempts = (uint32_t)field_int(&fields, "max_attempts", 1, ATTEMPTS_MAX, retry.max_attempts);
+    retry.initial_interval_ms = field_duration(&fields, "initial_interval", 100, DAYS, retry.initial_interval_ms);
+    /* A longer first wait than the default's longest one raises that, unless both are given. */
+    if (field_get(&fields, "max_interval") == NULL && retry.max_interval_ms < retry.initial_interval_ms)
+        retry.max_interval_ms = retry.initial_interval_ms;
+    retry.max_interval_ms = field_duration(&fields, "max_interval", 100, 7 * DAYS, retry.max_interval_ms);
+    if (field_get(&fields, "initial_interval") == NULL && retry.initial_interval_ms > retry.max_interval_ms)
+        retry.initial_interval_ms = retry.max_interval_ms;
+    retry.multiplier_thousandths = field_thousandths(&fields, "multiplier", 1000, 100000, retry.multiplier_thousandths);
+    retry.jitter_thousandths = field_thousandths(&fields, "jitter", 0, 1000, retry.jitter_thousandths);
+    if (p->fields.errors->count == before && retry.max_interval_ms < retry.initial_interval_ms)
+        field_refuse(&fields, "max_interval", "must be at least initial_interval");
+    p->job->spec.retry = retry;
+    put_item(p, "retry_policy", retry_item(&retry));
+}
+
+static bool is_tag_key(const char *key)
+{
+    size_t size = strlen(key);
+    for (size_t i = 0; i < size; i++)
+        if (!is_name_char(key[i]) && key[i] != '/')
+            return false;
+    return size >= 1 && size <= JOB_TAG_KEY_MAX;
+}
+
+static bool has_control(const char *text)
+{
+    for (; *text != '\0'; text++)
+        if ((unsigned char)*text < 0x20 || *text == 0x7f)
+            return true;
+    return false;
+}
+
+static void check_tag(const struct fields *fields, const cJSON *tag)
+{
+    if (!is_tag_key(tag->string))
+        field_refuse(fields, tag->string, "a tag's key has 1 to %d letters, digits, \".\", \"_\", \"-\" and \"/\"",
+                     JOB_TAG_KEY_MAX);
+    else if (!cJSON_IsString(tag))
+        field_refuse(fields, tag->string, "must be a string");
+    else if (strlen(tag->valuestring) > JOB_TAG_VALUE_MAX)
+        field_refuse(fields, tag->string, "is longer than %d bytes", JOB_TAG_VALUE_MAX);
+    else if (has_control(tag->valuestring))
+        field_refuse(fields, tag->string, "must not hold control characters");
+}
+
+static void read_tags(struct parsing *p)
+{
+    const cJSON *value = field_get(&p->fields, "tags"), *tag;
+    struct fields fields = {.object = value, .prefix = "/tags", .errors = p->fields.errors};
+    if (value != NULL && !cJSON_IsObject(value)) {
+        field_refuse(&p->fields, "tags", "must be an object of strings: {\"team\": \"backend\"}");
+        return;
+    }
+    if (value != NULL && cJSON_GetArraySize(value) > JOB_TAGS_MAX)
+        field_refuse(&p->fields, "tags", "a job has at most %d tags", JOB_TAGS_MAX);
+    cJSON_ArrayForEach(tag, value)
+        check_tag(&fields, tag);
+    put_item(p, "tags", value != NULL ? cJSON_DetachItemFromObjectCaseSensitive(p->input, "tags") : cJSON_CreateObject());
+}
+
+/* One node: nothing to choose from. What asks for nothing is accepted. */
+static void read_placement(struct parsing *p)
+{
+    const cJSON *value = field_get(&p->fields, "placement");
+    const cJSON *tags = cJSON_GetObjectItemCaseSensitive(value, "tags");
+    if (value == NULL)
+        return;
+    int members = cJSON_GetArraySize(value);
+    bool empty = cJSON_IsObject(value) &&
+                 (members == 0 || (members == 1 && cJSON_IsObject(tags) && cJSON_GetArraySize(tags) == 0));
+    if (!empty)
+        field_refuse(&p->fields, "placement", "choosing nodes comes with clustering; leave it out");
+}
+
+static void write_text(struct parsing *p)
+{
+    buffer_init(&p->job->text, JOB_DOCUMENT_MAX);
+    json_print(&p->job->text, p->job->json);
+    if (p->job->text.failed == STATUS_TOO_LARGE)
+        field_errors_add(p->fields.errors, "", "the job is larger than %d KiB", JOB_DOCUMENT_MAX / 1024);
+    else if (p->job->text.failed != STATUS_OK)
+        p->no_memory = true;
+}
+
+static void check_known(const struct parsing *p)
+{
+    const char *shorthands[SHORTHANDS_MAX + 1];
+    size_t count = 0;
+    for (size_t i = 0; i < plugin_component_count(p->defaults->registry) && count < SHORTHANDS_MAX; i++) {
+        const struct plugin_component *component = plugin_component_at(p->defaults->registry, i);
+        if (component->shorthand != NULL)
+            shorthands[count++] = component->shorthand;
+    }
+    shorthands[count] = NULL;
+    fields_check_known(&p->fields, job_keys, shorthands);
+}
+
+static void parse(struct parsing *p)
+{
+    check_known(p);
+    read_identity(p);
+    read_when(p);
+    read_executor(p);
+    read_policies(p);
+    read_retry(p);
+    read_tags(p);
+    read_placement(p);
+    if (p->fields.errors->count == 0 && !p->no_memory)
+        ask_executor(p);
+    if (p->fields.errors->count == 0 && !p->no_memory)
+        write_text(p);
+}
+
+bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defaults *defaults, struct job_document *ret,
+                        enum status *ret_code, struct field_errors *errors)
+{
+    struct job_document job = {.json = cJSON_CreateObject()};
+    struct parsing p = {.fields = {.object = input, .prefix = "", .errors = errors}, .input = input, .stored = stored,
+                        .defaults = defaults, .job = &job, .code = STATUS_INVALID, .no_memory = job.json == NULL};
+    errors->count = 0;
+    if (!cJSON_IsObject(input))
+        field_errors_add(errors, "", "a job is an object: {\"name\": ..., \"schedule\": ..., \"executor\": ...}");
+    else if (!p.no_memory)
+        parse(&p);
+    cJSON_Delete(input);
+    if (p.no_memory) {
+        errors->count = 0;
+        field_errors_add(errors, "", "out of memory");
+        p.code = STATUS_NO_MEMORY;
+    }
+    if (errors->count > 0) {
+        job_document_deinit(&job);
+        *ret_code = p.code;
+        return false;
+    }
+    *ret = job;
+    return true;
+}
+
+void job_document_deinit(struct job_document *document)
+{
+    cJSON_Delete(document->json);
+    buffer_deinit(&document->text);
+    document->json = NULL;
+}
