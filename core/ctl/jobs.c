@@ -12,21 +12,22 @@
 #include "ctl/show.h"
 #include "ctl/text.h"
 
-enum { LONG_LIST = 10000, UPCOMING_SHOWN = 5, CELL_TEXT_MAX = 4096 };
+enum { LONG_LIST = 10000, UPCOMING_SHOWN = 5, CELL_TEXT_MAX = 1 << 20, KEY_WIDTH = 18 };
 
 /* --- pieces --- */
 
-void append_exact_time(struct invocation *invocation, const cJSON *object, const char *member, struct buffer *out)
+void append_exact_time(struct invocation *invocation, const char *text, struct buffer *out)
 {
-    char text[TIME_TEXT_SIZE], relative[RELATIVE_TEXT_SIZE];
+    char exact[TIME_TEXT_SIZE], relative[RELATIVE_TEXT_SIZE];
     int64_t at_ms;
-    if (!member_time(object, member, &at_ms)) {
-        buffer_append_char(out, '-');
+    struct error err;
+    if (text == NULL || time_parse(text, strlen(text), &at_ms, &err) != STATUS_OK) {
+        buffer_append_string(out, text != NULL ? text : "-");
         return;
     }
-    time_format(at_ms, text);
+    time_format(at_ms, exact);
     show_relative(at_ms, invocation->now_ms, relative);
-    buffer_appendf(out, "%s (%s)", text, relative);
+    buffer_appendf(out, "%s (%s)", exact, relative);
 }
 
 void time_cell(struct invocation *invocation, struct table *table, const cJSON *object, const char *member)
@@ -72,13 +73,13 @@ int show_job_done(struct invocation *invocation, const cJSON *job, const char *w
     if (invocation->format == FORMAT_NAME) {
         buffer_append_string(&line, name != NULL ? name : "?");
     } else {
-        int64_t next_ms;
+        const char *next = member_string(job, "next_run");
         buffer_appendf(&line, "job \"%s\" %s", name != NULL ? name : "?", what);
         if (id != NULL)
             buffer_appendf(&line, " (%s)", id);
-        if (member_time(job, "next_run", &next_ms)) {
+        if (next != NULL) {
             buffer_append_string(&line, ", next run ");
-            append_exact_time(invocation, job, "next_run", &line);
+            append_exact_time(invocation, next, &line);
         }
     }
     text_append_safe(&invocation->out, line.data, line.size, TEXT_ONE_LINE);
@@ -209,45 +210,40 @@ int run_job_list(struct invocation *invocation)
 
 /* --- get --- */
 
-static void append_pair(struct buffer *out, const char *key, const char *text, size_t size, enum cell_style style, bool colour)
+static bool is_time(const char *name)
 {
-    struct buffer safe;
-    buffer_init(&safe, OUT_BYTES_MAX);
-    text_append_safe(&safe, text, size, TEXT_ONE_LINE);
-    buffer_appendf(out, "%-19s", "");
-    out->size -= 19; /* the key is written over the gap */
-    buffer_appendf(out, "%s:%*s", key, (int)(strlen(key) < 17 ? 18 - strlen(key) : 1), "");
-    style_append(out, style, colour, safe.data, safe.size);
-    buffer_append_char(out, '\n');
-    buffer_deinit(&safe);
+    size_t size = strlen(name);
+    return strcmp(name, "next_run") == 0 || strcmp(name, "last_run") == 0 ||
+           (size > 3 && strcmp(name + size - 3, "_at") == 0);
 }
 
-/* One line a member: strings as they are, other values as JSON. */
-static void append_member(struct invocation *invocation, const cJSON *member)
+void append_member(struct invocation *invocation, const cJSON *member)
 {
-    static const char *const times[] = {"created_at", "updated_at", "next_run", "last_run", NULL};
-    struct buffer text;
-    enum cell_style style = CELL_PLAIN;
+    struct buffer text, *out = &invocation->out;
+    const char *string = cJSON_IsString(member) ? member->valuestring : NULL;
+    size_t name_size = strlen(member->string);
+    bool is_status = strcmp(member->string, "last_status") == 0 || strcmp(member->string, "status") == 0;
     buffer_init(&text, OUT_BYTES_MAX);
-    bool is_time = false;
-    for (size_t i = 0; times[i] != NULL; i++)
-        is_time = is_time || strcmp(times[i], member->string) == 0;
-    if (is_time && cJSON_IsString(member)) {
-        const cJSON object = {.type = cJSON_Object, .child = (cJSON *)(uintptr_t)member};
-        append_exact_time(invocation, &object, member->string, &text);
-    } else if (strcmp(member->string, "schedule") == 0) {
+    text_append_safe(out, member->string, name_size, TEXT_ONE_LINE);
+    buffer_appendf(out, ":%*s", name_size < KEY_WIDTH ? (int)(KEY_WIDTH - name_size) : 1, "");
+    if (is_time(member->string))
+        append_exact_time(invocation, string, &text);
+    else if (strcmp(member->string, "schedule") == 0)
         append_schedule(member, &text);
-    } else if (strcmp(member->string, "tags") == 0) {
+    else if (strcmp(member->string, "tags") == 0)
         append_tags(member, &text);
-    } else if (cJSON_IsString(member)) {
-        buffer_append_string(&text, member->valuestring);
-    } else if (!cJSON_IsNull(member)) {
+    else if (string != NULL)
+        buffer_append_string(&text, string);
+    else if (!cJSON_IsNull(member))
         json_print(&text, member);
-    }
-    if (strcmp(member->string, "last_status") == 0)
-        style = show_status_style(cJSON_IsString(member) ? member->valuestring : NULL);
-    append_pair(&invocation->out, member->string, text.size > 0 ? text.data : "-", text.size > 0 ? text.size : 1, style,
-                invocation->colour);
+    if (text.size == 0)
+        buffer_append_char(&text, '-');
+    struct buffer safe;
+    buffer_init(&safe, OUT_BYTES_MAX);
+    text_append_safe(&safe, text.data, text.size, TEXT_ONE_LINE);
+    style_append(out, is_status ? show_status_style(string) : CELL_PLAIN, invocation->colour, safe.data, safe.size);
+    buffer_append_char(out, '\n');
+    buffer_deinit(&safe);
     buffer_deinit(&text);
 }
 

@@ -94,8 +94,9 @@ void attempt_started(struct runner *runner, struct attempt *attempt)
         base_report(runner, attempt, REPORT_STARTED);
         attempt->report.started_ms = times.started_ms;
         report_queue(runner, attempt);
+        int64_t started_at_ms = (int64_t)(times.started_ns / NS_PER_MS) + 1; /* rounded up: never too early */
         if (attempt->cancel == REASON_NONE && attempt->timeout_ms > 0)
-            deadline_set(runner, attempt, (int64_t)(times.started_ns / NS_PER_MS) + 1 + attempt->timeout_ms, false); /* never early */
+            deadline_set(runner, attempt, started_at_ms + attempt->timeout_ms, false);
     }
 }
 

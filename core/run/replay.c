@@ -43,6 +43,7 @@ static bool replay_row(void *arg, const struct local_key *key, struct bytes comm
     if (command.size < COMMAND_HEADER_SIZE || command_type_of(command) != COMMAND_REPORT) {
         forget_row(window->runner, key);
         window->damaged++;
+        replay->after = *key; /* said once */
         return true;
     }
     window->status = cluster_propose(window->runner->cluster, PROPOSE_REPORT, command, on_replayed, window->runner,

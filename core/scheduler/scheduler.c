@@ -388,6 +388,8 @@ void scheduler_free(struct scheduler *s)
     struct job *job;
     if (s == NULL)
         return;
+    heap_deinit(&s->due); /* while the nodes in it live: it marks them as taken out */
+    heap_deinit(&s->retries);
     while ((run = map_next(&s->runs, &cursor)) != NULL)
         free(run);
     for (cursor = 0; (job = map_next(&s->jobs, &cursor)) != NULL;) {
@@ -401,8 +403,6 @@ void scheduler_free(struct scheduler *s)
         free(s->flights[i].items);
     map_deinit(&s->jobs);
     map_deinit(&s->runs);
-    heap_deinit(&s->due);
-    heap_deinit(&s->retries);
     buffer_deinit(&s->arena);
     if (s->zones != NULL)
         zone_table_free(s->zones);
