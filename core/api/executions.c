@@ -23,6 +23,36 @@ static struct bytes execution_param(const struct route_match *match)
     return match->params[match->param_count - 1];
 }
 
+/* Under "/jobs/:job" stand the runs of that job alone. */
+static enum status check_owner(struct state_view *view, const struct route_match *match, const struct id *execution,
+                               struct error *err)
+{
+    static struct open_run open;
+    struct execution_row ended;
+    struct job_row job;
+    struct id id;
+    uint64_t serial = 0;
+    if (match->param_count < 2)
+        return STATUS_OK;
+    enum status status = job_lookup(view, match->params[0], &id, err);
+    if (status == STATUS_OK)
+        status = state_get_job(view, &id, &job, err);
+    if (status != STATUS_OK)
+        return status;
+    uint64_t owner = job.serial;
+    status = state_get_open(view, execution, &open, err);
+    if (status == STATUS_OK)
+        serial = open.serial;
+    else if (status == STATUS_NOT_FOUND) {
+        status = state_get_execution(view, execution, &ended, err);
+        serial = status == STATUS_OK ? ended.serial : 0;
+    }
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        return status;
+    return serial == owner ? STATUS_OK
+                           : error_set(err, STATUS_NOT_FOUND, "no such execution of this job; it may have left by retention");
+}
+
 enum status execution_write(struct state_view *view, const struct id *execution, struct buffer *out, struct error *err)
 {
     static _Thread_local struct open_run open;
@@ -57,7 +87,9 @@ API_HANDLER(handle_execution_get)
     if (status == STATUS_OK)
         status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
     if (status == STATUS_OK) {
-        status = execution_write(&view, &execution, &body, &err);
+        status = check_owner(&view, match, &execution, &err);
+        if (status == STATUS_OK)
+            status = execution_write(&view, &execution, &body, &err);
         state_view_end(&view);
     }
     if (status == STATUS_OK) {
@@ -78,7 +110,8 @@ struct output_source {
     struct buffer json; /* of a finished run: its own output stands in it */
 };
 
-static enum status find_source(struct api *api, const struct id *execution, struct output_source *ret, struct error *err)
+static enum status find_source(struct api *api, const struct route_match *match, const struct id *execution,
+                               struct output_source *ret, struct error *err)
 {
     static struct open_run open;
     struct state_view view;
@@ -87,6 +120,11 @@ static enum status find_source(struct api *api, const struct id *execution, stru
     if (status != STATUS_OK)
         return status;
     ret->execution = *execution;
+    status = check_owner(&view, match, execution, err);
+    if (status != STATUS_OK) {
+        state_view_end(&view);
+        return status;
+    }
     status = state_get_open(&view, execution, &open, err);
     if (status == STATUS_OK) {
         ret->open = true;
@@ -194,7 +232,7 @@ API_HANDLER(handle_execution_output)
     if (status == STATUS_OK)
         status = parse_execution_id(execution_param(match), &execution, &err);
     if (status == STATUS_OK)
-        status = find_source(api, &execution, &source, &err);
+        status = find_source(api, match, &execution, &source, &err);
     if (status == STATUS_OK) {
         if (attempt > 0)
             source.attempt = (uint32_t)attempt;
@@ -236,6 +274,19 @@ static void on_cancelled(struct operation *operation, const struct cluster_outco
     operation_end(operation);
 }
 
+/* Apply decides whether there is something to cancel; which job it is of, it does not know. */
+static enum status check_cancel(struct api *api, const struct route_match *match, const struct id *execution,
+                                struct error *err)
+{
+    struct state_view view;
+    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, err);
+    if (status != STATUS_OK)
+        return status;
+    status = check_owner(&view, match, execution, err);
+    state_view_end(&view);
+    return status;
+}
+
 API_HANDLER(handle_execution_cancel)
 {
     struct api *api = arg;
@@ -244,6 +295,8 @@ API_HANDLER(handle_execution_cancel)
     struct id *execution = malloc(sizeof *execution);
     enum status status = execution == NULL ? error_set(&err, STATUS_NO_MEMORY, "out of memory")
                                            : parse_execution_id(execution_param(match), execution, &err);
+    if (status == STATUS_OK)
+        status = check_cancel(api, match, execution, &err);
     if (status != STATUS_OK) {
         free(execution);
         answer_error(api, request->token, request->request_id, &err);
@@ -486,6 +539,14 @@ static enum status read_list(void *data, struct state_view *view, struct buffer 
     return status;
 }
 
+static bool is_trigger(const char *text)
+{
+    for (int i = 0; i < RUN_TRIGGER_COUNT; i++)
+        if (strcmp(run_trigger_name((enum run_trigger)i), text) == 0)
+            return true;
+    return false;
+}
+
 static enum status parse_filters(const struct http_request *request, struct run_list_query *query, struct error *err)
 {
     static const char *const known[] = {"limit", "cursor", "status", "job", "since", "until", "trigger", "consistent", NULL};
@@ -501,10 +562,13 @@ static enum status parse_filters(const struct http_request *request, struct run_
         query->has_status = true;
     }
     query->has_trigger = http_query_get(request, "trigger", query->trigger, sizeof query->trigger, &parsed);
+    if (query->has_trigger && (parsed != STATUS_OK || !is_trigger(query->trigger)))
+        return error_set(err, STATUS_MALFORMED,
+                         "query parameter trigger is one of schedule, manual, catchup, backfill, dependency, replay");
     if (http_query_get(request, "job", query->job_text, sizeof query->job_text, &parsed))
         query->by_job = true;
     if (parsed != STATUS_OK)
-        return error_set(err, STATUS_MALFORMED, "query parameter trigger or job: bad percent-encoding, or too long");
+        return error_set(err, STATUS_MALFORMED, "query parameter job: bad percent-encoding, or too long");
     if (query_time(request, "since", &query->since_ms, &status, err) && status != STATUS_OK)
         return status;
     if (query_time(request, "until", &query->until_ms, &status, err) && status != STATUS_OK)

@@ -1,6 +1,7 @@
 /* One job: found by id or name, written, what it will do and what it did not do. */
 #include "api/jobs.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,6 +16,7 @@ static const char *const job_field_names[] = {
     "timeout", "concurrency", "max_concurrent", "missed_run_policy", "catchup_window", "catchup_limit", "on_node_loss",
     "retry_policy", "tags", "enabled", "version", "created_at", "updated_at", "updated_by", "last_run", "last_status",
     "running", "next_run", "held", NULL};
+static_assert(sizeof job_field_names / sizeof job_field_names[0] <= JOB_FIELDS_MAX, "a selection holds all of them");
 
 /* --- finding --- */
 
@@ -135,8 +137,10 @@ static enum status add_field(struct job_fields *fields, const char *name, struct
     for (size_t i = 0; job_field_names[i] != NULL; i++) {
         if (strcmp(job_field_names[i], name) != 0)
             continue;
-        if (fields->count < JOB_FIELDS_MAX)
-            fields->names[fields->count++] = job_field_names[i];
+        for (uint32_t field = 0; field < fields->count; field++)
+            if (fields->names[field] == job_field_names[i])
+                return STATUS_OK; /* twice is once */
+        fields->names[fields->count++] = job_field_names[i];
         return STATUS_OK;
     }
     const char *near = nearest_word(name, job_field_names);

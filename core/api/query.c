@@ -11,9 +11,8 @@ static bool is_known(const char *name, const char *const *known)
 {
     for (; *known != NULL; known++) {
         size_t size = strlen(*known);
-        if (strcmp(name, *known) == 0)
-            return true;
-        if ((*known)[size - 1] == '.' && strncmp(name, *known, size) == 0 && name[size] != '\0')
+        bool is_prefix = (*known)[size - 1] == '.';
+        if (is_prefix ? strncmp(name, *known, size) == 0 && name[size] != '\0' : strcmp(name, *known) == 0)
             return true;
     }
     return strcmp(name, "consistent") == 0;

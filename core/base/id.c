@@ -183,6 +183,8 @@ bool id_parse(const char *prefix, const char *text, size_t size, struct id *ret)
                 id.bytes[at / 8] |= (uint8_t)(0x80 >> at % 8);
         }
     }
+    if (id_is_zero(&id))
+        return false; /* it means "none" in every row */
     *ret = id;
     return true;
 }

@@ -32,7 +32,7 @@ bool id_is_zero(const struct id *id);
 int id_compare(const struct id *a, const struct id *b);
 int64_t id_time_ms(const struct id *id);
 void id_format(const char *prefix, const struct id *id, char out[ID_TEXT_SIZE]); /* prefix "job_" or "exec_" */
-/* False unless `text` is exactly prefix + 26 digits. */
+/* False unless `text` is exactly prefix + 26 digits, not all of them zero: no id is. */
 bool id_parse(const char *prefix, const char *text, size_t size, struct id *ret);
 
 void random_bytes_secure(void *out, size_t size); /* getrandom(2); aborts if the kernel refuses */

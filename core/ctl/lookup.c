@@ -58,10 +58,8 @@ enum status lookup_unknown(const struct command_set *set, const struct group *gr
         add_word(&words, set->groups[i].name);
     const char *near = nearest_word(word, words.list);
     if (near != NULL)
-        return error_set(err, STATUS_INVALID, "unknown command \"%s%s%s\"; did you mean \"%s%s%s\"?", name, space, word, name,
-                         space, near);
-    return error_set(err, STATUS_INVALID, "unknown command \"%s%s%s\"; see %s %s%s--help", name, space, word, set->program,
-                     name, space);
+        return error_set(err, STATUS_INVALID, "unknown command \"%s\"; did you mean \"%s\"?", word, near);
+    return error_set(err, STATUS_INVALID, "unknown command \"%s\"; see %s %s%s--help", word, set->program, name, space);
 }
 
 const char *lookup_nearest_flag(const struct command_set *set, const struct command *command, const char *word, size_t size,

@@ -1,0 +1,196 @@
+/* Every command with its flags and its help. */
+#include "ctl/invocation.h"
+
+#define END {.name = NULL}
+#define WIDE {"wide", 0, FLAG_SWITCH, NULL, "more columns, exact times"}
+#define FILES {"file", 'f', FLAG_LIST, "FILE", "YAML or JSON, - for standard input; repeatable"}
+
+static const struct flag global_flags[] = {
+    {"server", 's', FLAG_TEXT, "URL[,URL...]",
+     "the servers, tried in order (default $CHRONOSCTL_SERVER, then http://127.0.0.1:8080)"},
+    {"output", 'o', FLAG_TEXT, "FORMAT", "table (default), json, yaml or name"},
+    {"timeout", 0, FLAG_DURATION, "DURATION", "for one request, with its retries (default 30s)"},
+    {"request-timeout", 0, FLAG_DURATION, "DURATION", "the same, where a command has a --timeout of its own"},
+    {"no-color", 0, FLAG_SWITCH, NULL, "no colours (as the variable NO_COLOR)"},
+    {"help", 'h', FLAG_SWITCH, NULL, "help, with examples"},
+    END,
+};
+
+/* --- flags --- */
+
+#define JOB_FLAGS                                                                                                      \
+    {"schedule", 0, FLAG_LIST, "EXPR", "\"0 9 * * 1-5\", \"@every 5m\", \"@daily\", ...; repeatable: a list"},         \
+    {"timezone", 0, FLAG_TEXT, "ZONE", "IANA name (default UTC)"},                                                     \
+    {"command", 0, FLAG_TEXT, "CMD", "run this by the shell"},                                                         \
+    {"env", 0, FLAG_LIST, "KEY=VALUE", "environment of the command; repeatable"},                                      \
+    {"webhook", 0, FLAG_TEXT, "URL", "call this URL"},                                                                 \
+    {"method", 0, FLAG_TEXT, "METHOD", "of the webhook"},                                                              \
+    {"header", 0, FLAG_LIST, "'NAME: VALUE'", "of the webhook; repeatable"},                                           \
+    {"body", 0, FLAG_TEXT, "TEXT", "of the webhook"},                                                                  \
+    {"executor", 0, FLAG_TEXT, "NAME", "any other executor, configured by --config"},                                  \
+    {"config", 0, FLAG_TEXT, "JSON", "options of the executor, as an object"},                                         \
+    {"timeout", 0, FLAG_DURATION, "DURATION", "of a run; the request's own is --request-timeout"},                     \
+    {"concurrency", 0, FLAG_TEXT, "POLICY", "forbid (default), allow or replace"},                             \
+    {"max-concurrent", 0, FLAG_NUMBER, "N", "runs at once, with --concurrency allow"},                                 \
+    {"missed-run-policy", 0, FLAG_TEXT, "POLICY", "execute_one, execute_all or ignore"},                               \
+    {"retries", 0, FLAG_NUMBER, "N", "attempts in all, the first one included (max_attempts)"},                        \
+    {"retry-interval", 0, FLAG_DURATION, "DURATION", "before the second attempt; it grows from there"},                \
+    {"tag", 0, FLAG_LIST, "KEY=VALUE", "repeatable"},                                                                  \
+    {"description", 0, FLAG_TEXT, "TEXT", "for people"},                                                               \
+    {"enabled", 0, FLAG_SWITCH, NULL, "comes due by its schedule (the default)"},                                      \
+    {"disabled", 0, FLAG_SWITCH, NULL, "runs only when it is triggered"},                                              \
+    FILES,                                                                                                             \
+    {"dry-run", 0, FLAG_SWITCH, NULL, "check only, change nothing"}
+
+static const struct flag create_flags[] = {{"name", 'n', FLAG_TEXT, "NAME", "letters, digits, \".\", \"_\" and \"-\""},
+                                           JOB_FLAGS, END};
+static const struct flag update_flags[] = {{"name", 'n', FLAG_TEXT, "NAME", "rename it"}, JOB_FLAGS, END};
+static const struct flag apply_flags[] = {
+    FILES,
+    {"dry-run", 0, FLAG_SWITCH, NULL, "say what would be done, change nothing"},
+    END,
+};
+static const struct flag job_list_flags[] = {
+    {"tag", 0, FLAG_LIST, "KEY=VALUE", "only jobs with this tag; repeatable: all of them"},
+    {"enabled", 0, FLAG_SWITCH, NULL, "only enabled ones"},
+    {"disabled", 0, FLAG_SWITCH, NULL, "only disabled ones"},
+    {"name", 'n', FLAG_TEXT, "PREFIX", "only names that begin so"},
+    {"executor", 0, FLAG_TEXT, "NAME", "only of this executor"},
+    {"limit", 0, FLAG_NUMBER, "N", "at most so many (default: all)"},
+    WIDE,
+    END,
+};
+static const struct flag delete_flags[] = {{"cancel", 0, FLAG_SWITCH, NULL, "also cancel what runs"}, END};
+static const struct flag trigger_flags[] = {
+    {"config", 0, FLAG_TEXT, "JSON", "laid over the job's config, for this run only"},
+    {"force", 0, FLAG_SWITCH, NULL, "even if the job's concurrency forbids it"},
+    {"wait", 0, FLAG_SWITCH, NULL, "until the run has ended; exit code 4 unless it succeeded"},
+    END,
+};
+static const struct flag upcoming_flags[] = {
+    {"count", 0, FLAG_NUMBER, "N", "how many (default 10)"},
+    {"from", 0, FLAG_TEXT, "TIME", "after this time (default now): 2027-01-01T00:00:00Z"},
+    END,
+};
+static const struct flag validate_flags[] = {
+    {"timezone", 0, FLAG_TEXT, "ZONE", "IANA name (default UTC)"},
+    {"count", 0, FLAG_NUMBER, "N", "how many next instants to show (default 5)"},
+    END,
+};
+static const struct flag execution_list_flags[] = {
+    {"job", 'j', FLAG_TEXT, "JOB", "only of this job"},
+    {"status", 0, FLAG_TEXT, "STATUS", "pending, running, success, failed, timeout, cancelled, lost or skipped"},
+    {"since", 0, FLAG_TEXT, "TIME", "scheduled at or after: 2027-01-01T00:00:00Z, or 2h for two hours ago"},
+    {"until", 0, FLAG_TEXT, "TIME", "scheduled before"},
+    {"limit", 0, FLAG_NUMBER, "N", "at most so many, the newest first (default 50)"},
+    WIDE,
+    END,
+};
+static const struct flag output_flags[] = {
+    {"follow", 'f', FLAG_SWITCH, NULL, "go on until the run has ended"},
+    {"attempt", 0, FLAG_NUMBER, "N", "of this attempt (default: the newest)"},
+    END,
+};
+
+/* --- commands --- */
+
+static const struct group groups[] = {
+    {"job", {"jobs"}, "Jobs: what runs, and when. JOB is a name, an id, or the beginning of an id."},
+    {"execution", {"executions", "exec"}, "Executions: runs of jobs. EXECUTION is an id or the beginning of one."},
+};
+
+static const struct command commands[] = {
+    {"job", "list", "", 0, 0, job_list_flags, run_job_list, "List jobs",
+     "Examples:\n"
+     "  chronosctl job list\n"
+     "  chronosctl job list --tag team=backend --disabled\n"
+     "  chronosctl job list -o yaml > jobs.yaml\n"},
+    {"job", "get", "JOB", 1, 1, NULL, run_job_get, "Show a job and when it runs next",
+     "Examples:\n"
+     "  chronosctl job get nightly\n"
+     "  chronosctl job get nightly -o yaml > nightly.yaml\n"},
+    {"job", "create", "", 0, 0, create_flags, run_job_create, "Create a job, or those of a file",
+     "Examples:\n"
+     "  chronosctl job create --name nightly --schedule '0 2 * * *' --timezone Europe/Berlin --command 'make report'\n"
+     "  chronosctl job create --name ping --schedule '@every 30s' --webhook https://example.com/ping --method POST\n"
+     "  chronosctl job create -f jobs.yaml --dry-run\n"
+     "\n"
+     "A file holds one job, a list of jobs, or \"jobs:\" with a list; YAML files may have several documents:\n"
+     "  name: nightly\n"
+     "  schedule: \"0 2 * * *\"\n"
+     "  command: make report\n"},
+    {"job", "update", "JOB", 1, 1, update_flags, run_job_update, "Change a job: what is given, and nothing else",
+     "A list or a map that is given (--tag, --env, --header) is laid over the old one.\n"
+     "\n"
+     "Examples:\n"
+     "  chronosctl job update nightly --schedule '30 2 * * *'\n"
+     "  chronosctl job update nightly --timeout 10m --retries 3 --dry-run\n"},
+    {"job", "apply", "", 0, 0, apply_flags, run_job_apply, "Create or replace jobs by name, as files say",
+     "Says of each job whether it was created, updated or unchanged. What a file leaves out gets its default.\n"
+     "Jobs that stand in no file are left alone.\n"
+     "\n"
+     "Examples:\n"
+     "  chronosctl job apply -f jobs.yaml\n"
+     "  chronosctl job get nightly -o yaml | sed s/02:00/03:00/ | chronosctl job apply -f -\n"},
+    {"job", "delete", "JOB...", 1, ARGUMENTS_MAX, delete_flags, run_job_delete, "Delete jobs",
+     "No question is asked. What runs goes on, unless --cancel is given.\n"
+     "\n"
+     "Example:\n"
+     "  chronosctl job delete nightly ping\n"},
+    {"job", "trigger", "JOB", 1, 1, trigger_flags, run_job_trigger, "Run a job now",
+     "Examples:\n"
+     "  chronosctl job trigger nightly\n"
+     "  chronosctl job trigger nightly --wait && echo done\n"
+     "  chronosctl job trigger nightly --config '{\"command\": \"make report FORCE=1\"}'\n"},
+    {"job", "enable", "JOB...", 1, ARGUMENTS_MAX, NULL, run_job_enable, "Let jobs come due again",
+     "The time that a job was disabled counts as not missed.\n"},
+    {"job", "disable", "JOB...", 1, ARGUMENTS_MAX, NULL, run_job_disable, "Keep jobs from coming due",
+     "What runs goes on, and the job can be triggered.\n"},
+    {"job", "upcoming", "JOB", 1, 1, upcoming_flags, run_job_upcoming, "Show when a job runs next",
+     "Example:\n"
+     "  chronosctl job upcoming nightly --count 30\n"},
+    {"job", "validate-schedule", "EXPR...", 1, 16, validate_flags, run_validate_schedule,
+     "Check a schedule and say what it means",
+     "Examples:\n"
+     "  chronosctl job validate-schedule '0 9 * * 1-5' --timezone America/New_York\n"
+     "  chronosctl job validate-schedule '@every 90m'\n"},
+    {"execution", "list", "", 0, 0, execution_list_flags, run_execution_list, "List executions, the newest first",
+     "Examples:\n"
+     "  chronosctl execution list --job nightly\n"
+     "  chronosctl execution list --status failed --since 24h\n"},
+    {"execution", "get", "EXECUTION", 1, 1, NULL, run_execution_get, "Show an execution and its attempts",
+     "Example:\n"
+     "  chronosctl execution get exec_01k5\n"},
+    {"execution", "output", "EXECUTION", 1, 1, output_flags, run_execution_output, "Print what an execution wrote",
+     "Every byte as it was written; on a terminal, control characters are shown as escapes.\n"
+     "\n"
+     "Examples:\n"
+     "  chronosctl execution output exec_01k5 > report.txt\n"
+     "  chronosctl execution output -f exec_01k5\n"},
+    {"execution", "cancel", "EXECUTION...", 1, ARGUMENTS_MAX, NULL, run_execution_cancel, "Cancel executions",
+     "The run is asked to end, and killed after its grace time.\n"},
+    {NULL, "version", "", 0, 0, NULL, run_version, "Print the versions of chronosctl and of the server", NULL},
+    {NULL, "help", "[COMMAND]", 0, 2, NULL, run_help, "Print help",
+     "Example:\n"
+     "  chronosctl help job create\n"},
+};
+
+const struct command_set chronosctl_commands = {
+    .program = "chronosctl",
+    .groups = groups,
+    .group_count = sizeof groups / sizeof *groups,
+    .commands = commands,
+    .command_count = sizeof commands / sizeof *commands,
+    .global_flags = global_flags,
+    .epilogue = "\n"
+                "Examples:\n"
+                "  chronosctl job create --name hello --schedule '* * * * *' --command 'echo hello'\n"
+                "  chronosctl job list\n"
+                "  chronosctl execution list --job hello\n"
+                "  chronosctl --server 10.0.0.1:8080,10.0.0.2:8080 job trigger hello --wait\n"
+                "\n"
+                "Exit codes: 0 done, 1 refused by the server or failed, 2 wrong usage, 3 no server reached,\n"
+                "4 the run did not succeed (job trigger --wait), 5 not found.\n"
+                "\n"
+                "chronosctl COMMAND --help says more about each command.\n",
+};
