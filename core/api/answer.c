@@ -1,9 +1,19 @@
 /* Answers: each takes the body's memory and hands it to the server. */
+#include <stdlib.h>
 #include <string.h>
 
 #include "api/api_internal.h"
 
 enum { PROBLEM_MAX = 64 * 1024 };
+
+/* A scan may end when the server is closed already: nobody is there to be answered. */
+static void respond(struct api *api, struct http_token token, const struct http_response *response)
+{
+    if (api->server != NULL)
+        http_respond(api->server, token, response);
+    else
+        free(response->body_owned);
+}
 
 void answer_bytes(struct api *api, struct http_token token, int status, const char *content_type, struct buffer *body,
                   const char *headers)
@@ -20,7 +30,7 @@ void answer_bytes(struct api *api, struct http_token token, int status, const ch
     size_t size;
     response.body_owned = buffer_steal(body, &size);
     response.body = (struct bytes){response.body_owned, size};
-    http_respond(api->server, token, &response);
+    respond(api, token, &response);
 }
 
 void answer_json(struct api *api, struct http_token token, int status, struct buffer *body, const char *headers)
@@ -33,7 +43,7 @@ void answer_empty(struct api *api, struct http_token token, int status, const ch
     struct http_response response = {.status = status};
     if (headers != NULL)
         response.headers = (struct bytes){headers, strlen(headers)};
-    http_respond(api->server, token, &response);
+    respond(api, token, &response);
 }
 
 static const char *retry_after(enum status code)

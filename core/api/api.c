@@ -287,6 +287,7 @@ void api_drain(struct api *api)
 
 void api_close(struct api *api)
 {
+    api->server = NULL;
     if (!uv_is_closing((uv_handle_t *)&api->retry_timer))
         uv_close((uv_handle_t *)&api->retry_timer, on_timer_closed);
 }

@@ -34,7 +34,8 @@ void api_common_headers(void *api, struct buffer *out);
 void api_changes(void *api, const struct state_changes *changes, struct state_position applied);
 /* From now on: /ready answers 503 and writes SHUTTING_DOWN. */
 void api_drain(struct api *api);
-/* Closes its handles; the loop must turn once more before api_free. Scans that run keep the loop alive until they end. */
+/* With the server's close: later answers are dropped. Closes its handles; the loop must turn once more before api_free.
+ * Scans that run keep the loop alive until they end. */
 void api_close(struct api *api);
 void api_free(struct api *api);
 

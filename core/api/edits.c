@@ -1,34 +1,15 @@
 /* What changes a job: create, put, patch, delete, enable, disable, trigger.
  *
- * Each is one compare-and-set command. It is built from the job as it stands now; when something came in between - another
- * edit, a decision of the scheduler - it is built anew from what stands then, a few times at most. An edit that moves the
+ * Each is one compare-and-set command. It is built from the job as it stands now; when something came in between, be it
+ * another edit or a decision of the scheduler, it is built anew from what stands then. An edit that moves the
  * mark carries the slots that the old version still owed (design/semantics.md 3). */
+#include "api/edits.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/job_document.h"
-#include "api/job_fields.h"
-#include "api/jobs.h"
-#include "api/masks.h"
-#include "run/params.h"
-
-enum edit_kind { EDIT_CREATE, EDIT_PUT, EDIT_PATCH, EDIT_DELETE, EDIT_ENABLE, EDIT_DISABLE, EDIT_TRIGGER };
-
-enum { IF_MATCH_SIZE = 256, DETAIL_SIZE = 640, HEADERS_SIZE = 160 };
-
-struct edit {
-    enum edit_kind kind;
-    char job_text[JOB_REFERENCE_SIZE]; /* id or name, as in the path */
-    char if_match[IF_MATCH_SIZE];      /* "": none */
-    cJSON *body;                       /* NULL: none */
-    bool dry_run, cancel, force;
-    struct buffer overrides;           /* of a trigger; empty: none */
-    uint32_t tries;
-    struct id job, execution;
-    char name[JOB_NAME_TEXT_SIZE];     /* that the job is to have */
-    int64_t now_ms;
-};
+enum { DETAIL_SIZE = 640, HEADERS_SIZE = 160 };
 
 static void discard(void *data)
 {
@@ -38,28 +19,20 @@ static void discard(void *data)
     free(edit);
 }
 
-/* The job that an edit starts from. The schedules in `spec` are borrowed from the view: nothing more is read from it. */
-struct present {
-    struct state_view view;
-    struct job_row row;     /* without its document */
-    struct job_spec spec;
-    cJSON *document;
-};
-
 /* --- answers --- */
 
-static void fail(struct operation *operation, const struct error *err)
+void edit_fail(struct operation *operation, const struct error *err)
 {
     answer_error(operation->api, operation->token, operation->request_id, err);
     operation_end(operation);
 }
 
-static void fail_document(struct operation *operation, enum status code, const struct field_errors *errors)
+void edit_fail_document(struct operation *operation, enum status code, const struct field_errors *errors)
 {
     char detail[DETAIL_SIZE];
     const char *field = errors->items[0].field;
-    int at = snprintf(detail, sizeof detail, "%s%s%s", field[0] == '/' ? field + 1 : field, field[0] != '\0' ? ": " : "",
-                      errors->items[0].message);
+    int at = snprintf(detail, sizeof detail, "%s%s%s", field[0] == '/' ? field + 1 : field,
+                      field[0] != '\0' ? ": " : "", errors->items[0].message);
     if (errors->count > 1 && at >= 0 && (size_t)at < sizeof detail)
         (void)snprintf(detail + at, sizeof detail - (size_t)at, "; and %u more", errors->count - 1);
     answer_problem(operation->api, operation->token, operation->request_id, code, detail, errors);
@@ -87,7 +60,7 @@ static void answer_job(struct operation *operation, int status_code)
     }
     if (status != STATUS_OK) {
         buffer_deinit(&body);
-        fail(operation, &err);
+        edit_fail(operation, &err);
         return;
     }
     id_format(JOB_ID_PREFIX, &edit->job, id);
@@ -114,7 +87,7 @@ static void answer_execution(struct operation *operation)
     }
     if (status != STATUS_OK) {
         buffer_deinit(&body);
-        fail(operation, &err);
+        edit_fail(operation, &err);
         return;
     }
     id_format(EXECUTION_ID_PREFIX, &edit->execution, id);
@@ -123,34 +96,17 @@ static void answer_execution(struct operation *operation)
     operation_end(operation);
 }
 
-/* The document as it would be stored, with secrets masked: nothing was changed. */
-static void answer_dry_run(struct operation *operation, const struct job_document *job)
-{
-    struct buffer body;
-    bool masked = masks_apply(operation->api->masks, job->json);
-    buffer_init(&body, JOB_TEXT_MAX);
-    if (masked && cJSON_AddBoolToObject(job->json, "enabled", job->spec.enabled) != NULL) {
-        json_print(&body, job->json);
-        answer_json(operation->api, operation->token, 200, &body, NULL);
-    } else {
-        answer_problem(operation->api, operation->token, operation->request_id, STATUS_NO_MEMORY, "", NULL);
-    }
-    operation_end(operation);
-}
-
 /* --- trying, and trying again --- */
 
-static void attempt(struct operation *operation);
-
-static bool may_retry(struct operation *operation)
+bool edit_may_retry(struct operation *operation)
 {
     struct edit *edit = operation->data;
     struct error err;
     if (edit->tries++ < API_RETRIES_MAX)
         return true;
-    (void)error_set(&err, STATUS_CONFLICT, "the job was changed again and again while this was tried %d times; try again",
+    (void)error_set(&err, STATUS_CONFLICT, "the job was changed by others each of the %d times that this was tried",
                     API_RETRIES_MAX); /* answered on the next line */
-    fail(operation, &err);
+    edit_fail(operation, &err);
     return false;
 }
 
@@ -165,17 +121,13 @@ static void answer_refusal(struct operation *operation, const struct apply_resul
     case STATUS_NAME_TAKEN:
         (void)error_set_field(&err, STATUS_NAME_TAKEN, "/name", "there is a job named \"%s\" already", edit->name);
         break;
-    case STATUS_VERSION_MISMATCH:
-        (void)error_set(&err, STATUS_VERSION_MISMATCH, "the job is at version %u now; read it again and repeat the change",
-                        result->version);
-        break;
     case STATUS_TOO_MANY:
         (void)error_set(&err, STATUS_TOO_MANY, "there are %d jobs already, which is the most there can be", JOBS_MAX);
         break;
     default:
         (void)error_set(&err, result->status, "the change was refused");
     }
-    fail(operation, &err);
+    edit_fail(operation, &err);
 }
 
 static void answer_done(struct operation *operation)
@@ -205,24 +157,24 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
         (void)operation_failed(operation, outcome, ""); /* true: it has answered */
         return;
     }
-    bool raced = result->status == STATUS_STALE ||
-                 (result->status == STATUS_VERSION_MISMATCH && edit->if_match[0] == '\0') ||
+    /* Read anew, If-Match is held against the version that stands then. */
+    bool raced = result->status == STATUS_STALE || result->status == STATUS_VERSION_MISMATCH ||
                  (result->status == STATUS_EXISTS && edit->kind != EDIT_TRIGGER);
     if (result->status == STATUS_OK)
         answer_done(operation);
     else if (!raced)
         answer_refusal(operation, result);
-    else if (may_retry(operation))
-        attempt(operation);
+    else if (edit_may_retry(operation))
+        edit_attempt(operation);
 }
 
-static void propose(struct operation *operation, struct buffer *command)
+void edit_propose(struct operation *operation, struct buffer *command)
 {
     struct error err;
     if (command->failed != STATUS_OK) {
         (void)error_set(&err, command->failed, "the change does not fit into memory");
         buffer_deinit(command);
-        fail(operation, &err);
+        edit_fail(operation, &err);
         return;
     }
     struct bytes bytes = buffer_bytes(command);
@@ -230,353 +182,27 @@ static void propose(struct operation *operation, struct buffer *command)
     buffer_deinit(command);
 }
 
-/* --- the job as it stands --- */
-
-static enum status check_if_match(const struct edit *edit, uint32_t version, struct error *err)
-{
-    bool matches = true;
-    if (edit->if_match[0] == '\0')
-        return STATUS_OK;
-    enum status status =
-        etag_matches((struct bytes){edit->if_match, strlen(edit->if_match)}, false, version, &matches, err);
-    if (status == STATUS_OK && !matches)
-        status = error_set(err, STATUS_VERSION_MISMATCH, "the job is at version %u, If-Match asks for %s; read it again",
-                           version, edit->if_match);
-    return status;
-}
-
-static enum status read_document(struct present *present, struct bytes text, struct error *err)
-{
-    enum status status = json_parse(text.data, text.size, &present->document, err);
-    return status == STATUS_OK ? status : error_wrap(err, "the stored job");
-}
-
-static enum status read_rows(struct edit *edit, struct present *ret, struct error *err)
-{
-    enum status status = job_lookup(&ret->view, (struct bytes){edit->job_text, strlen(edit->job_text)}, &edit->job, err);
-    if (status == STATUS_OK)
-        status = state_get_job(&ret->view, &edit->job, &ret->row, err);
-    if (status == STATUS_OK)
-        status = check_if_match(edit, ret->row.version, err);
-    if (status == STATUS_OK)
-        status = read_document(ret, ret->row.document, err);
-    if (status == STATUS_OK)
-        status = state_get_spec(&ret->view, ret->row.serial, &ret->spec, err);
-    return status;
-}
-
-static void present_deinit(struct present *present)
-{
-    cJSON_Delete(present->document);
-    state_view_end(&present->view);
-}
-
-/* False: answered. */
-static bool read_present(struct operation *operation, struct present *ret)
-{
-    struct error err;
-    *ret = (struct present){.document = NULL};
-    enum status status = state_view_begin(cluster_state(operation->api->config.cluster), &ret->view, &err);
-    if (status != STATUS_OK) {
-        fail(operation, &err);
-        return false;
-    }
-    status = read_rows(operation->data, ret, &err);
-    if (status == STATUS_OK)
-        return true;
-    present_deinit(ret);
-    fail(operation, &err);
-    return false;
-}
-
-/* What the old version owes up to now. False: answered, or to be called again. *ret_due NULL: nothing. */
-static bool find_due(struct operation *operation, uint64_t serial, struct decision *decision,
-                     const struct decision **ret_due)
-{
-    const struct edit *edit = operation->data;
-    bool any = false;
-    enum status status = scheduler_due(operation->api->config.scheduler, serial, edit->now_ms, decision, &any);
-    *ret_due = any ? decision : NULL;
-    if (status == STATUS_OK || status == STATUS_NOT_FOUND) /* not known to this scheduler: apply decides */
-        return true;
-    if (status == STATUS_BUSY) {
-        if (may_retry(operation))
-            operation_retry_later(operation, attempt);
-        return false;
-    }
-    struct error err;
-    (void)error_set(&err, status, "out of memory");
-    fail(operation, &err);
-    return false;
-}
-
-/* --- create, put, patch --- */
-
-static struct job_defaults defaults_of(const struct operation *operation)
-{
-    const struct api_config *config = &operation->api->config;
-    const struct edit *edit = operation->data;
-    return (struct job_defaults){.config = config->config, .registry = config->registry, .runner = config->runner,
-                                 .scheduler = config->scheduler, .now_ms = edit->now_ms};
-}
-
-/* `input` is taken (NULL: out of memory). False: answered. */
-static bool parse_document(struct operation *operation, cJSON *input, const cJSON *stored, struct job_document *ret)
-{
-    struct job_defaults defaults = defaults_of(operation);
-    struct field_errors errors = {.count = 0};
-    struct edit *edit = operation->data;
-    enum status code = STATUS_NO_MEMORY;
-    if (input == NULL)
-        field_errors_add(&errors, "", "out of memory");
-    else if (job_document_parse(input, stored, &defaults, ret, &code, &errors)) {
-        memcpy(edit->name, ret->spec.name, sizeof edit->name);
-        return true;
-    }
-    fail_document(operation, code, &errors);
-    return false;
-}
-
-/* A name that is taken would be found in apply; a dry run does not come so far. */
-static bool check_name_free(struct operation *operation, const struct id *own)
-{
-    const struct edit *edit = operation->data;
-    struct state_view view;
-    struct error err;
-    struct id other;
-    enum status status = state_view_begin(cluster_state(operation->api->config.cluster), &view, &err);
-    if (status == STATUS_OK) {
-        status = state_find_job(&view, edit->name, strlen(edit->name), &other, &err);
-        state_view_end(&view);
-    }
-    if (status == STATUS_NOT_FOUND || (status == STATUS_OK && own != NULL && id_compare(own, &other) == 0))
-        return true;
-    if (status == STATUS_OK)
-        (void)error_set_field(&err, STATUS_NAME_TAKEN, "/name", "there is a job named \"%s\" already", edit->name);
-    fail(operation, &err);
-    return false;
-}
-
-static void attempt_create(struct operation *operation)
-{
-    struct edit *edit = operation->data;
-    struct job_document job;
-    struct buffer command;
-    if (!parse_document(operation, cJSON_Duplicate(edit->body, true), NULL, &job))
-        return;
-    if (edit->dry_run) {
-        if (check_name_free(operation, NULL))
-            answer_dry_run(operation, &job);
-    } else {
-        edit->job = scheduler_new_id(operation->api->config.scheduler, edit->now_ms);
-        struct job_put put = {.id = edit->job, .spec = job.spec, .document = buffer_bytes(&job.text)};
-        put.spec.id = edit->job;
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_put_encode(&put, &command);
-        propose(operation, &command);
-    }
-    job_document_deinit(&job);
-}
-
-/* Does the new version come due at other instants than the old one? */
-static bool moves_slots(const struct job_spec *before, const struct job_spec *after)
-{
-    if (strcmp(before->timezone, after->timezone) != 0 || before->dst_gap != after->dst_gap ||
-        before->dst_overlap != after->dst_overlap || before->day_match != after->day_match ||
-        before->schedule_count != after->schedule_count)
-        return true;
-    for (uint32_t i = 0; i < before->schedule_count; i++)
-        if (strcmp(before->schedules[i], after->schedules[i]) != 0)
-            return true;
-    return false;
-}
-
-/* A shorthand in a patch stands for the executor and its whole config: what was there before goes. */
-static void drop_replaced_executor(const struct api *api, cJSON *base, const cJSON *patch)
-{
-    const cJSON *member;
-    cJSON_ArrayForEach(member, patch)
-    {
-        if (cJSON_IsNull(member) || plugin_find_shorthand(api->config.registry, member->string) == NULL)
-            continue;
-        cJSON_DeleteItemFromObjectCaseSensitive(base, "executor");
-        cJSON_DeleteItemFromObjectCaseSensitive(base, "config");
-    }
-}
-
-/* NULL: out of memory. */
-static cJSON *new_input(const struct operation *operation, const struct present *present)
-{
-    const struct edit *edit = operation->data;
-    if (edit->kind == EDIT_PUT)
-        return cJSON_Duplicate(edit->body, true);
-    cJSON *base = cJSON_Duplicate(present->document, true);
-    if (base == NULL || cJSON_AddBoolToObject(base, "enabled", present->row.enabled) == NULL) {
-        cJSON_Delete(base);
-        return NULL;
-    }
-    drop_replaced_executor(operation->api, base, edit->body);
-    cJSON *input = config_merge(base, edit->body); /* RFC 7396 */
-    cJSON_Delete(base);
-    return input;
-}
-
-static void propose_put(struct operation *operation, const struct present *present, const struct job_document *job)
-{
-    struct edit *edit = operation->data;
-    struct decision decision;
-    struct job_put put = {.id = edit->job, .expected_version = present->row.version, .spec = job->spec,
-                          .document = buffer_bytes(&job->text)};
-    struct buffer command;
-    put.spec.id = edit->job;
-    put.resets_mark = moves_slots(&present->spec, &job->spec);
-    bool owes = present->row.enabled && (put.resets_mark || !job->spec.enabled);
-    if (owes && !find_due(operation, present->row.serial, &decision, &put.due))
-        return;
-    buffer_init(&command, ENTRY_SIZE_MAX);
-    job_put_encode(&put, &command);
-    propose(operation, &command);
-}
-
-static void attempt_put(struct operation *operation)
-{
-    struct edit *edit = operation->data;
-    struct present present;
-    struct job_document job;
-    if (!read_present(operation, &present))
-        return;
-    if (parse_document(operation, new_input(operation, &present), present.document, &job)) {
-        if (!edit->dry_run)
-            propose_put(operation, &present, &job);
-        else if (check_name_free(operation, &edit->job))
-            answer_dry_run(operation, &job);
-        job_document_deinit(&job);
-    }
-    present_deinit(&present);
-}
-
-/* --- delete, enable, disable --- */
-
-static void attempt_delete(struct operation *operation)
-{
-    struct edit *edit = operation->data;
-    struct present present;
-    struct decision decision;
-    struct buffer command;
-    if (!read_present(operation, &present))
-        return;
-    struct job_delete delete = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
-                                .cancel_running = edit->cancel, .id = edit->job};
-    if (find_due(operation, present.row.serial, &decision, &delete.due)) {
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_delete_encode(&delete, &command);
-        propose(operation, &command);
-    }
-    present_deinit(&present);
-}
-
-static void attempt_enable(struct operation *operation)
-{
-    struct edit *edit = operation->data;
-    struct present present;
-    struct decision decision;
-    struct buffer command;
-    if (!read_present(operation, &present))
-        return;
-    struct job_enable enable = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
-                                .enabled = edit->kind == EDIT_ENABLE, .id = edit->job};
-    if (enable.enabled || find_due(operation, present.row.serial, &decision, &enable.due)) {
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_enable_encode(&enable, &command);
-        propose(operation, &command);
-    }
-    present_deinit(&present);
-}
-
-/* --- trigger --- */
-
-static void add_problem(void *arg, const char *field, const char *message)
-{
-    char pointer[ERROR_FIELD_SIZE + sizeof "/config"];
-    (void)snprintf(pointer, sizeof pointer, "/config%s", field);
-    field_errors_add(arg, pointer, "%s", message);
-}
-
-/* The job's config with the overrides laid over it is checked as a job's is. False: answered. */
-static bool check_overrides(struct operation *operation, const struct present *present)
-{
-    const struct edit *edit = operation->data;
-    const cJSON *overrides = cJSON_GetObjectItemCaseSensitive(edit->body, "config");
-    const struct plugin_component *component =
-        plugin_find(operation->api->config.registry, CHRONOS_KIND_EXECUTOR, present->spec.executor);
-    struct field_errors errors = {.count = 0};
-    struct plugin_params params;
-    struct error err;
-    if (edit->overrides.size == 0 || component == NULL) /* without the executor the run waits for a node that has it */
-        return true;
-    cJSON *given = cJSON_Duplicate(overrides, true);
-    cJSON *merged = config_merge(cJSON_GetObjectItemCaseSensitive(present->document, "config"), overrides);
-    enum status status = given == NULL || merged == NULL
-                             ? error_set(&err, STATUS_NO_MEMORY, "out of memory")
-                             : plugin_schema_unmask(component->schema, given, NULL, &err); /* a mask is no value here */
-    if (status == STATUS_OK && plugin_schema_check(component->schema, PLUGIN_SCOPE_JOB, merged, add_problem, &errors) == 0)
-        status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, merged, NULL, &params, &err);
-    if (status == STATUS_OK && errors.count == 0) {
-        status = runner_validate(operation->api->config.runner, component->id, params.items, params.count,
-                                 present->spec.name, &err);
-        plugin_params_deinit(&params);
-    }
-    cJSON_Delete(given);
-    cJSON_Delete(merged);
-    if (status != STATUS_OK)
-        add_problem(&errors, err.field, err.message);
-    if (errors.count > 0)
-        fail_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
-    return errors.count == 0;
-}
-
-static void attempt_trigger(struct operation *operation)
-{
-    struct edit *edit = operation->data;
-    struct scheduler *scheduler = operation->api->config.scheduler;
-    struct present present;
-    struct buffer command;
-    if (!read_present(operation, &present))
-        return;
-    if (check_overrides(operation, &present)) {
-        edit->execution = scheduler_new_id(scheduler, edit->now_ms);
-        struct trigger_run trigger = {.job = edit->job, .execution = edit->execution, .force = edit->force,
-                                      .overrides = buffer_bytes(&edit->overrides)};
-        if (!scheduler_place(scheduler, present.spec.executor, &trigger.node, &trigger.reason))
-            trigger.node.name[0] = '\0';
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        trigger_run_encode(&trigger, &command);
-        propose(operation, &command);
-    }
-    present_deinit(&present);
-}
-
-static void attempt(struct operation *operation)
+void edit_attempt(struct operation *operation)
 {
     struct edit *edit = operation->data;
     edit->now_ms = cluster_now_ms(operation->api->config.cluster);
     switch (edit->kind) {
     case EDIT_CREATE:
-        attempt_create(operation);
+        edit_attempt_create(operation);
         return;
     case EDIT_PUT:
     case EDIT_PATCH:
-        attempt_put(operation);
+        edit_attempt_put(operation);
         return;
     case EDIT_DELETE:
-        attempt_delete(operation);
+        edit_attempt_delete(operation);
         return;
     case EDIT_ENABLE:
     case EDIT_DISABLE:
-        attempt_enable(operation);
+        edit_attempt_enable(operation);
         return;
     case EDIT_TRIGGER:
-        attempt_trigger(operation);
+        edit_attempt_trigger(operation);
         return;
     }
 }
@@ -614,7 +240,7 @@ static enum status read_body(const struct http_request *request, struct edit *ed
 {
     bool has_document = edit->kind == EDIT_CREATE || edit->kind == EDIT_PUT || edit->kind == EDIT_PATCH;
     if (request->body.size == 0)
-        return has_document ? error_set(err, STATUS_MALFORMED, "a body is required: the job as a JSON object") : STATUS_OK;
+        return has_document ? error_set(err, STATUS_MALFORMED, "send the job as a JSON object") : STATUS_OK;
     enum status status = json_parse(request->body.data, request->body.size, &edit->body, err);
     if (status != STATUS_OK)
         return status;
@@ -622,35 +248,6 @@ static enum status read_body(const struct http_request *request, struct edit *ed
         return error_set(err, STATUS_MALFORMED, "the body must be a JSON object");
     if (!has_document && edit->kind != EDIT_TRIGGER && edit->body->child != NULL)
         return error_set(err, STATUS_MALFORMED, "this request takes no fields; leave the body out");
-    return STATUS_OK;
-}
-
-static enum status read_trigger(struct edit *edit, struct error *err)
-{
-    static const char *const known[] = {"config", "force", NULL};
-    const cJSON *member;
-    cJSON_ArrayForEach(member, edit->body)
-    {
-        char pointer[ERROR_FIELD_SIZE] = "";
-        pointer_append(pointer, sizeof pointer, member->string);
-        if (strcmp(member->string, "force") == 0 && cJSON_IsBool(member)) {
-            edit->force = cJSON_IsTrue(member);
-        } else if (strcmp(member->string, "config") == 0 && cJSON_IsObject(member)) {
-            if (member->child != NULL)
-                json_print(&edit->overrides, member);
-        } else if (strcmp(member->string, "force") == 0) {
-            return error_set_field(err, STATUS_INVALID, pointer, "must be true or false");
-        } else if (strcmp(member->string, "config") == 0) {
-            return error_set_field(err, STATUS_INVALID, pointer, "must be an object, laid over the job's config");
-        } else {
-            const char *near = nearest_word(member->string, known);
-            return error_set_field(err, STATUS_INVALID, pointer, "unknown field; %s\"%s\"",
-                                   near != NULL ? "did you mean " : "a trigger takes \"config\" and ",
-                                   near != NULL ? near : "force");
-        }
-    }
-    if (edit->overrides.failed != STATUS_OK)
-        return error_set_field(err, STATUS_INVALID, "/config", "is larger than %d KiB", JOB_DOCUMENT_MAX / 1024);
     return STATUS_OK;
 }
 
@@ -685,7 +282,7 @@ static void begin_edit(struct api *api, const struct http_request *request, cons
     if (status == STATUS_OK)
         status = read_body(request, edit, &err);
     if (status == STATUS_OK && kind == EDIT_TRIGGER)
-        status = read_trigger(edit, &err);
+        status = edit_read_trigger(edit, &err);
     if (status != STATUS_OK) {
         answer_error(api, request->token, request->request_id, &err);
         discard(edit);
@@ -693,7 +290,7 @@ static void begin_edit(struct api *api, const struct http_request *request, cons
     }
     struct operation *operation = operation_begin(api, request, on_outcome, edit, discard);
     if (operation != NULL)
-        attempt(operation);
+        edit_attempt(operation);
 }
 
 API_HANDLER(handle_job_create)

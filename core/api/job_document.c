@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/job_fields.h"
+#include "api/job_schedule.h"
 
 enum {
     SHORTHANDS_MAX = 64,
@@ -14,154 +14,22 @@ enum {
 #define SECONDS INT64_C(1000)
 #define DAYS (INT64_C(24) * 60 * 60 * SECONDS)
 
-static const char *const schedule_keys[] = {"schedule", "timezone", "dst_gap", "dst_overlap", "day_match", NULL};
 static const char *const job_keys[] = {
-    "name", "description", "schedule", "timezone", "dst_gap", "dst_overlap", "day_match", "enabled", "executor", "config",
-    "timeout", "concurrency", "max_concurrent", "missed_run_policy", "catchup_window", "catchup_limit", "on_node_loss",
-    "retry_policy", "tags", "placement",
+    "name", "description", "schedule", "timezone", "dst_gap", "dst_overlap", "day_match", "enabled", "executor",
+    "config", "timeout", "concurrency", "max_concurrent", "missed_run_policy", "catchup_window", "catchup_limit",
+    "on_node_loss", "retry_policy", "tags", "placement",
     /* Read-only: taken and passed over, so that what GET gave can be edited and put back. */
-    "id", "version", "created_at", "updated_at", "updated_by", "next_run", "last_run", "last_status", "running", "held", NULL};
-static const char *const retry_keys[] = {"max_attempts", "initial_interval", "max_interval", "multiplier", "jitter", NULL};
+    "id", "version", "created_at", "updated_at", "updated_by", "next_run", "last_run", "last_status", "running", "held",
+    NULL};
+static const char *const retry_keys[] = {"max_attempts", "initial_interval", "max_interval", "multiplier", "jitter",
+                                         NULL};
 static const char *const nothing[] = {NULL};
 
-static const char *const dst_gap_words[] = {"fire", "skip", NULL};
-static const char *const dst_overlap_words[] = {"first", "second", "both", NULL};
-static const char *const day_match_words[] = {"any", "all", "vixie", NULL};
 #define X(symbol, text) text,
 static const char *const concurrency_words[] = {CONCURRENCY_TABLE(X) NULL};
 static const char *const missed_words[] = {MISSED_POLICY_TABLE(X) NULL};
 static const char *const node_loss_words[] = {NODE_LOSS_TABLE(X) NULL};
 #undef X
-
-/* --- schedules --- */
-
-struct schedule_fields {
-    const char *texts[JOB_SCHEDULES_MAX]; /* NULL: refused already */
-    uint32_t count;
-    const char *timezone;
-    struct schedule_options options;
-};
-
-static void schedule_pointer(bool is_list, uint32_t i, char out[ERROR_FIELD_SIZE])
-{
-    if (is_list)
-        (void)snprintf(out, ERROR_FIELD_SIZE, "/schedule/%u", i);
-    else
-        (void)snprintf(out, ERROR_FIELD_SIZE, "/schedule");
-}
-
-static void read_schedule_texts(const struct fields *fields, struct schedule_fields *ret)
-{
-    const cJSON *value = field_get(fields, "schedule"), *member;
-    if (value == NULL) {
-        field_refuse(fields, "schedule", "is required: five cron fields (\"0 9 * * 1-5\"), \"@every 5m\", \"@manually\"");
-        return;
-    }
-    if (cJSON_IsString(value)) {
-        ret->texts[ret->count++] = value->valuestring;
-        return;
-    }
-    int size = cJSON_IsArray(value) ? cJSON_GetArraySize(value) : 0;
-    if (size < 1 || size > JOB_SCHEDULES_MAX) {
-        field_refuse(fields, "schedule", "must be a string, or a list of 1 to %d strings", JOB_SCHEDULES_MAX);
-        return;
-    }
-    cJSON_ArrayForEach(member, value)
-    {
-        char pointer[ERROR_FIELD_SIZE];
-        schedule_pointer(true, ret->count, pointer);
-        if (!cJSON_IsString(member))
-            field_errors_add(fields->errors, pointer, "must be a string");
-        ret->texts[ret->count++] = cJSON_IsString(member) ? member->valuestring : NULL;
-    }
-}
-
-static void read_schedule(const struct fields *fields, struct schedule_fields *ret)
-{
-    *ret = (struct schedule_fields){.count = 0};
-    read_schedule_texts(fields, ret);
-    ret->timezone = field_string(fields, "timezone", "UTC");
-    ret->options.dst_gap = (enum dst_gap)field_choice(fields, "dst_gap", dst_gap_words, DST_GAP_FIRE);
-    ret->options.dst_overlap = (enum dst_overlap)field_choice(fields, "dst_overlap", dst_overlap_words, DST_OVERLAP_FIRST);
-    ret->options.day_match = (enum day_match)field_choice(fields, "day_match", day_match_words, DAY_MATCH_ANY);
-}
-
-/* One member by itself, so that its problem is reported under its own pointer. */
-static bool check_member(const char *text, const struct zone *zone, struct schedule_options options, bool reachable,
-                         int64_t now_ms, struct error *err)
-{
-    struct schedule *schedule = NULL;
-    enum status status = schedule_parse(&text, 1, zone, options, now_ms, &schedule, err);
-    if (status == STATUS_OK && reachable)
-        status = schedule_check_reachable(schedule, now_ms, err);
-    schedule_free(schedule);
-    return status == STATUS_OK;
-}
-
-static const struct zone *find_zone(const struct fields *fields, const char *name, struct scheduler *scheduler)
-{
-    const struct zone *zone = NULL;
-    struct error err;
-    if (strlen(name) >= ZONE_TEXT_SIZE) {
-        field_refuse(fields, "timezone", "is longer than %d bytes", ZONE_TEXT_SIZE - 1);
-        return NULL;
-    }
-    if (scheduler_zone(scheduler, name, &zone, &err) == STATUS_OK)
-        return zone;
-    field_refuse(fields, "timezone", "%s", err.message);
-    return NULL;
-}
-
-/* `reachable`: a schedule that matches nothing any more is refused. NULL with errors. */
-static struct schedule *compile_schedule(const struct fields *fields, const struct schedule_fields *from,
-                                         struct scheduler *scheduler, bool reachable, int64_t now_ms)
-{
-    struct schedule *schedule = NULL;
-    struct error err;
-    bool is_list = cJSON_IsArray(field_get(fields, "schedule")), complete = from->count > 0;
-    const struct zone *zone = find_zone(fields, from->timezone, scheduler);
-    for (uint32_t i = 0; zone != NULL && i < from->count; i++) {
-        char pointer[ERROR_FIELD_SIZE];
-        schedule_pointer(is_list, i, pointer);
-        bool fits = from->texts[i] != NULL && check_member(from->texts[i], zone, from->options, reachable, now_ms, &err);
-        if (from->texts[i] != NULL && !fits)
-            field_errors_add(fields->errors, pointer, "%s", err.message);
-        complete = complete && fits;
-    }
-    if (zone == NULL || !complete)
-        return NULL;
-    if (schedule_parse(from->texts, from->count, zone, from->options, now_ms, &schedule, &err) != STATUS_OK)
-        field_refuse(fields, "schedule", "%s", err.message);
-    return schedule;
-}
-
-struct schedule *job_document_schedule(const cJSON *object, struct scheduler *scheduler, int64_t now_ms,
-                                       struct field_errors *errors)
-{
-    struct fields fields = {.object = object, .prefix = "", .errors = errors};
-    struct schedule_fields from;
-    uint32_t before = errors->count;
-    fields_check_known(&fields, schedule_keys, nothing);
-    read_schedule(&fields, &from);
-    struct schedule *schedule = compile_schedule(&fields, &from, scheduler, true, now_ms);
-    if (errors->count == before)
-        return schedule;
-    schedule_free(schedule);
-    return NULL;
-}
-
-enum status job_spec_compile(const struct job_spec *spec, struct scheduler *scheduler, struct schedule **ret,
-                             struct error *err)
-{
-    const struct zone *zone;
-    struct schedule_options options = {.dst_gap = (enum dst_gap)spec->dst_gap,
-                                       .dst_overlap = (enum dst_overlap)spec->dst_overlap,
-                                       .day_match = (enum day_match)spec->day_match};
-    enum status status = scheduler_zone(scheduler, spec->timezone, &zone, err);
-    if (status != STATUS_OK)
-        return status;
-    return schedule_parse(spec->schedules, spec->schedule_count, zone, options, spec->anchor_ms, ret, err);
-}
 
 /* --- one document --- */
 
@@ -198,7 +66,8 @@ static cJSON *duration_item(int64_t ms)
 
 static bool is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
+    bool is_letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    return is_letter || (c >= '0' && c <= '9') || c == '.' || c == '_' || c == '-';
 }
 
 static bool check_name(const struct fields *fields, const char *name)
@@ -216,8 +85,8 @@ static bool check_name(const struct fields *fields, const char *name)
         if (control || step == 0)
             field_refuse(fields, "name", "holds a control character; use letters, digits, \".\", \"_\" and \"-\"");
         else
-            field_refuse(fields, "name", "\"%.*s\" is not allowed; use letters, digits, \".\", \"_\" and \"-\"", (int)step,
-                         name + at);
+            field_refuse(fields, "name", "\"%.*s\" is not allowed; use letters, digits, \".\", \"_\" and \"-\"",
+                         (int)step, name + at);
         return false;
     }
     if (name[0] == '.' || name[0] == '-') {
@@ -262,8 +131,8 @@ static void read_when(struct parsing *p)
     struct job_spec *spec = &p->job->spec;
     struct schedule_fields from;
     uint32_t before = p->fields.errors->count;
-    read_schedule(&p->fields, &from);
-    schedule_free(compile_schedule(&p->fields, &from, p->defaults->scheduler, !is_schedule_unchanged(p, &from),
+    schedule_fields_read(&p->fields, &from);
+    schedule_free(schedule_fields_compile(&p->fields, &from, p->defaults->scheduler, !is_schedule_unchanged(p, &from),
                                    p->defaults->now_ms));
     if (p->fields.errors->count != before)
         return;
@@ -276,9 +145,9 @@ static void read_when(struct parsing *p)
     /* The strings stay where they are: only the item changes its parent. */
     put_item(p, "schedule", cJSON_DetachItemFromObjectCaseSensitive(p->input, "schedule"));
     put_string(p, "timezone", spec->timezone);
-    put_string(p, "dst_gap", dst_gap_words[spec->dst_gap]);
-    put_string(p, "dst_overlap", dst_overlap_words[spec->dst_overlap]);
-    put_string(p, "day_match", day_match_words[spec->day_match]);
+    put_string(p, "dst_gap", schedule_dst_gap_words[spec->dst_gap]);
+    put_string(p, "dst_overlap", schedule_dst_overlap_words[spec->dst_overlap]);
+    put_string(p, "day_match", schedule_day_match_words[spec->day_match]);
 }
 
 /* --- executor and config --- */
@@ -319,7 +188,7 @@ static cJSON *shorthand_config(struct parsing *p, const struct plugin_component 
             return config;
         p->no_memory = true;
     } else {
-        field_refuse(&p->fields, component->shorthand, "must be a string or an object: it is the config of executor \"%s\"",
+        field_refuse(&p->fields, component->shorthand, "must be a string or an object, the config of executor \"%s\"",
                      component->id);
     }
     cJSON_Delete(config);
@@ -398,7 +267,8 @@ static void check_config(struct parsing *p, const struct plugin_component *compo
         p->no_memory = true;
     else if (status != STATUS_OK)
         report_config(p, err.field, err.message);
-    (void)plugin_schema_check(component->schema, PLUGIN_SCOPE_JOB, config, report_config, p); /* counted by the reports */
+    /* The reports are counted, not what it returns. */
+    (void)plugin_schema_check(component->schema, PLUGIN_SCOPE_JOB, config, report_config, p);
 }
 
 static void read_executor(struct parsing *p)
@@ -443,7 +313,8 @@ static void ask_executor(struct parsing *p)
     enum status status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, config, NULL, &params, &err);
     if (status == STATUS_OK) {
         if (p->defaults->runner != NULL)
-            status = runner_validate(p->defaults->runner, component->id, params.items, params.count, p->job->spec.name, &err);
+            status = runner_validate(p->defaults->runner, component->id, params.items, params.count, p->job->spec.name,
+                                     &err);
         plugin_params_deinit(&params);
     }
     if (status == STATUS_NO_MEMORY)
@@ -457,10 +328,11 @@ static void ask_executor(struct parsing *p)
 static void refuse_queue(struct parsing *p)
 {
     const cJSON *value = field_get(&p->fields, "concurrency");
-    if (cJSON_IsString(value) && (strcmp(value->valuestring, "queue") == 0 || strcmp(value->valuestring, "queue_all") == 0))
+    const char *word = cJSON_IsString(value) ? value->valuestring : "";
+    if (strcmp(word, "queue") == 0 || strcmp(word, "queue_all") == 0)
         field_refuse(&p->fields, "concurrency", "\"%s\" is not supported by this version; use \"forbid\", \"allow\" or "
                                                 "\"replace\"",
-                     value->valuestring);
+                     word);
     else
         p->job->spec.concurrency =
             (enum concurrency)field_choice(&p->fields, "concurrency", concurrency_words, CONCURRENCY_FORBID);
@@ -591,7 +463,8 @@ static void read_tags(struct parsing *p)
         field_refuse(&p->fields, "tags", "a job has at most %d tags", JOB_TAGS_MAX);
     cJSON_ArrayForEach(tag, value)
         check_tag(&fields, tag);
-    put_item(p, "tags", value != NULL ? cJSON_DetachItemFromObjectCaseSensitive(p->input, "tags") : cJSON_CreateObject());
+    put_item(p, "tags",
+             value != NULL ? cJSON_DetachItemFromObjectCaseSensitive(p->input, "tags") : cJSON_CreateObject());
 }
 
 /* One node: nothing to choose from. What asks for nothing is accepted. */
@@ -647,8 +520,8 @@ static void parse(struct parsing *p)
         write_text(p);
 }
 
-bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defaults *defaults, struct job_document *ret,
-                        enum status *ret_code, struct field_errors *errors)
+bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defaults *defaults,
+                        struct job_document *ret, enum status *ret_code, struct field_errors *errors)
 {
     struct job_document job = {.json = cJSON_CreateObject()};
     struct parsing p = {.fields = {.object = input, .prefix = "", .errors = errors}, .input = input, .stored = stored,

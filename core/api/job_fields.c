@@ -74,7 +74,8 @@ int64_t field_int(const struct fields *fields, const char *key, int64_t least, i
     return fallback;
 }
 
-uint32_t field_thousandths(const struct fields *fields, const char *key, uint32_t least, uint32_t most, uint32_t fallback)
+uint32_t field_thousandths(const struct fields *fields, const char *key, uint32_t least, uint32_t most,
+                           uint32_t fallback)
 {
     const cJSON *value = field_get(fields, key);
     if (value == NULL)
@@ -108,7 +109,8 @@ static int64_t read_duration(const struct fields *fields, const char *key, const
     return fallback_ms;
 }
 
-int64_t field_duration(const struct fields *fields, const char *key, int64_t least_ms, int64_t most_ms, int64_t fallback_ms)
+int64_t field_duration(const struct fields *fields, const char *key, int64_t least_ms, int64_t most_ms,
+                       int64_t fallback_ms)
 {
     const cJSON *value = field_get(fields, key);
     return value == NULL ? fallback_ms : read_duration(fields, key, value, least_ms, most_ms, fallback_ms);
@@ -170,7 +172,8 @@ void fields_check_known(const struct fields *fields, const char *const *known, c
         const char *near = nearest_of(member->string, known, more);
         int size = (int)utf8_cut(member->string, strlen(member->string), QUOTED_MAX);
         if (near != NULL)
-            field_refuse(fields, member->string, "unknown field \"%.*s\"; did you mean \"%s\"?", size, member->string, near);
+            field_refuse(fields, member->string, "unknown field \"%.*s\"; did you mean \"%s\"?", size, member->string,
+                         near);
         else
             field_refuse(fields, member->string, "unknown field \"%.*s\"", size, member->string);
     }

@@ -1,5 +1,5 @@
-/* Typed members of an object that came from a user: each reads one member, and reports what is wrong with it under its JSON
- * pointer. An absent member, and one that is null, counts as not given. */
+/* Typed members of an object that came from a user: each reads one member, and reports what is wrong with it under its
+ * JSON pointer. An absent member, and one that is null, counts as not given. */
 #ifndef CHRONOS_API_JOB_FIELDS_H
 #define CHRONOS_API_JOB_FIELDS_H
 
@@ -22,8 +22,10 @@ const char *field_string(const struct fields *fields, const char *key, const cha
 bool field_bool(const struct fields *fields, const char *key, bool fallback);
 int64_t field_int(const struct fields *fields, const char *key, int64_t least, int64_t most, int64_t fallback);
 /* A number kept in thousandths. */
-uint32_t field_thousandths(const struct fields *fields, const char *key, uint32_t least, uint32_t most, uint32_t fallback);
-int64_t field_duration(const struct fields *fields, const char *key, int64_t least_ms, int64_t most_ms, int64_t fallback_ms);
+uint32_t field_thousandths(const struct fields *fields, const char *key, uint32_t least, uint32_t most,
+                           uint32_t fallback);
+int64_t field_duration(const struct fields *fields, const char *key, int64_t least_ms, int64_t most_ms,
+                       int64_t fallback_ms);
 /* As field_duration, and "unlimited" gives 0. */
 int64_t field_duration_or_unlimited(const struct fields *fields, const char *key, int64_t least_ms, int64_t most_ms,
                                     int64_t fallback_ms);

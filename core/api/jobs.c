@@ -9,7 +9,13 @@
 #include "api/job_document.h"
 #include "api/masks.h"
 
-enum { UPCOMING_DEFAULT = 10, UPCOMING_MAX = 64 * 1024, MISSED_MAX = 1 << 20, QUOTED_MAX = 140, FIELDS_TEXT_SIZE = 1024 };
+enum {
+    UPCOMING_DEFAULT = 10,
+    UPCOMING_MAX = 64 * 1024,
+    MISSED_MAX = 1 << 20,
+    QUOTED_MAX = 140,
+    FIELDS_TEXT_SIZE = 1024,
+};
 
 static const char *const job_field_names[] = {
     "id", "name", "description", "schedule", "timezone", "dst_gap", "dst_overlap", "day_match", "executor", "config",
@@ -68,10 +74,10 @@ static void append_time(struct buffer *out, const char *key, int64_t ms)
         buffer_appendf(out, ",\"%s\":\"%s\"", key, text);
 }
 
-/* By hand: this is what a list of a thousand jobs does a thousand times. The id, then the document without its first brace;
- * it must be copied before the next read of the view. */
-enum status job_write_stored(const struct api *api, struct state_view *view, const struct id *id, const struct job_row *row,
-                             struct buffer *out, struct error *err)
+/* By hand: this is what a list of a thousand jobs does a thousand times. The id, then the document without its first
+ * brace; it must be copied before the next read of the view. */
+enum status job_write_stored(const struct api *api, struct state_view *view, const struct id *id,
+                             const struct job_row *row, struct buffer *out, struct error *err)
 {
     struct job_marks marks;
     char text[ID_TEXT_SIZE];
@@ -233,15 +239,16 @@ enum status etag_matches(struct bytes list, bool weak, uint32_t version, bool *r
         at = is_weak ? at + 2 : at;
         at = at < end && *at == '"' ? read_tag(at + 1, end, version, &equal) : NULL;
         if (at == NULL)
-            return error_set(err, STATUS_MALFORMED, "If-Match and If-None-Match take a version in quotes, as ETag gives it "
-                                                    "(\"3\"), or *");
+            return error_set(err, STATUS_MALFORMED,
+                             "If-Match and If-None-Match take a version in quotes, as ETag gives it (\"3\"), or *");
         matches = matches || (equal && (weak || !is_weak));
         at = skip_blanks(at, end);
         more = at < end && *at == ',';
         at = more ? skip_blanks(at + 1, end) : at;
     }
     if (at != end)
-        return error_set(err, STATUS_MALFORMED, "If-Match and If-None-Match take versions in quotes, with commas between them");
+        return error_set(err, STATUS_MALFORMED,
+                         "If-Match and If-None-Match take versions in quotes, with commas between them");
     *ret = matches;
     return STATUS_OK;
 }

@@ -1,4 +1,4 @@
-/* GET /jobs: by name or by age, filtered, a page at a time. Read on the pool; when a job is due next is asked on the loop. */
+/* GET /jobs: by name or by age, filtered, a page at a time. Read on the pool; next slots are asked for on the loop. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -247,8 +247,8 @@ static enum status read_page(void *data, struct state_view *view, struct buffer 
 }
 
 /* One job's text with what the scheduler adds, cut to the selected fields. */
-static void append_job(struct api *api, const struct list *list, struct bytes stored, uint64_t serial, struct buffer *scratch,
-                       struct buffer *out)
+static void append_job(struct api *api, const struct list *list, struct bytes stored, uint64_t serial,
+                       struct buffer *scratch, struct buffer *out)
 {
     struct error err;
     struct buffer *into = list->fields.count > 0 ? scratch : out;
@@ -298,7 +298,8 @@ static void finish_page(struct api *api, void *data, struct bytes read, struct b
 /* --- the request --- */
 
 /* Copies a parameter; "" where it is absent. */
-static enum status read_text(const struct http_request *request, const char *name, char *out, size_t size, struct error *err)
+static enum status read_text(const struct http_request *request, const char *name, char *out, size_t size,
+                             struct error *err)
 {
     enum status status = STATUS_OK;
     out[0] = '\0';
@@ -362,15 +363,19 @@ static enum status read_page_query(const struct http_request *request, struct li
     enum status status = page_parse(request, list->order, &list->page, err);
     if (status != STATUS_OK || list->page.cursor_size == 0)
         return status;
-    bool fits = list->order == BY_AGE ? list->page.cursor_size == sizeof(struct id) : list->page.cursor_size <= JOB_NAME_MAX;
-    if (fits && list->order == BY_NAME)
-        fits = has_prefix(list, (struct bytes){list->page.cursor, list->page.cursor_size});
-    return fits ? STATUS_OK : error_set(err, STATUS_MALFORMED, "this cursor is not of this list; begin again without one");
+    struct bytes key = {list->page.cursor, list->page.cursor_size};
+    bool fits = key.size == sizeof(struct id);
+    if (list->order == BY_NAME)
+        fits = key.size <= JOB_NAME_MAX && has_prefix(list, key);
+    if (fits)
+        return STATUS_OK;
+    return error_set(err, STATUS_MALFORMED, "this cursor is not of this list; begin again without one");
 }
 
 API_HANDLER(handle_job_list)
 {
-    static const char *const known[] = {"limit", "cursor", "sort", "fields", "enabled", "name", "executor", "q", "tag.", NULL};
+    static const char *const known[] = {"limit", "cursor",   "sort", "fields", "enabled",
+                                        "name",  "executor", "q",    "tag.",   NULL};
     struct api *api = arg;
     struct error err;
     struct list *list = calloc(1, sizeof *list);

@@ -104,8 +104,8 @@ enum status masks_new(const struct plugin_registry *registry, struct masks **ret
     return STATUS_OK;
 }
 
-/* A quote inside a JSON string is escaped, so the first match is the member itself: what stands before it in a normalised
- * document has other, fixed keys. */
+/* A quote inside a JSON string is escaped, so the first match is the member itself: what stands before it in a
+ * normalised document has other, fixed keys. */
 struct bytes document_executor(struct bytes document)
 {
     static const char key[] = "\"executor\":\"";
@@ -154,8 +154,8 @@ bool masks_apply(const struct masks *masks, cJSON *document)
 {
     const cJSON *executor = cJSON_GetObjectItemCaseSensitive(document, "executor");
     cJSON *config = cJSON_GetObjectItemCaseSensitive(document, "config");
-    const struct mask *mask =
-        cJSON_IsString(executor) ? find(masks, (struct bytes){executor->valuestring, strlen(executor->valuestring)}) : NULL;
+    const char *id = cJSON_IsString(executor) ? executor->valuestring : "";
+    const struct mask *mask = find(masks, (struct bytes){id, strlen(id)});
     if (config == NULL)
         return true;
     if (mask == NULL)

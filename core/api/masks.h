@@ -1,5 +1,6 @@
-/* Secrets of stored documents, hidden before anyone reads them. Almost every job has none: the names of secret options are
- * known, and a document that holds none of them is passed on as it is, without being parsed. Immutable; any thread. */
+/* Secrets of stored documents, hidden before anyone reads them. Almost every job has none: the names of secret options
+ * are known, and a document that holds none of them is passed on as it is, without being parsed. Immutable: any
+ * thread. */
 #ifndef CHRONOS_API_MASKS_H
 #define CHRONOS_API_MASKS_H
 

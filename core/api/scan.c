@@ -67,12 +67,16 @@ static void on_scanned(uv_work_t *work, int cancelled)
 
 static void start_next(struct api *api)
 {
-    while (api->scans_queued != NULL && api->scans_running < SCANS_RUNNING_MAX) {
+    while (api->scans_queued != NULL && (api->server == NULL || api->scans_running < SCANS_RUNNING_MAX)) {
         struct scan *scan = api->scans_queued;
         api->scans_queued = scan->next;
         if (api->scans_queued == NULL)
             api->scans_tail = &api->scans_queued;
         api->scans_queued_count--;
+        if (api->server == NULL) { /* closed meanwhile: nobody waits */
+            end_scan(scan);
+            continue;
+        }
         api->scans_running++;
         (void)uv_queue_work(api->config.loop, &scan->work, run_scan, on_scanned); /* fails only without a work function */
     }

@@ -1,0 +1,60 @@
+/* A change of a job on its way: what the request asked for, and the steps that the kinds of edits share. */
+#ifndef CHRONOS_API_EDITS_H
+#define CHRONOS_API_EDITS_H
+
+#include "api/jobs.h"
+
+enum edit_kind { EDIT_CREATE, EDIT_PUT, EDIT_PATCH, EDIT_DELETE, EDIT_ENABLE, EDIT_DISABLE, EDIT_TRIGGER };
+
+enum { IF_MATCH_SIZE = 256 };
+
+struct edit {
+    enum edit_kind kind;
+    char job_text[JOB_REFERENCE_SIZE]; /* id or name, as in the path */
+    char if_match[IF_MATCH_SIZE];      /* "": none */
+    cJSON *body;                       /* NULL: none */
+    bool dry_run, cancel, force;
+    struct buffer overrides;           /* of a trigger; empty: none */
+    uint32_t tries;
+    struct id job, execution;
+    char name[JOB_NAME_TEXT_SIZE];     /* that the job is to have */
+    int64_t now_ms;
+};
+
+/* The job that an edit starts from. The schedules in `spec` are borrowed from the view: no more is read from it. */
+struct present {
+    struct state_view view;
+    struct job_row row;     /* without its document */
+    struct job_spec spec;
+    cJSON *document;
+};
+
+/* --- edits.c: trying, and trying again --- */
+
+/* Builds the command from what stands now and proposes it. Whatever happens the operation is answered some time. */
+void edit_attempt(struct operation *operation);
+/* Consumes the command's memory. */
+void edit_propose(struct operation *operation, struct buffer *command);
+/* False: tried often enough; it was answered. */
+bool edit_may_retry(struct operation *operation);
+/* Answers and ends the operation. */
+void edit_fail(struct operation *operation, const struct error *err);
+void edit_fail_document(struct operation *operation, enum status code, const struct field_errors *errors);
+
+/* --- edit_job.c --- */
+
+/* False: answered. True: to be closed with present_deinit. */
+bool edit_read_present(struct operation *operation, struct present *ret);
+void present_deinit(struct present *present);
+void edit_attempt_create(struct operation *operation);
+void edit_attempt_put(struct operation *operation);
+void edit_attempt_delete(struct operation *operation);
+void edit_attempt_enable(struct operation *operation);
+
+/* --- edit_trigger.c --- */
+
+/* Overrides and force out of the body. */
+must_use enum status edit_read_trigger(struct edit *edit, struct error *err);
+void edit_attempt_trigger(struct operation *operation);
+
+#endif
