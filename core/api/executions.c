@@ -211,7 +211,8 @@ static void answer_output(struct api *api, const struct http_request *request, s
                    "X-Chronos-Output-Total: %llu\r\nX-Chronos-Output-Complete: %s\r\n"
                    "Content-Security-Policy: sandbox\r\nX-Content-Type-Options: nosniff\r\n",
                    (unsigned long long)total, done ? "true" : "false");
-    bool is_text = utf8_valid(out->data, out->size, NULL);
+    bool is_text = out->size == 0 ||
+                   (utf8_valid(out->data, out->size, NULL) && memchr(out->data, '\0', out->size) == NULL);
     answer_bytes(api, request->token, 200, is_text ? "text/plain; charset=utf-8" : "application/octet-stream", out, headers);
 }
 

@@ -63,7 +63,8 @@ static bool takes_next_word(const struct flag *flag, const char *value)
     return flag->kind != FLAG_SWITCH && value == NULL;
 }
 
-/* A flag before the command is known: is the word behind it its value? The commands that may still be meant have to agree. */
+/* A flag before the command is known: is the word behind it its value? The commands that may still be meant have to
+ * agree. */
 static enum status skip_early_flag(const struct scan *scan, const char *word, bool *ret_skip, struct error *err)
 {
     const char *value;
@@ -82,7 +83,8 @@ static enum status skip_early_flag(const struct scan *scan, const char *word, bo
             *(takes_next_word(flag, value) ? &yes : &no) += 1;
     }
     if (yes > 0 && no > 0)
-        return error_set(err, STATUS_INVALID, "%s means different things to different commands: put it behind the command",
+        return error_set(err, STATUS_INVALID,
+                         "%s means different things to different commands: put it behind the command",
                          word);
     *ret_skip = yes > 0;
     return STATUS_OK;
@@ -129,13 +131,15 @@ static enum status unknown_flag(const struct scan *scan, const char *word, struc
 {
     char name[NEAREST_FLAG_SIZE];
     size_t size = strcspn(word, "=");
-    const char *near = size < sizeof name && word[1] == '-' ? lookup_nearest_flag(scan->set, scan->command, word, size, name)
+    const char *near = size < sizeof name && word[1] == '-' ? lookup_nearest_flag(scan->set, scan->command, word, size,
+                                                                                  name)
                                                             : NULL;
     const char *of = scan->command != NULL ? scan->command->name : "";
     const char *group = scan->command != NULL && scan->command->group != NULL ? scan->command->group : "";
     if (near != NULL)
         return error_set(err, STATUS_INVALID, "unknown flag %.*s; did you mean %s?", (int)size, word, near);
-    return error_set(err, STATUS_INVALID, "unknown flag %.*s; see %s %s%s%s%s--help", (int)size, word, scan->set->program,
+    return error_set(err, STATUS_INVALID, "unknown flag %.*s; see %s %s%s%s%s--help", (int)size, word,
+                     scan->set->program,
                      group, *group ? " " : "", of, *of ? " " : "");
 }
 
@@ -143,12 +147,14 @@ static enum status check_value(const struct flag *flag, const char *value, struc
 {
     int64_t duration_ms;
     if (flag->kind == FLAG_SWITCH && value != NULL && strcmp(value, "true") != 0 && strcmp(value, "false") != 0)
-        return error_set(err, STATUS_INVALID, "--%s is either there or not; =true and =false are allowed, \"%s\" is not",
+        return error_set(err, STATUS_INVALID,
+                         "--%s is either there or not; =true and =false are allowed, \"%s\" is not",
                          flag->name, value);
     if (flag->kind == FLAG_NUMBER) {
         size_t digits = strspn(value, "0123456789");
         if (digits == 0 || digits > 9 || value[digits] != '\0' || strtol(value, NULL, 10) < 1)
-            return error_set(err, STATUS_INVALID, "--%s: \"%s\" is not a number from 1 to 999999999", flag->name, value);
+            return error_set(err, STATUS_INVALID, "--%s: \"%s\" is not a number from 1 to 999999999", flag->name,
+                             value);
     }
     if (flag->kind == FLAG_DURATION && duration_parse(value, strlen(value), &duration_ms, err) != STATUS_OK)
         return error_wrap(err, "--%s", flag->name);
@@ -160,7 +166,8 @@ static bool looks_like_flag(const struct scan *scan, const char *word)
 {
     const char *value;
     return word[0] == '-' && word[1] == '-' &&
-           (flag_in(scan->command->flags, word, &value) != NULL || flag_in(scan->set->global_flags, word, &value) != NULL);
+           (flag_in(scan->command->flags, word, &value) != NULL ||
+            flag_in(scan->set->global_flags, word, &value) != NULL);
 }
 
 static enum status missing_value(const struct flag *flag, const char *found, struct error *err)
@@ -249,12 +256,14 @@ static enum status without_command(const struct scan *scan, struct arguments *ar
     if (arguments->wants_version || arguments->wants_help)
         return STATUS_OK;
     if (scan->group != NULL)
-        return error_set(err, STATUS_INVALID, "%s needs a command; see %s %s --help", scan->group->name, scan->set->program,
+        return error_set(err, STATUS_INVALID, "%s needs a command; see %s %s --help", scan->group->name,
+                         scan->set->program,
                          scan->group->name);
     return error_set(err, STATUS_INVALID, "a command is missing; see %s --help", scan->set->program);
 }
 
-enum status arguments_parse(const struct command_set *set, int argc, char **argv, struct arguments *ret, struct error *err)
+enum status arguments_parse(const struct command_set *set, int argc, char **argv, struct arguments *ret,
+                            struct error *err)
 {
     struct scan scan = {.set = set, .argc = argc, .argv = argv};
     struct arguments arguments = {.command = NULL};

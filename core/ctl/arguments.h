@@ -1,4 +1,5 @@
-/* The command line of chronosctl: tables of commands and flags (commands.c), from which words are read and help is made.
+/* The command line of chronosctl: tables of commands and flags (commands.c), from which words are read and help is
+ * made.
  *
  * Flags may stand anywhere. One that comes before the command's own words is taken for a global one where both exist
  * (`chronosctl --timeout 5s job create --timeout 10m`). "--" ends the flags. */

@@ -40,7 +40,8 @@ enum status client_new(const char *servers, int64_t timeout_ms, struct client **
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     client->timeout_ms = timeout_ms;
     enum status status = servers_parse(servers, client->servers, &client->server_count, err);
-    if (status == STATUS_OK && (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (client->curl = curl_easy_init()) == NULL))
+    if (status == STATUS_OK &&
+        (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK || (client->curl = curl_easy_init()) == NULL))
         status = error_set(err, STATUS_NO_MEMORY, "libcurl cannot be started");
     if (status == STATUS_OK)
         *ret = client;
@@ -144,7 +145,8 @@ static void limit_protocols(CURL *curl)
 }
 
 /* Options that cannot fail but for want of memory; curl_easy_perform then fails as well. */
-static void set_options(struct client *client, const struct server *server, const struct request *request, const char *url,
+static void set_options(struct client *client, const struct server *server, const struct request *request,
+                        const char *url,
                         struct curl_slist *headers, struct response *response, int64_t left_ms)
 {
     CURL *curl = client->curl;
@@ -207,7 +209,8 @@ static void response_begin(struct response *response)
     response->output_total = -1;
 }
 
-static CURLcode try_server(struct client *client, const struct server *server, const struct request *request, int64_t left_ms,
+static CURLcode try_server(struct client *client, const struct server *server, const struct request *request,
+                           int64_t left_ms,
                            struct response *response)
 {
     struct curl_slist *headers = NULL;
@@ -242,7 +245,8 @@ static bool is_idempotent(const struct request *request)
            strcmp(request->method, "DELETE") == 0;
 }
 
-/* Can another server be asked instead? Not when this one may have taken the request already, unless a repeat does no harm. */
+/* Can another server be asked instead? Not when this one may have taken the request already, unless a repeat does no
+ * harm. */
 static bool may_try_next(const struct client *client, const struct request *request, CURLcode code)
 {
     switch (code) {
@@ -268,13 +272,15 @@ static enum status not_reached(const struct client *client, const struct server 
     const char *why = client->curl_error[0] != '\0' ? client->curl_error : curl_easy_strerror(code);
     const char *others = client->server_count > 1 ? " (and none of the others)" : "";
     if (code == CURLE_WRITE_ERROR)
-        return error_set(err, STATUS_TOO_LARGE, "%s: the answer is larger than %d MiB", server->shown, CLIENT_ANSWER_MAX >> 20);
+        return error_set(err, STATUS_TOO_LARGE, "%s: the answer is larger than %d MiB", server->shown,
+                         CLIENT_ANSWER_MAX >> 20);
     if (code == CURLE_URL_MALFORMAT)
         return error_set(err, STATUS_INVALID, "%s: the request's address is too long or malformed", server->shown);
     if (code == CURLE_OUT_OF_MEMORY)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     if (client->sent)
-        return error_set(err, code == CURLE_OPERATION_TIMEDOUT ? STATUS_TIMEOUT : STATUS_IO, "%s%s: %s%s", server->shown, others,
+        return error_set(err, code == CURLE_OPERATION_TIMEDOUT ? STATUS_TIMEOUT : STATUS_IO, "%s%s: %s%s",
+                         server->shown, others,
                          why, strcmp(request->method, "GET") == 0
                                   ? ""
                                   : "; the request may have been carried out all the same: look before you repeat it");
@@ -286,8 +292,8 @@ static enum status not_reached(const struct client *client, const struct server 
                          server->shown, others, why);
     const char *host = strstr(server->shown, "://");
     return error_set(err, STATUS_IO,
-                     "cannot reach %s%s: %s; is chronos running? Start it with: chronos --http-address %s; or name another "
-                     "server with --server or CHRONOSCTL_SERVER",
+                     "cannot reach %s%s: %s; is chronos running? Start it with: chronos --http-address %s; or name "
+                     "another server with --server or CHRONOSCTL_SERVER",
                      server->shown, others, why, host != NULL ? host + 3 : server->shown);
 }
 

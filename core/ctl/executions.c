@@ -123,7 +123,8 @@ static void add_execution_row(struct invocation *invocation, struct table *table
     table_cell(table, show_status_style(status), status);
     add_elapsed_cell(invocation, table, execution);
     if (wide) {
-        table_cellf(table, CELL_PLAIN, "%d", cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(execution, "attempts")));
+        table_cellf(table, CELL_PLAIN, "%d",
+                    cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(execution, "attempts")));
         table_cell(table, CELL_PLAIN, member_string(execution, "node_id"));
         time_cell(invocation, table, execution, "started_at");
         time_cell(invocation, table, execution, "completed_at");
@@ -338,7 +339,8 @@ static int send_trigger(struct invocation *invocation, const char *text, cJSON *
     buffer_init(&body, BODY_MAX);
     code = write_trigger(&invocation->arguments, &body);
     if (code == EXIT_CODE_OK)
-        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data}, ret, NULL);
+        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data},
+                         ret, NULL);
     buffer_deinit(&body);
     buffer_deinit(&path);
     return code;

@@ -36,10 +36,12 @@ static void append_commands(const struct command_set *set, const char *group, st
     char left[LEFT_SIZE];
     for (size_t i = 0; i < set->command_count; i++) {
         const struct command *command = &set->commands[i];
-        bool listed = group == NULL ? command->group == NULL : command->group != NULL && strcmp(command->group, group) == 0;
+        bool listed = group == NULL || command->group == NULL ? group == command->group
+                                                              : strcmp(command->group, group) == 0;
         if (!listed)
             continue;
-        (void)snprintf(left, sizeof left, "%s%s%s", group != NULL ? group : "", group != NULL ? " " : "", command->name);
+        (void)snprintf(left, sizeof left, "%s%s%s", group != NULL ? group : "", group != NULL ? " " : "",
+                       command->name);
         append_row(out, left, command->summary);
     }
 }
@@ -68,7 +70,8 @@ void help_group(const struct command_set *set, const struct group *group, struct
 void help_command(const struct command_set *set, const struct command *command, struct buffer *out)
 {
     bool grouped = command->group != NULL, operands = command->operands[0] != '\0';
-    buffer_appendf(out, "Usage: %s %s%s%s%s%s%s\n\n%s.\n", set->program, grouped ? command->group : "", grouped ? " " : "",
+    buffer_appendf(out, "Usage: %s %s%s%s%s%s%s\n\n%s.\n", set->program, grouped ? command->group : "",
+                   grouped ? " " : "",
                    command->name, operands ? " " : "", command->operands, command->flags != NULL ? " [FLAG]..." : "",
                    command->summary);
     if (command->details != NULL)

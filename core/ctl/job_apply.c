@@ -49,8 +49,8 @@ static bool gives_secret(const cJSON *file, const cJSON *shown)
     return false;
 }
 
-/* The config as the file writes it, be it under a shorthand: an executor's shorthand is the only member that the server's
- * document does not have. */
+/* The config as the file writes it, be it under a shorthand: an executor's shorthand is the only member that the
+ * server's document does not have. */
 static const cJSON *config_of(const cJSON *file, const cJSON *shown)
 {
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(file, "config"), *member;
@@ -102,7 +102,8 @@ static int replace(struct invocation *invocation, const struct applying *applyin
     cJSON *answer;
     buffer_init(&body, PATH_BYTES_MAX * 256);
     json_print(&body, applying->job->json);
-    struct request request = {.method = "PUT", .path = path, .body = body.data, .if_match = etag[0] != '\0' ? etag : NULL};
+    struct request request = {.method = "PUT", .path = path, .body = body.data,
+                              .if_match = etag[0] != '\0' ? etag : NULL};
     enum status status = body.failed == STATUS_OK ? client_call(invocation->client, &request, &response, &err)
                                                   : error_set(&err, body.failed, "the job is too large");
     buffer_deinit(&body);
@@ -169,7 +170,8 @@ static int apply_try(struct invocation *invocation, const struct applying *apply
     char etag[sizeof response.etag];
     api_path(&path, "jobs", applying->name, NULL);
     int code = EXIT_CODE_OK;
-    if (client_call(invocation->client, &(struct request){.method = "GET", .path = path.data}, &response, &err) != STATUS_OK) {
+    if (client_call(invocation->client, &(struct request){.method = "GET", .path = path.data}, &response,
+                    &err) != STATUS_OK) {
         buffer_deinit(&path);
         return complain_error(applying->job->label, &err);
     }

@@ -12,7 +12,8 @@
 
 enum { BODY_MAX = 4 << 20 };
 
-int send_job(struct invocation *invocation, const char *prefix, const struct request *like, const cJSON *job, cJSON **ret)
+int send_job(struct invocation *invocation, const char *prefix, const struct request *like, const cJSON *job,
+             cJSON **ret)
 {
     struct buffer body;
     struct request request = *like;
@@ -72,7 +73,8 @@ static int create_from_files(struct invocation *invocation)
     return code;
 }
 
-/* The executor of a new job: {"command": {...}} or {"webhook": {...}}, or the two members by name. Takes flags->config. */
+/* The executor of a new job: {"command": {...}} or {"webhook": {...}}, or the two members by name. Takes flags->config.
+ */
 static bool add_executor(cJSON *job, struct executor_flags *flags)
 {
     const char *key = flags->shorthand != NULL ? flags->shorthand : "config";
@@ -110,7 +112,8 @@ static int create_from_flags(struct invocation *invocation)
 /* Flags that say something about a job: they and -f exclude each other. */
 static const char *first_job_flag(const struct arguments *arguments)
 {
-    static const char *const others[] = {"file", "dry-run", "output", "server", "timeout", "request-timeout", "no-color", NULL};
+    static const char *const others[] = {"file", "dry-run", "output", "server", "timeout", "request-timeout",
+                                         "no-color", NULL};
     for (size_t i = 0; i < arguments->given_count; i++) {
         const struct flag *flag = arguments->given[i].flag;
         bool other = false;
@@ -127,8 +130,8 @@ int run_job_create(struct invocation *invocation)
     const char *flag = first_job_flag(&invocation->arguments);
     if (!arguments_has(&invocation->arguments, "file"))
         return flag != NULL ? create_from_flags(invocation)
-                            : complain_usage("job create needs --name, --schedule and --command, --webhook or --executor; or "
-                                             "-f FILE; see chronosctl job create --help");
+                            : complain_usage("job create needs --name, --schedule and --command, --webhook or "
+                                             "--executor; or -f FILE; see chronosctl job create --help");
     if (flag != NULL)
         return complain_usage("--%s and -f exclude each other: write it into the file", flag);
     return create_from_files(invocation);
@@ -141,7 +144,8 @@ static int find_shorthand(struct invocation *invocation, const char *shorthand, 
 {
     cJSON *answer;
     const cJSON *executor;
-    int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/executors"}, &answer, NULL);
+    int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/executors"}, &answer,
+                         NULL);
     if (code != EXIT_CODE_OK)
         return code;
     out[0] = '\0';
@@ -158,7 +162,8 @@ static int find_shorthand(struct invocation *invocation, const char *shorthand, 
     return EXIT_CODE_REFUSED;
 }
 
-/* A patch lays its config over the old one (RFC 7396). For another executor the old one must go: null removes a member. */
+/* A patch lays its config over the old one (RFC 7396). For another executor the old one must go: null removes a member.
+ */
 static bool drop_old_config(cJSON *config, const cJSON *job)
 {
     const cJSON *member;
@@ -199,7 +204,8 @@ static int patch_executor(struct invocation *invocation, const char *path, cJSON
     return EXIT_CODE_REFUSED;
 }
 
-static int send_patch(struct invocation *invocation, const char *reference, cJSON *patch, struct executor_flags *executor)
+static int send_patch(struct invocation *invocation, const char *reference, cJSON *patch,
+                      struct executor_flags *executor)
 {
     struct buffer path;
     cJSON *answer = NULL;
@@ -264,7 +270,8 @@ int run_job_update(struct invocation *invocation)
     const char *flag = first_job_flag(&invocation->arguments);
     bool file = arguments_has(&invocation->arguments, "file");
     if (flag == NULL && !file)
-        return complain_usage("job update needs what is to change: --schedule, --command, ...; see chronosctl job update --help");
+        return complain_usage("job update needs what is to change: --schedule, --command, ...; see chronosctl job "
+                              "update --help");
     if (flag != NULL && file)
         return complain_usage("--%s and -f exclude each other: write it into the file", flag);
     int code = resolve_job(invocation, invocation->arguments.operands[0], reference);

@@ -122,7 +122,8 @@ static enum status put_enabled(const struct arguments *arguments, cJSON *job, st
         return error_set(err, STATUS_INVALID, "--enabled and --disabled exclude each other");
     if (!enabled && !disabled)
         return STATUS_OK;
-    bool value = enabled ? arguments_switch(arguments, "enabled", true) : !arguments_switch(arguments, "disabled", false);
+    bool value = enabled ? arguments_switch(arguments, "enabled", true)
+                         : !arguments_switch(arguments, "disabled", false);
     return put(job, "enabled", cJSON_CreateBool(value), err);
 }
 
@@ -131,7 +132,8 @@ static enum status put_retry_policy(const struct arguments *arguments, cJSON *jo
     if (!arguments_has(arguments, "retries") && !arguments_has(arguments, "retry-interval"))
         return STATUS_OK;
     cJSON *policy = cJSON_CreateObject();
-    enum status status = policy != NULL ? put_number(arguments, "retries", policy, "max_attempts", err) : no_memory(err);
+    enum status status = policy == NULL ? no_memory(err)
+                                        : put_number(arguments, "retries", policy, "max_attempts", err);
     if (status == STATUS_OK)
         status = put_text(arguments, "retry-interval", policy, "initial_interval", err);
     if (status == STATUS_OK)

@@ -13,10 +13,11 @@ struct executor_flags {
     cJSON *config;         /* members to set; NULL: none was given */
 };
 
-/* All members but those of the executor: only what was given. False, with *err set, for a flag that makes no sense; out of
- * memory counts as one. */
+/* All members but those of the executor: only what was given. False, with *err set, for a flag that makes no sense; out
+ * of memory counts as one. */
 must_use enum status job_flags_document(const struct arguments *arguments, cJSON **ret, struct error *err);
-must_use enum status job_flags_executor(const struct arguments *arguments, struct executor_flags *ret, struct error *err);
+must_use enum status job_flags_executor(const struct arguments *arguments, struct executor_flags *ret,
+                                        struct error *err);
 void executor_flags_deinit(struct executor_flags *flags);
 
 /* "--config" of create, update and trigger: a JSON object. NULL without an error where the flag was not given. */

@@ -170,7 +170,8 @@ static void add_job_row(struct invocation *invocation, struct table *table, cons
 
 static int job_table(struct invocation *invocation, const cJSON *rows)
 {
-    static const char *const columns[] = {"NAME", "SCHEDULE", "ENABLED", "EXECUTOR", "NEXT RUN", "LAST RUN", "LAST STATUS",
+    static const char *const columns[] = {"NAME", "SCHEDULE", "ENABLED", "EXECUTOR", "NEXT RUN", "LAST RUN",
+                                          "LAST STATUS",
                                           NULL};
     static const char *const wide_columns[] = {"NAME", "SCHEDULE", "ENABLED", "EXECUTOR", "NEXT RUN", "LAST RUN",
                                                "LAST STATUS", "TIMEZONE", "CONCURRENCY", "TAGS", "VERSION", "ID", NULL};
@@ -472,7 +473,8 @@ int run_validate_schedule(struct invocation *invocation)
         return complain_usage("the schedules are too long");
     }
     int code = rest_json(invocation, NULL,
-                         &(struct request){.method = "POST", .path = "/api/v1/schedules/validate", .body = body.data}, &answer,
+                         &(struct request){.method = "POST", .path = "/api/v1/schedules/validate", .body = body.data},
+                             &answer,
                          NULL);
     buffer_deinit(&body);
     if (code != EXIT_CODE_OK)

@@ -5,13 +5,15 @@
 #include "ctl/invocation.h"
 #include "ctl/manifest.h"
 
-/* Says what became of a job, as the format wants it: `job "x" created (job_...), next run ...`, its document, or its name. */
+/* Says what became of a job, as the format wants it: `job "x" created (job_...), next run ...`, its document, or its
+ * name. */
 int show_job_done(struct invocation *invocation, const cJSON *job, const char *what);
 
 /* The files of -f; an exit code. */
 int read_manifest(struct invocation *invocation, bool names, struct manifest *ret);
 /* Sends `job` as the body of a request like this one; the answer's JSON. */
-int send_job(struct invocation *invocation, const char *prefix, const struct request *like, const cJSON *job, cJSON **ret);
+int send_job(struct invocation *invocation, const char *prefix, const struct request *like, const cJSON *job,
+             cJSON **ret);
 
 /* Appends "2027-01-01T00:00:00.000Z (in 3m)"; "-" for NULL. */
 void append_exact_time(struct invocation *invocation, const char *text, struct buffer *out);

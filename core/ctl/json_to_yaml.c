@@ -19,22 +19,19 @@ static bool emit_scalar(yaml_emitter_t *emitter, const char *text, size_t size, 
 {
     yaml_event_t event;
     /* The emitter deletes the event whether or not it fails. */
-    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text, (int)size, plain, !plain, style) &&
+    return yaml_scalar_event_initialize(&event, NULL, NULL, (const yaml_char_t *)text, (int)size, plain, !plain,
+                                        style) &&
            yaml_emitter_emit(emitter, &event);
 }
 
-/* libyaml prints characters that turn the direction of text as they are: they go in double quotes, escaped by it only where
- * it thinks them unprintable. So text with such characters is not left to it. */
+/* libyaml prints characters that turn the direction of text as they are: they go in double quotes, escaped by it only
+ * where it thinks them unprintable. So text with such characters is not left to it. */
 static bool has_unsafe(const char *text, size_t size)
 {
     for (size_t at = 0; at < size;) {
         size_t sequence = utf8_sequence_size(text + at, size - at);
-        if (sequence == 3 && (unsigned char)text[at] == 0xe2 && (unsigned char)text[at + 1] <= 0x81) {
-            uint32_t code = 0x2000u | ((uint32_t)((unsigned char)text[at + 1] & 0x3f) << 6) |
-                            (uint32_t)((unsigned char)text[at + 2] & 0x3f);
-            if (text_is_unsafe(code))
-                return true;
-        }
+        if (sequence > 1 && text_is_unsafe(text_code(text + at, sequence)))
+            return true;
         at += sequence > 0 ? sequence : 1;
     }
     return false;
@@ -125,10 +122,13 @@ enum status json_to_yaml(const cJSON *value, struct buffer *out, struct error *e
     yaml_emitter_set_unicode(&emitter, 1);
     yaml_emitter_set_width(&emitter, -1);
     enum status status = STATUS_OK;
-    if (!emit_document(&emitter, value) || !yaml_emitter_flush(&emitter))
-        status = out->failed != STATUS_OK                       ? error_set(err, out->failed, "the answer is too large")
-                 : emitter.error == YAML_EMITTER_ERROR          ? error_set(err, STATUS_INTERNAL, "YAML: %s", emitter.problem)
-                                                                : error_set(err, STATUS_NO_MEMORY, "out of memory");
+    bool done = emit_document(&emitter, value) && yaml_emitter_flush(&emitter);
+    if (!done && out->failed != STATUS_OK)
+        status = error_set(err, out->failed, "the answer is too large");
+    else if (!done && emitter.error == YAML_EMITTER_ERROR)
+        status = error_set(err, STATUS_INTERNAL, "YAML: %s", emitter.problem);
+    else if (!done)
+        status = error_set(err, STATUS_NO_MEMORY, "out of memory");
     yaml_emitter_delete(&emitter);
     return status;
 }

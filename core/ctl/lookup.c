@@ -47,7 +47,8 @@ const struct command *lookup_command(const struct command_set *set, const struct
     return NULL;
 }
 
-enum status lookup_unknown(const struct command_set *set, const struct group *group, const char *word, struct error *err)
+enum status lookup_unknown(const struct command_set *set, const struct group *group, const char *word,
+                           struct error *err)
 {
     struct words words = {.count = 0};
     const char *name = group != NULL ? group->name : "", *space = group != NULL ? " " : "";
@@ -62,7 +63,8 @@ enum status lookup_unknown(const struct command_set *set, const struct group *gr
     return error_set(err, STATUS_INVALID, "unknown command \"%s\"; see %s %s%s--help", word, set->program, name, space);
 }
 
-const char *lookup_nearest_flag(const struct command_set *set, const struct command *command, const char *word, size_t size,
+const char *lookup_nearest_flag(const struct command_set *set, const struct command *command, const char *word,
+                                size_t size,
                                 char out[NEAREST_FLAG_SIZE])
 {
     struct words words = {.count = 0};

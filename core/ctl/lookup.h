@@ -14,7 +14,8 @@ must_use enum status lookup_unknown(const struct command_set *set, const struct 
                                     struct error *err);
 /* "--name" of the nearest flag of the command (may be NULL) or of the global ones, written into `out`; NULL if none is
  * near. `word` is "--...". */
-const char *lookup_nearest_flag(const struct command_set *set, const struct command *command, const char *word, size_t size,
+const char *lookup_nearest_flag(const struct command_set *set, const struct command *command, const char *word,
+                                size_t size,
                                 char out[NEAREST_FLAG_SIZE]);
 
 #endif

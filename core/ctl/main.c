@@ -42,7 +42,8 @@ static bool wants_colour(const struct invocation *invocation)
            (no_colour == NULL || *no_colour == '\0') && (terminal == NULL || strcmp(terminal, "dumb") != 0);
 }
 
-/* A command's own --timeout is not the request's, unless it came before the command and so was taken for the global one. */
+/* A command's own --timeout is not the request's, unless it came before the command and so was taken for the global
+ * one. */
 static int64_t request_timeout(const struct invocation *invocation)
 {
     const struct arguments *arguments = &invocation->arguments;

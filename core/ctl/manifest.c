@@ -165,9 +165,9 @@ static enum status read_input(struct buffer *out, struct error *err)
     for (;;) {
         char *at = buffer_reserve(out, READ_SIZE);
         if (at == NULL)
-            return error_set(err, out->failed, out->failed == STATUS_TOO_LARGE ? "standard input: larger than %d MiB"
-                                                                              : "standard input: out of memory (%d MiB)",
-                             YAML_FILE_SIZE_MAX >> 20);
+            return out->failed == STATUS_NO_MEMORY ? no_memory(err)
+                                                   : error_set(err, out->failed, "standard input: larger than %d MiB",
+                                                               YAML_FILE_SIZE_MAX >> 20);
         ssize_t got = read(STDIN_FILENO, at, READ_SIZE);
         if (got < 0 && errno == EINTR)
             continue;

@@ -1,5 +1,5 @@
-/* Files of jobs: YAML or JSON, each holding one job, a list of jobs, an object with a list `jobs`, or several documents of
- * these kinds. */
+/* Files of jobs: YAML or JSON, each holding one job, a list of jobs, an object with a list `jobs`, or several documents
+ * of these kinds. */
 #ifndef CHRONOS_CTL_MANIFEST_H
 #define CHRONOS_CTL_MANIFEST_H
 
@@ -22,9 +22,11 @@ struct manifest {
     const char *input; /* a file that was named "-": read once */
 };
 
-/* All files named by -f, "-" being standard input. Every problem is an error before anything is sent: MALFORMED, NOT_FOUND,
- * TOO_LARGE, ... with file and, where known, line and column. `names`: each job must have a name, no two the same one. */
-must_use enum status manifest_read(const struct arguments *arguments, bool names, struct manifest *ret, struct error *err);
+/* All files named by -f, "-" being standard input. Every problem is an error before anything is sent: MALFORMED,
+ * NOT_FOUND, TOO_LARGE, ... with file and, where known, line and column. `names`: each job must have a name, no two the
+ * same one. */
+must_use enum status manifest_read(const struct arguments *arguments, bool names, struct manifest *ret,
+                                   struct error *err);
 void manifest_deinit(struct manifest *manifest); /* accepts a zeroed one */
 
 /* From text, as one file of that name. Appends to `manifest`. */

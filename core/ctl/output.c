@@ -93,9 +93,10 @@ static void next_attempt(struct invocation *invocation, struct following *follow
     following->complete = false;
 }
 
-/* What the run does now; *ret_ended: nothing more will be written by what is followed. The run is looked at before its output
- * is read: what it wrote last is then read too. */
-static int follow_step(struct invocation *invocation, struct following *following, bool only_this, bool *ret_ended, bool *ret_any)
+/* What the run does now; *ret_ended: nothing more will be written by what is followed. The run is looked at before its
+ * output is read: what it wrote last is then read too. */
+static int follow_step(struct invocation *invocation, struct following *following, bool only_this, bool *ret_ended,
+                       bool *ret_any)
 {
     cJSON *execution;
     int code = get_execution(invocation, following->id, &execution);
@@ -128,6 +129,22 @@ static int follow(struct invocation *invocation, struct following *following)
     }
 }
 
+/* A node keeps output.captured_bytes of an attempt's output, and drops even that after a while. */
+static int warn_if_cut(struct invocation *invocation, const struct following *following)
+{
+    cJSON *execution;
+    int code = get_execution(invocation, following->id, &execution);
+    if (code != EXIT_CODE_OK)
+        return code;
+    int64_t written = member_int(execution, "output_bytes", 0);
+    bool is_newest = following->attempt == 0 || following->attempt == newest_attempt(execution);
+    if (is_newest && written > following->offset)
+        complain(NULL, "%" PRId64 " of %" PRId64 " bytes were kept (output.captured_bytes, output.retention)",
+                 following->offset, written);
+    cJSON_Delete(execution);
+    return EXIT_CODE_OK;
+}
+
 int run_execution_output(struct invocation *invocation)
 {
     struct following following = {.attempt = arguments_number(&invocation->arguments, "attempt", 0)};
@@ -140,5 +157,7 @@ int run_execution_output(struct invocation *invocation)
     else
         code = read_present(invocation, &following, &any);
     text_filter_end(&following.filter, &invocation->out);
-    return code;
+    if (code == EXIT_CODE_OK)
+        code = invocation_print(invocation);
+    return code == EXIT_CODE_OK ? warn_if_cut(invocation, &following) : code;
 }

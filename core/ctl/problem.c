@@ -26,6 +26,8 @@ static void print(struct buffer *out)
     buffer_deinit(out);
 }
 
+static void vcomplain(const char *prefix, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+
 static void vcomplain(const char *prefix, const char *format, va_list args)
 {
     struct buffer text, out;

@@ -27,13 +27,15 @@ static int complain_ambiguous(const struct kind *kind, const char *text, const c
             continue;
         buffer_appendf(&names, "%s%s (%s)", names.size > 0 ? ", " : "", id, label != NULL ? label : "?");
     }
-    complain(NULL, "\"%s\" begins the ids of %d %ss: %s%s", text, found, kind->noun, names.data != NULL ? names.data : "",
+    complain(NULL, "\"%s\" begins the ids of %d %ss: %s%s", text, found, kind->noun,
+             names.data != NULL ? names.data : "",
              found > CANDIDATES_MAX ? ", ..." : "");
     buffer_deinit(&names);
     return EXIT_CODE_REFUSED;
 }
 
-static int find_prefix(struct invocation *invocation, const struct kind *kind, const char *text, char ret[REFERENCE_SIZE])
+static int find_prefix(struct invocation *invocation, const struct kind *kind, const char *text,
+                       char ret[REFERENCE_SIZE])
 {
     cJSON *answer;
     const cJSON *row;

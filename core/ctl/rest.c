@@ -22,12 +22,26 @@ int rest_call(struct invocation *invocation, const char *prefix, const struct re
     return code;
 }
 
-int rest_parse(struct invocation *invocation, const char *prefix, const struct response *response, cJSON **ret)
+/* A run's output may hold NUL, which no string here can: it becomes U+FFFD, as bytes that are not UTF-8 do. */
+static void replace_nul(struct buffer *json)
+{
+    for (size_t at = 0; at + 1 < json->size; at++) {
+        if (json->data[at] != '\\')
+            continue;
+        if (at + 6 <= json->size && memcmp(json->data + at, "\\u0000", 6) == 0)
+            memcpy(json->data + at, "\\ufffd", 6);
+        at++; /* what is escaped may be a backslash */
+    }
+}
+
+int rest_parse(struct invocation *invocation, const char *prefix, struct response *response, cJSON **ret)
 {
     struct error err;
     cJSON *json;
+    replace_nul(&response->body);
     if (json_parse(response->body.data, response->body.size, &json, &err) != STATUS_OK) {
-        complain(prefix, "%s answered something that is not JSON (%s); is it Chronos?", client_server(invocation->client),
+        complain(prefix, "%s answered something that is not JSON (%s); is it Chronos?",
+                 client_server(invocation->client),
                  err.message);
         return EXIT_CODE_REFUSED;
     }

@@ -14,10 +14,10 @@ int rest_call(struct invocation *invocation, const char *prefix, const struct re
 int rest_json(struct invocation *invocation, const char *prefix, const struct request *request, cJSON **ret,
               char ret_etag[128]);
 /* An answer that was got with client_call, as JSON. */
-int rest_parse(struct invocation *invocation, const char *prefix, const struct response *response, cJSON **ret);
+int rest_parse(struct invocation *invocation, const char *prefix, struct response *response, cJSON **ret);
 
-/* All pages of a list, at most `limit` rows (0: all): {"<member>": [...], "next_cursor": ...}, the cursor being that of the
- * row behind the last one. `path` has no limit and no cursor. */
+/* All pages of a list, at most `limit` rows (0: all): {"<member>": [...], "next_cursor": ...}, the cursor being that of
+ * the row behind the last one. `path` has no limit and no cursor. */
 int rest_list(struct invocation *invocation, const char *path, const char *member, int64_t limit, cJSON **ret);
 
 /* "/api/v1/jobs/<segment><tail>"; `tail` and `segment` may be NULL. */

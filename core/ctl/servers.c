@@ -13,7 +13,8 @@ static enum status parse_socket(const char *text, struct server *server, struct 
 {
     const char *path = text + strlen(unix_prefix);
     if (path[0] != '/')
-        return error_set(err, STATUS_INVALID, "server \"%s\": a socket is named by its whole path: unix:///run/chronos.sock",
+        return error_set(err, STATUS_INVALID,
+                         "server \"%s\": a socket is named by its whole path: unix:///run/chronos.sock",
                          text);
     if (strlen(path) >= 108) /* sockaddr_un */
         return error_set(err, STATUS_INVALID, "server \"%s\": the path of a socket has at most 107 bytes", text);
@@ -44,22 +45,29 @@ static void copy_without_slash(char out[SERVER_TEXT_SIZE], const char *text)
     (void)snprintf(out, SERVER_TEXT_SIZE, "%.*s", (int)size, text);
 }
 
+static enum status not_an_address(const char *text, struct error *err)
+{
+    return error_set(err, STATUS_INVALID,
+                     "server \"%s\": not an address; write http://host:port, host:port or unix:///path", text);
+}
+
 static enum status take_parts(CURLU *url, bool has_scheme, const char *text, struct server *server, struct error *err)
 {
-    char *scheme = part_of(url, CURLUPART_SCHEME), *host = part_of(url, CURLUPART_HOST), *port = part_of(url, CURLUPART_PORT);
-    char *query = part_of(url, CURLUPART_QUERY), *fragment = part_of(url, CURLUPART_FRAGMENT);
+    char *scheme = part_of(url, CURLUPART_SCHEME), *host = part_of(url, CURLUPART_HOST);
+    char *port = part_of(url, CURLUPART_PORT), *query = part_of(url, CURLUPART_QUERY);
+    char *fragment = part_of(url, CURLUPART_FRAGMENT);
     char *whole = NULL, *shown = NULL, number[16];
     enum status status = STATUS_OK;
     (void)snprintf(number, sizeof number, "%d", SERVER_PORT_DEFAULT);
     if (scheme == NULL || host == NULL || (strcmp(scheme, "http") != 0 && strcmp(scheme, "https") != 0))
-        status = error_set(err, STATUS_INVALID, "server \"%s\": not an address; write http://host:port, host:port or unix:///path",
-                           text);
+        status = not_an_address(text, err);
     else if (query != NULL || fragment != NULL)
         status = error_set(err, STATUS_INVALID, "server \"%s\": an address has no ? and no #", text);
     else if (port == NULL && !has_scheme && curl_url_set(url, CURLUPART_PORT, number, 0) != CURLUE_OK)
         status = error_set(err, STATUS_NO_MEMORY, "out of memory");
     else if ((whole = part_of(url, CURLUPART_URL)) == NULL || curl_url_set(url, CURLUPART_USER, NULL, 0) != CURLUE_OK ||
-             curl_url_set(url, CURLUPART_PASSWORD, NULL, 0) != CURLUE_OK || (shown = part_of(url, CURLUPART_URL)) == NULL)
+             curl_url_set(url, CURLUPART_PASSWORD, NULL, 0) != CURLUE_OK ||
+             (shown = part_of(url, CURLUPART_URL)) == NULL)
         status = error_set(err, STATUS_NO_MEMORY, "out of memory");
     if (status == STATUS_OK) {
         copy_without_slash(server->base, whole);
@@ -81,8 +89,7 @@ static enum status parse_url(const char *text, struct server *server, struct err
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     (void)snprintf(with_scheme, sizeof with_scheme, "%s%s", has_scheme ? "" : "http://", text);
     enum status status = curl_url_set(url, CURLUPART_URL, with_scheme, CURLU_NON_SUPPORT_SCHEME) != CURLUE_OK
-                             ? error_set(err, STATUS_INVALID,
-                                         "server \"%s\": not an address; write http://host:port, host:port or unix:///path", text)
+                             ? not_an_address(text, err)
                              : take_parts(url, has_scheme, text, server, err);
     curl_url_cleanup(url);
     return status;

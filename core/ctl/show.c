@@ -61,10 +61,7 @@ static void append_escaped(struct buffer *out, const char *text, size_t size)
         const uint8_t *byte = (const uint8_t *)text + at;
         size_t sequence = utf8_sequence_size(byte, size - at);
         sequence = sequence > 0 ? sequence : 1;
-        uint32_t code = sequence == 2   ? (uint32_t)(byte[0] & 0x1f) << 6 | (byte[1] & 0x3f)
-                        : sequence == 3 ? (uint32_t)(byte[0] & 0x0f) << 12 | (uint32_t)(byte[1] & 0x3f) << 6 | (byte[2] & 0x3f)
-                        : sequence == 1 ? byte[0]
-                                        : 0x10000;
+        uint32_t code = text_code(byte, sequence);
         if (code >= 0x7f && text_is_unsafe(code))
             buffer_appendf(out, "\\u%04x", (unsigned)code);
         else

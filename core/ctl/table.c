@@ -16,7 +16,8 @@ void table_init(struct table *table, const char *const *headers)
     buffer_init(&table->text, TABLE_BYTES_MAX);
     for (; headers[table->column_count] != NULL; table->column_count++) {
         assert(table->column_count < TABLE_COLUMNS_MAX);
-        table->widths[table->column_count] = text_width(headers[table->column_count], strlen(headers[table->column_count]));
+        table->widths[table->column_count] = text_width(headers[table->column_count],
+                                                        strlen(headers[table->column_count]));
     }
 }
 

@@ -31,7 +31,8 @@ void table_init(struct table *table, const char *const *headers);
 void table_deinit(struct table *table);
 /* Cells come row by row. NULL or "" shows as "-". Running out of memory shows in text.failed. */
 void table_cell(struct table *table, enum cell_style style, const char *text);
-void table_cellf(struct table *table, enum cell_style style, const char *format, ...) __attribute__((format(printf, 3, 4)));
+void table_cellf(struct table *table, enum cell_style style, const char *format,
+                 ...) __attribute__((format(printf, 3, 4)));
 size_t table_row_count(const struct table *table);
 void table_print(const struct table *table, bool colour, struct buffer *out);
 

@@ -4,9 +4,9 @@
 #include <string.h>
 #include <wchar.h>
 
-/* The sequence is well-formed: utf8_sequence_size has said so. */
-static uint32_t decode(const uint8_t *at, size_t size)
+uint32_t text_code(const void *sequence, size_t size)
 {
+    const uint8_t *at = sequence;
     static const uint8_t first_bits[] = {0, 0x7f, 0x1f, 0x0f, 0x07};
     uint32_t code = at[0] & first_bits[size];
     for (size_t i = 1; i < size; i++)
@@ -16,14 +16,15 @@ static uint32_t decode(const uint8_t *at, size_t size)
 
 bool text_is_unsafe(uint32_t code)
 {
-    return code < 0x20 || (code >= 0x7f && code < 0xa0) ||                        /* C0, DEL, C1 */
-           code == 0x200e || code == 0x200f || code == 0x061c ||                  /* direction marks */
-           (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069); /* separators, overrides, isolates */
+    bool is_control = code < 0x20 || (code >= 0x7f && code < 0xa0); /* C0, DEL, C1 */
+    bool is_mark = code == 0x200e || code == 0x200f || code == 0x061c;
+    /* Separators, then embeddings and overrides; isolates. */
+    return is_control || is_mark || (code >= 0x2028 && code <= 0x202e) || (code >= 0x2066 && code <= 0x2069);
 }
 
 static void append_character(struct buffer *out, const uint8_t *at, size_t size, enum text_keep keep)
 {
-    uint32_t code = decode(at, size);
+    uint32_t code = text_code(at, size);
     if (!text_is_unsafe(code) || (keep == TEXT_KEEP_LINES && (code == '\n' || code == '\t')))
         buffer_append(out, at, size);
     else if (code == '\n' || code == '\t' || code == '\r')
@@ -58,7 +59,8 @@ void text_append_safe(struct buffer *out, const void *data, size_t size, enum te
     (void)append_safe(out, data, size, keep, false);
 }
 
-void text_filter_feed(struct text_filter *filter, struct buffer *out, const void *data, size_t size, enum text_keep keep)
+void text_filter_feed(struct text_filter *filter, struct buffer *out, const void *data, size_t size,
+                      enum text_keep keep)
 {
     const uint8_t *at = data;
     while (filter->held_size > 0 && size > 0) {
@@ -105,7 +107,7 @@ size_t text_width(const char *text, size_t size)
     locale_t before = locale != (locale_t)0 ? uselocale(locale) : (locale_t)0;
     for (size_t at = 0; at < size;) {
         size_t sequence = utf8_sequence_size(text + at, size - at);
-        width += sequence > 1 ? width_of(decode((const uint8_t *)text + at, sequence)) : 1;
+        width += sequence > 1 ? width_of(text_code(text + at, sequence)) : 1;
         at += sequence > 0 ? sequence : 1;
     }
     if (before != (locale_t)0)

@@ -1,5 +1,5 @@
-/* Text from elsewhere on its way to a terminal: what could move the cursor, change colours or reorder the line is shown as
- * an escape, bad UTF-8 as \xNN. */
+/* Text from elsewhere on its way to a terminal: what could move the cursor, change colours or reorder the line is shown
+ * as an escape, bad UTF-8 as \xNN. */
 #ifndef CHRONOS_CTL_TEXT_H
 #define CHRONOS_CTL_TEXT_H
 
@@ -23,12 +23,15 @@ struct text_filter {
     uint8_t held[4];
     size_t held_size;
 };
-void text_filter_feed(struct text_filter *filter, struct buffer *out, const void *data, size_t size, enum text_keep keep);
+void text_filter_feed(struct text_filter *filter, struct buffer *out, const void *data, size_t size,
+                      enum text_keep keep);
 void text_filter_end(struct text_filter *filter, struct buffer *out); /* what was held back */
 
 /* Columns on a terminal: East Asian wide characters take two, combining marks none. */
 size_t text_width(const char *text, size_t size);
 
+/* Code point of a well-formed sequence of 1 to 4 bytes. */
+uint32_t text_code(const void *sequence, size_t size);
 /* Must this character be escaped, as far as the above goes? `code` is a code point; not for "\n" and "\t". */
 bool text_is_unsafe(uint32_t code);
 

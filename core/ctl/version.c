@@ -11,7 +11,8 @@ static int append_versions(struct invocation *invocation, const char *server, co
     if (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML) {
         cJSON *versions = cJSON_CreateObject();
         if (versions == NULL || cJSON_AddStringToObject(versions, "client", CHRONOS_VERSION) == NULL ||
-            !cJSON_AddItemToObject(versions, "server", version != NULL ? cJSON_CreateString(version) : cJSON_CreateNull())) {
+            !cJSON_AddItemToObject(versions, "server",
+                                   version != NULL ? cJSON_CreateString(version) : cJSON_CreateNull())) {
             cJSON_Delete(versions);
             complain(NULL, "out of memory");
             return EXIT_CODE_REFUSED;
@@ -36,7 +37,8 @@ int run_version(struct invocation *invocation)
     struct response response = {.status = 0};
     struct error err;
     cJSON *json = NULL;
-    if (client_call(invocation->client, &(struct request){.method = "GET", .path = "/version"}, &response, &err) == STATUS_OK &&
+    if (client_call(invocation->client, &(struct request){.method = "GET", .path = "/version"}, &response,
+                    &err) == STATUS_OK &&
         response.status == 200 && json_parse(response.body.data, response.body.size, &json, &err) != STATUS_OK)
         json = NULL; /* not Chronos: no version */
     int code = append_versions(invocation, client_server(invocation->client), member_string(json, "version"));

@@ -20,8 +20,8 @@ enum yaml_meaning {
 /* `text` is NUL-terminated. */
 enum yaml_meaning yaml_plain_meaning(const char *text);
 
-/* Would some reader of YAML, be it an old one, take this plain scalar for something other than text? (yes, on, 12:30:45,
- * 2027-01-01, ...) Such text is written in quotes. */
+/* Would some reader of YAML, be it an old one, take this plain scalar for something other than text? (yes, on,
+ * 12:30:45, 2027-01-01, ...) Such text is written in quotes. */
 bool yaml_text_is_ambiguous(const char *text);
 
 #endif

@@ -145,19 +145,21 @@ static const char *hint_for(const char *problem)
     return "";
 }
 
-/* "*" begins an alias, "@" and "`" are reserved, "%" is a directive: all of them begin schedules or templates that people
- * forget to quote. */
+/* "*" begins an alias, "@" and "`" are reserved, "%" is a directive: all of them begin schedules or templates that
+ * people forget to quote. */
 static void refuse_indicator(struct converter *c, const yaml_mark_t *mark)
 {
     struct bytes rest = rest_of_line(c, mark);
     struct shown value = shown(rest.data, rest.size);
     char first = rest.size > 0 ? *(const char *)rest.data : '*';
     if (first == '*')
-        (void)refuse(c, STATUS_MALFORMED, mark, "quote the schedule: \"%s\" (a plain * begins an alias in YAML)", value.text);
+        (void)refuse(c, STATUS_MALFORMED, mark, "quote the schedule: \"%s\" (a plain * begins an alias in YAML)",
+                     value.text);
     else if (first == '@')
         (void)refuse(c, STATUS_MALFORMED, mark, "quote the schedule: \"%s\" (YAML reserves a plain @)", value.text);
     else
-        (void)refuse(c, STATUS_MALFORMED, mark, "a plain value cannot begin with \"%c\"; put it in quotes: \"%s\"", first,
+        (void)refuse(c, STATUS_MALFORMED, mark, "a plain value cannot begin with \"%c\"; put it in quotes: \"%s\"",
+                     first,
                      value.text);
 }
 
@@ -169,7 +171,8 @@ static void refuse_reader(struct converter *c)
         mark.column = *at == '\n' ? 0 : mark.column + 1;
         mark.line += *at == '\n';
     }
-    (void)refuse(c, STATUS_MALFORMED, &mark, "not YAML: %s", c->parser.problem != NULL ? c->parser.problem : "bad character");
+    (void)refuse(c, STATUS_MALFORMED, &mark, "not YAML: %s",
+                 c->parser.problem != NULL ? c->parser.problem : "bad character");
 }
 
 static bool is_alias_error(const yaml_parser_t *parser)
@@ -197,7 +200,8 @@ static void refuse_syntax(struct converter *c)
         if (parser->context != NULL && parser->context_mark.line != parser->problem_mark.line)
             (void)snprintf(context, sizeof context, " %s that begins in line %zu", parser->context,
                            parser->context_mark.line + 1); /* a short text of libyaml */
-        (void)refuse(c, STATUS_MALFORMED, &parser->problem_mark, "not YAML: %s%s%s", problem, context, hint_for(problem));
+        (void)refuse(c, STATUS_MALFORMED, &parser->problem_mark, "not YAML: %s%s%s", problem, context,
+                     hint_for(problem));
     }
 }
 
@@ -218,10 +222,12 @@ static bool admit(struct converter *c, const yaml_mark_t *mark, const yaml_char_
     if (c->node_count++ == YAML_FILE_NODES_MAX)
         (void)refuse(c, STATUS_TOO_LARGE, mark, "more than %d values in one file", YAML_FILE_NODES_MAX);
     else if (anchor != NULL)
-        (void)refuse(c, STATUS_MALFORMED, mark, "anchors (&%s) are not supported; write the value out where it is needed",
+        (void)refuse(c, STATUS_MALFORMED, mark,
+                     "anchors (&%s) are not supported; write the value out where it is needed",
                      shown(anchor, strlen((const char *)anchor)).text);
     else if (tag != NULL)
-        (void)refuse(c, STATUS_MALFORMED, mark, "tags (%s) are not supported; a value in quotes is text, a plain one is not",
+        (void)refuse(c, STATUS_MALFORMED, mark,
+                     "tags (%s) are not supported; a value in quotes is text, a plain one is not",
                      shown(tag, strlen((const char *)tag)).text);
     else
         return true;
@@ -260,8 +266,8 @@ static cJSON *plain_value(struct converter *c, const yaml_mark_t *mark, const ch
         return refuse(c, STATUS_MALFORMED, mark, "JSON has no %s; put it in quotes if it is text", text);
     case YAML_LEADING_ZERO:
         return refuse(c, STATUS_MALFORMED, mark,
-                      "%s begins with 0, which some read as octal; put it in quotes if it is text, leave out the 0 if it is "
-                      "a number",
+                      "%s begins with 0, which some read as octal; put it in quotes if it is text, leave out the 0 if "
+                      "it is a number",
                       shown(text, strlen(text)).text);
     case YAML_TEXT:
         json = cJSON_CreateString(text);
@@ -329,7 +335,8 @@ static char *take_key(struct converter *c, const cJSON *object, yaml_event_t *ev
             (void)refuse(c, STATUS_MALFORMED, mark, "the key is %s; put it in quotes if it is meant so",
                          *text ? text : "empty");
         else if (cJSON_GetObjectItemCaseSensitive(object, text) != NULL)
-            (void)refuse(c, STATUS_MALFORMED, mark, "the key \"%s\" stands twice in the same object", shown(text, size).text);
+            (void)refuse(c, STATUS_MALFORMED, mark, "the key \"%s\" stands twice in the same object",
+                         shown(text, size).text);
         else if ((key = strdup(text)) == NULL)
             (void)out_of_memory(c);
     }
@@ -455,7 +462,8 @@ static enum status check_text(struct converter *c)
         mark.column = c->text[i] == '\n' ? 0 : mark.column + 1;
         mark.line += c->text[i] == '\n';
     }
-    (void)refuse(c, STATUS_MALFORMED, &mark, "not UTF-8: byte 0x%02x; save the file as UTF-8", (unsigned char)c->text[bad]);
+    (void)refuse(c, STATUS_MALFORMED, &mark, "not UTF-8: byte 0x%02x; save the file as UTF-8",
+                 (unsigned char)c->text[bad]);
     return STATUS_MALFORMED;
 }
 

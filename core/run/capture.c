@@ -177,6 +177,12 @@ bool capture_exceeds(const struct capture *capture, size_t replicated)
     return capture->total > replicated || capture->kept.size < capture->total;
 }
 
+bool capture_is_text(const struct capture *capture)
+{
+    const struct buffer *kept = &capture->kept;
+    return kept->size == 0 || (utf8_valid(kept->data, kept->size, NULL) && memchr(kept->data, '\0', kept->size) == NULL);
+}
+
 /* The last bytes, beginning where a character does. */
 static struct bytes last_bytes(const char *data, size_t size, size_t max)
 {

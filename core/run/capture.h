@@ -40,5 +40,7 @@ uint64_t capture_total(const struct capture *capture);
 void capture_report(const struct capture *capture, size_t replicated, bool stored, struct run_report *report);
 /* Is there more than a report of that size says? */
 bool capture_exceeds(const struct capture *capture, size_t replicated);
+/* UTF-8 without NUL: what JSON can carry byte for byte. */
+bool capture_is_text(const struct capture *capture);
 
 #endif

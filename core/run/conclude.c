@@ -58,7 +58,8 @@ static void keep_output(struct runner *runner, struct attempt *attempt)
         return;
     capture_close(capture);
     size_t replicated = runner->config.replicated_output_bytes;
-    bool stored = capture_exceeds(capture, replicated) && local_writer_takes_output(runner->writer);
+    bool more = capture_exceeds(capture, replicated) || !capture_is_text(capture); /* than the report can carry */
+    bool stored = more && local_writer_takes_output(runner->writer);
     capture_report(capture, replicated, stored, &attempt->report);
     if (stored) {
         struct local_key key = local_key(&attempt->execution, attempt->number);

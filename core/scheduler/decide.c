@@ -2,7 +2,6 @@
  *
  * A slot is missed when it is older than the misfire threshold. Of the missed ones, those beyond the catch-up window are
  * dropped, the policy keeps the newest few, and the rest is dropped as a range. A slot that is merely late is run. */
-#include <assert.h>
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -35,7 +34,7 @@ static enum reason drop_reason(const struct job *job)
     }
 }
 
-static bool walk_begin(struct scheduler *s, struct walk *walk, struct job *job, int64_t now_ms)
+static bool walk_begin(struct walk *walk, struct job *job, int64_t now_ms)
 {
     uint32_t capacity = kept_missed(job);
     if (walk->kept_capacity < capacity) {
@@ -45,13 +44,12 @@ static bool walk_begin(struct scheduler *s, struct walk *walk, struct job *job, 
         walk->kept = kept;
         walk->kept_capacity = capacity;
     }
-    (void)s;
     walk->job = job;
     walk->from_ms = walk->at_ms = job->mark_ms;
     walk->now_ms = now_ms;
     walk->kept_count = walk->kept_first = 0;
     walk->expired = walk->dropped = (struct decided_range){.count = 0};
-    walk->seen = 0;
+    walk->reach_ms = walk->counted_ms = walk->landed_ms = 0;
     return true;
 }
 
@@ -78,42 +76,79 @@ static void walk_missed(struct walk *walk, int64_t slot_ms)
     walk->kept_count++;
 }
 
-/* A gap of more than GAP_COUNT_MAX slots is not counted to its end: jump to where the newest ones must lie. */
-static int64_t walk_jump(const struct walk *walk, int64_t threshold_ms)
+/* --- gaps of more than GAP_COUNT_MAX slots are not counted to their end --- */
+
+/* Beyond the catch-up window: on to the window's edge. The range then ends there, not at a slot. */
+static void skip_expired(struct walk *walk)
 {
-    int64_t spacing = (walk->at_ms - walk->from_ms) / (int64_t)walk->seen + 1;
-    int64_t wanted = ((int64_t)kept_missed(walk->job) + 2) * spacing * 2 + threshold_ms;
-    int64_t target = walk->now_ms - wanted;
-    return target > walk->at_ms ? target : walk->at_ms;
+    int64_t edge_ms = walk->now_ms - walk->job->catchup_window_ms - 1; /* the last instant that is too old */
+    if (edge_ms <= walk->at_ms)
+        return;
+    walk->expired.at_least = true;
+    walk->expired.last_ms = walk->at_ms = edge_ms;
+}
+
+static void land(struct walk *walk, int64_t limit_ms)
+{
+    int64_t target_ms = limit_ms - walk->reach_ms;
+    walk->landed_ms = walk->at_ms = target_ms > walk->counted_ms ? target_ms : walk->counted_ms;
+}
+
+/* On to where the newest ones should lie, going by the distance between those seen. */
+static void leap(struct walk *walk, int64_t limit_ms)
+{
+    int64_t keep = kept_missed(walk->job);
+    int64_t spacing_ms = (walk->at_ms - walk->dropped.first_ms) / (int64_t)walk->dropped.count + 1;
+    walk->counted_ms = walk->at_ms;
+    walk->reach_ms = keep == 0 ? 1 : (keep + 2) * spacing_ms * 2;
+    land(walk, limit_ms);
+}
+
+static int64_t *kept_slot(const struct walk *walk, uint32_t i)
+{
+    return &walk->kept[(walk->kept_first + i) % kept_missed(walk->job)];
+}
+
+/* Slots are not spread evenly ("* * * * * MON"): where fewer than wanted lay behind the leap, a shorter one is made. */
+static bool leapt_too_far(struct walk *walk, int64_t limit_ms)
+{
+    enum { LEAP_GROWTH = 8 };
+    if (walk->landed_ms == walk->counted_ms || walk->kept_count == 0 || *kept_slot(walk, 0) > walk->counted_ms)
+        return false;
+    while (walk->kept_count > 0 && *kept_slot(walk, walk->kept_count - 1) > walk->counted_ms)
+        walk->kept_count--; /* found again */
+    walk->reach_ms *= LEAP_GROWTH;
+    land(walk, limit_ms);
+    return true;
+}
+
+static void count_leap(struct walk *walk)
+{
+    if (walk->landed_ms == walk->counted_ms)
+        return;
+    walk->dropped.at_least = true;
+    if (walk->dropped.last_ms < walk->landed_ms)
+        walk->dropped.last_ms = walk->landed_ms;
 }
 
 /* Goes on until the first slot that is not missed, or the budget is spent. True when it is complete. */
 static bool walk_on(const struct scheduler *s, struct walk *walk, uint32_t *budget)
 {
     int64_t slot_ms, limit_ms = walk->now_ms - s->config.misfire_threshold_ms;
-    while (schedule_next(walk->job->schedule, walk->at_ms, &slot_ms) && slot_ms < limit_ms) {
-        if (*budget == 0)
-            return false;
-        (*budget)--;
-        walk->at_ms = slot_ms;
-        walk->seen++;
-        walk_missed(walk, slot_ms);
-        if (walk->seen != GAP_COUNT_MAX)
-            continue;
-        int64_t target = walk_jump(walk, s->config.misfire_threshold_ms);
-        if (target > walk->at_ms) {
-            struct decided_range *range = walk->dropped.count > 0 ? &walk->dropped : &walk->expired;
-            while (walk->kept_count > 0) { /* what the ring held lies before the jump */
-                range_add(&walk->dropped, walk->kept[walk->kept_first], walk->kept[walk->kept_first], 1,
-                          drop_reason(walk->job));
-                walk->kept_first = (walk->kept_first + 1) % kept_missed(walk->job);
-                walk->kept_count--;
-                range = &walk->dropped;
-            }
-            range->at_least = true;
-            walk->at_ms = target;
+    do {
+        while (schedule_next(walk->job->schedule, walk->at_ms, &slot_ms) && slot_ms < limit_ms) {
+            if (*budget == 0)
+                return false;
+            (*budget)--;
+            walk->at_ms = slot_ms;
+            walk_missed(walk, slot_ms);
+            if (walk->expired.count == GAP_COUNT_MAX && !walk->expired.at_least)
+                skip_expired(walk);
+            if (walk->dropped.count == GAP_COUNT_MAX && walk->reach_ms == 0)
+                leap(walk, limit_ms);
         }
-    }
+    } while (leapt_too_far(walk, limit_ms));
+    count_leap(walk);
     return true;
 }
 
@@ -150,11 +185,6 @@ static uint32_t count_on_time(const struct walk *walk, uint32_t max, int64_t *re
     return count;
 }
 
-static int64_t kept_at(const struct walk *walk, uint32_t i)
-{
-    return walk->kept[(walk->kept_first + i) % kept_missed(walk->job)];
-}
-
 /* On-time slots come first, catch-up after them. More than fits leaves the rest to the next decision: then strictly in
  * order of time, so that the mark can move to the last one taken. */
 static void decide(struct scheduler *s, const struct walk *walk, struct decision *ret)
@@ -168,12 +198,12 @@ static void decide(struct scheduler *s, const struct walk *walk, struct decision
     for (uint32_t i = 0; i < on_time && schedule_next(job->schedule, slot_ms, &slot_ms); i++)
         add_slot(s, ret, slot_ms, TRIGGER_SCHEDULE, walk->now_ms);
     for (uint32_t i = 0; i < caught; i++)
-        add_slot(s, ret, kept_at(walk, i), TRIGGER_CATCHUP, walk->now_ms);
+        add_slot(s, ret, *kept_slot(walk, i), TRIGGER_CATCHUP, walk->now_ms);
     if (walk->expired.count > 0)
         s->ranges[ret->range_count++] = walk->expired;
     if (walk->dropped.count > 0)
         s->ranges[ret->range_count++] = walk->dropped;
-    ret->to_mark_ms = caught < walk->kept_count ? kept_at(walk, caught - 1) : last_ms;
+    ret->to_mark_ms = caught < walk->kept_count ? *kept_slot(walk, caught - 1) : last_ms;
     ret->disable_after =
         job->schedule != NULL && schedule_is_once(job->schedule) && !schedule_next(job->schedule, ret->to_mark_ms, &ignored);
 }
@@ -265,7 +295,7 @@ void slots_propose(struct scheduler *s, int64_t now_ms)
     struct job *job;
     while ((job = s->walk.job != NULL ? s->walk.job : next_due(s, now_ms)) != NULL) {
         uint32_t budget = total < WALK_INSTANTS_PER_TURN ? total : WALK_INSTANTS_PER_TURN;
-        if (s->walk.job == NULL && !walk_begin(s, &s->walk, job, now_ms))
+        if (s->walk.job == NULL && !walk_begin(&s->walk, job, now_ms))
             break;
         uint32_t before = budget;
         bool complete = walk_on(s, &s->walk, &budget);
@@ -286,20 +316,23 @@ void slots_propose(struct scheduler *s, int64_t now_ms)
     flush_decisions(s, &deciding);
 }
 
-/* The whole walk at once, for the edit of a user: bounded by GAP_COUNT_MAX and the jump behind it. */
+/* The whole walk at once, for the edit of a user. BUSY where a turn's work or one decision does not hold what is due: the
+ * leader's own decisions take it, one after the other, and then the edit gets through. */
 enum status slots_due_now(struct scheduler *s, struct job *job, int64_t now_ms, struct decision *ret, bool *ret_any)
 {
-    static const uint32_t unbounded = UINT32_MAX;
     struct walk walk = {.job = NULL};
-    uint32_t budget = unbounded;
-    if (!reserve_slots(s, DECISION_SLOTS_MAX) || !walk_begin(s, &walk, job, now_ms)) {
+    uint32_t budget = WALK_BUDGET;
+    int64_t next_ms;
+    if (!reserve_slots(s, DECISION_SLOTS_MAX) || !walk_begin(&walk, job, now_ms)) {
         free(walk.kept);
         return STATUS_NO_MEMORY;
     }
     bool complete = walk_on(s, &walk, &budget);
-    assert(complete);
-    decide(s, &walk, ret);
+    if (complete)
+        decide(s, &walk, ret);
     free(walk.kept);
+    if (!complete || (schedule_next(job->schedule, ret->to_mark_ms, &next_ms) && next_ms <= now_ms))
+        return STATUS_BUSY;
     ret->disable_after = false; /* the edit says what becomes of the job */
     *ret_any = ret->slot_count > 0 || ret->range_count > 0;
     if (!*ret_any)

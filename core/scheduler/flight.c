@@ -16,6 +16,7 @@ struct flight *flight_begin(struct scheduler *s, enum command_type type)
         if (flight->used)
             continue;
         flight->used = true;
+        s->flight_count++;
         flight->type = type;
         flight->count = 0;
         for (uint32_t n = 0; n < COMMAND_NODES_MAX; n++)
@@ -87,6 +88,7 @@ void flight_release(struct scheduler *s, struct flight *flight)
         s->nodes[n].active_catchup -= flight->placed_catchup[n];
     }
     flight->used = false;
+    s->flight_count--;
     flight->generation++;
     for (uint32_t i = 0; i < flight->count; i++) {
         if (holds_jobs)

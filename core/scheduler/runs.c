@@ -163,18 +163,23 @@ static bool assign_retries(struct scheduler *s, struct assigning *assigning, int
 
 /* --- runs that wait for others of their job --- */
 
+/* NULL also while one is on its way already: the next must not overtake it. */
 static struct run *oldest_waiting(const struct job *job)
 {
     struct run *oldest = NULL;
-    for (struct run *run = job->runs; run != NULL; run = run->job_next)
-        if (run->phase == PHASE_WAITING && !run->in_flight &&
-            (oldest == NULL || id_compare(&run->execution, &oldest->execution) < 0))
+    for (struct run *run = job->runs; run != NULL; run = run->job_next) {
+        if (run->phase != PHASE_WAITING)
+            continue;
+        if (run->in_flight)
+            return NULL;
+        if (oldest == NULL || id_compare(&run->execution, &oldest->execution) < 0)
             oldest = run;
+    }
     return oldest;
 }
 
-/* `replace`: what is active makes room for what waits. */
-static void cancel_replaced(struct scheduler *s, struct job *job)
+/* `replace`: what is active makes room for what waits. False: no command can be begun now. */
+static bool cancel_replaced(struct scheduler *s, struct job *job)
 {
     struct cancel_run items[DECISIONS_PER_ENTRY_MAX];
     uint32_t count = 0;
@@ -184,7 +189,9 @@ static void cancel_replaced(struct scheduler *s, struct job *job)
             continue;
         if (flight == NULL)
             flight = flight_begin(s, COMMAND_CANCEL);
-        if (flight == NULL || !flight_add(flight, (union flight_item){.execution = run->execution}))
+        if (flight == NULL)
+            return false;
+        if (!flight_add(flight, (union flight_item){.execution = run->execution}))
             break;
         items[count++] = (struct cancel_run){.execution = run->execution, .reason = REASON_REPLACED};
         run->in_flight = true;
@@ -192,9 +199,10 @@ static void cancel_replaced(struct scheduler *s, struct job *job)
         heap_remove(&s->retries, &run->retry);
     }
     if (flight == NULL)
-        return;
+        return true;
     cancel_encode(items, count, &s->arena);
     flight_end(s, flight);
+    return true;
 }
 
 static bool release_waiting(struct scheduler *s, struct assigning *assigning, struct job *job)
@@ -226,7 +234,8 @@ static void attend_jobs(struct scheduler *s, struct assigning *assigning)
                 scheduler_attend(s, job);
         } else if (job->concurrency == CONCURRENCY_REPLACE) {
             flush_assignments(s, assigning); /* one command is built at a time */
-            cancel_replaced(s, job);
+            if (!cancel_replaced(s, job))
+                scheduler_attend(s, job);
         }
     }
 }

@@ -458,7 +458,7 @@ int64_t scheduler_next_ms(const struct scheduler *s)
 {
     int64_t next = INT64_MAX;
     const struct heap_node *due = heap_peek(&s->due), *retry = heap_peek(&s->retries);
-    if (!s->leading)
+    if (!s->leading || s->flight_count == FLIGHTS_MAX) /* nothing can be proposed until a result frees one */
         return next;
     if (s->again || s->walk.job != NULL)
         return INT64_MIN;

@@ -54,7 +54,7 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
 
 /* Slots of the job's old version that are due up to now, for job_put/delete/enable.due (semantics.md 3: an edit loses none).
  * *ret is false where there are none (then `due` may be NULL). Borrowed until the next call. NOT_FOUND, or BUSY while a
- * decision of the job is in flight (try again after the next change). */
+ * decision of the job is in flight or more is due than one decision holds (try again after the next change). */
 must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial, int64_t now_ms, struct decision *ret_decision,
                                    bool *ret);
 /* Node and session for a run of this executor now; false: none, *ret_reason says why (CAPACITY, NO_NODE). */

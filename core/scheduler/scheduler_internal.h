@@ -81,7 +81,9 @@ struct walk {
     int64_t *kept;   /* the newest slots that may run, a ring of kept_capacity */
     uint32_t kept_count, kept_capacity, kept_first;
     struct decided_range expired, dropped; /* older than the window; given up by the policy */
-    uint64_t seen;
+    /* once `dropped` holds GAP_COUNT_MAX: up to where they were counted, how far before the first slot that is not missed
+     * the walk went on (0: no leap), and where that was */
+    int64_t counted_ms, reach_ms, landed_ms;
 };
 
 struct scheduler {
@@ -104,6 +106,7 @@ struct scheduler {
     uint32_t slot_capacity;
     struct decided_range ranges[2];
     struct flight flights[FLIGHTS_MAX];
+    uint32_t flight_count;      /* of them in use */
     struct buffer arena;
     size_t offsets[SCHEDULER_COMMANDS_MAX + 1];
     struct scheduler_command commands[SCHEDULER_COMMANDS_MAX];

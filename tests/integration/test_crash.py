@@ -98,6 +98,11 @@ class CrashTest(TestCase):
                 self.assertEqual(answer.status, 200, f"{name} was acknowledged and is gone")
                 self.assertEqual(answer.json["version"], version, name)
 
+    @staticmethod
+    def taken_over_too_often(run):
+        """Hit by four crashes in a row: lost, with that as its recorded reason (semantics.md 5, at most three takeovers)."""
+        return run["status"] == "lost" and run["reason"] == "node_restart" and len(run["attempts"]) == 4
+
     def check_slots(self, node, created):
         for name in created:
             answer = node.post(f"/api/v1/jobs/{name}/disable")
@@ -116,7 +121,7 @@ class CrashTest(TestCase):
             self.assertTrue(all(abs(g - period) < 0.001 for g in gaps), f"{name}: a slot is missing: {gaps}")
             first = instant(job["created_at"])
             self.assertLessEqual(slots[0] - first, period, f"{name}: the first slot is missing")
-            bad = [r for r in runs if r["status"] not in ("success",)]
+            bad = [r for r in runs if r["status"] != "success" and not self.taken_over_too_often(r)]
             self.assertEqual([(r["id"], r["status"], r["reason"], r["error"]) for r in bad], [], name)
 
 

@@ -101,8 +101,9 @@ static void job_changes(struct sim *sim, const struct state_change *change)
     }
     job->id = spec.id;
     job->version = spec.version;
+    memcpy(job->executor, spec.executor, sizeof job->executor);
     job->enabled = spec.enabled;
-    job->concurrency = spec.concurrency;
+    job->was_allowed |= spec.concurrency == CONCURRENCY_ALLOW;
     schedule_free(job->schedule);
     job->schedule = NULL;
     assert_string_equal(spec.timezone, "UTC"); /* which needs no loader and outlives its table here */
@@ -189,7 +190,7 @@ static struct sim_run *add_run(struct sim *sim, const struct state_change *chang
 static void check_overlap(struct sim *sim, const struct sim_job *job)
 {
     uint32_t under_way = 0;
-    if (sim->forced || job == NULL || job->concurrency == CONCURRENCY_ALLOW)
+    if (sim->forced || job == NULL || job->was_allowed)
         return;
     for (uint32_t i = sim->run_count; i-- > 0 && sim->run_count - i < 2000;)
         if (sim->runs[i]->serial == job->serial && sim->runs[i]->status == RUN_PENDING &&

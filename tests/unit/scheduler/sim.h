@@ -25,7 +25,7 @@
 #define DAY (24 * HOUR)
 #define SIM_START INT64_C(1800000000000) /* 2027-01-15T08:00:00Z */
 
-enum { SIM_JOBS = 32, SIM_NODES = 4, SIM_MISFIRE_MS = 10000 };
+enum { SIM_JOBS = 96, SIM_NODES = 4, SIM_MISFIRE_MS = 10000 };
 
 extern struct error failure; /* pass it to what OK() calls */
 #define OK(expression)                                        \
@@ -64,9 +64,9 @@ struct sim_job {
     struct id id;
     struct schedule *schedule;
     uint32_t version;
-    enum concurrency concurrency;
+    char executor[EXECUTOR_TEXT_SIZE];
     int64_t mark_ms;
-    bool enabled, deleted;
+    bool enabled, deleted, was_allowed; /* was_allowed: `allow` was its policy once: several may be active */
     /* decided since the mark moved last */
     int64_t *pending;
     uint32_t pending_count, pending_capacity;

@@ -116,10 +116,8 @@ static void test_catchup_limit_above_one_decision(void **state)
     struct sim *sim = *state;
     struct sim_job *job = job_of(sim, "* * * * * *", MISSED_POLICY_EXECUTE_ALL, 1300, 0);
     uint64_t before = sim->commands;
-    sim->delay_ms = 20;
     sim_sleep(sim, HOUR);
     sim_run_for(sim, 30 * SECOND);
-    /* While it was at it, a second or two passed: those slots ran too. */
     assert_int_equal(sim_count(sim, job, TRIGGER_CATCHUP, -1), 1300);
     assert_int_equal(job->skipped[REASON_MAX_CONCURRENT], sim_count(sim, job, -1, RUN_SKIPPED));
     assert_int_equal(job->dropped[REASON_CATCHUP_LIMIT], 3600 - 1300 - 11);
@@ -212,7 +210,7 @@ static void test_gap_beyond_counting_of_an_uneven_schedule(void **state)
         assert_int_equal(sim_count(sim, job, TRIGGER_CATCHUP, -1), wanted);
         for (uint32_t i = 0; i < wanted; i++)
             assert_true(sim_nth(sim, job, TRIGGER_CATCHUP, i)->scheduled_ms == last - (wanted - 1 - i) * SECOND);
-        assert_true(job->last_range.at_least);
+        assert_true(job->last_range.count >= GAP_COUNT_MAX);
         sim_free(sim);
     }
     (void)state;
