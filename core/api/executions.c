@@ -147,9 +147,10 @@ static void read_finished(struct output_source *source, struct buffer *out, bool
     const cJSON *last = cJSON_GetArrayItem(attempts, cJSON_GetArraySize(attempts) - 1);
     const cJSON *number = cJSON_GetObjectItemCaseSensitive(last, "attempt");
     const cJSON *output = cJSON_GetObjectItemCaseSensitive(json, "output");
+    bool newest = cJSON_IsNumber(number) && (source->attempt == 0 || source->attempt == (uint32_t)number->valuedouble);
     if (source->attempt == 0 && cJSON_IsNumber(number))
         source->attempt = (uint32_t)number->valuedouble;
-    if (wants_output && cJSON_IsString(output))
+    if (wants_output && newest && cJSON_IsString(output)) /* the record carries the newest attempt's */
         buffer_append_string(out, output->valuestring);
     cJSON_Delete(json);
 }

@@ -39,7 +39,7 @@ void json_array_begin(struct json_writer *w);
 void json_array_end(struct json_writer *w);
 void json_key(struct json_writer *w, const char *key);
 void json_string(struct json_writer *w, const char *text); /* NULL writes null */
-void json_string_bytes(struct json_writer *w, const void *data, size_t size); /* bad UTF-8 becomes U+FFFD */
+void json_string_bytes(struct json_writer *w, const void *data, size_t size); /* bad UTF-8 and NUL become U+FFFD */
 void json_int(struct json_writer *w, int64_t value);
 void json_number(struct json_writer *w, double value);
 void json_bool(struct json_writer *w, bool value);

@@ -34,7 +34,7 @@ static void append_quoted(struct buffer *out, const char *text, size_t size)
             continue;
         }
         buffer_append(out, text + from, at - from);
-        if (step == 0)
+        if (step == 0 || c == '\0') /* our own reader refuses a NUL, as many do */
             buffer_append_string(out, "\xEF\xBF\xBD"); /* U+FFFD */
         else
             append_escape(out, c);

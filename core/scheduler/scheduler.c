@@ -449,6 +449,8 @@ void scheduler_result(struct scheduler *s, uint64_t token, enum status status, c
         return; /* of an earlier leadership: everything it held was released */
     if (status == STATUS_OK && result != NULL)
         s->stats.stale_decisions += result->stale_count;
+    if (status != STATUS_OK)
+        s->again = true; /* owed again, and no change will say so */
     if (flight->type == COMMAND_SWEEP)
         sweep_result(s, status, result, now_ms);
     flight_release(s, flight);

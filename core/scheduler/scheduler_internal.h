@@ -100,7 +100,7 @@ struct scheduler {
     uint32_t node_count;
     struct run_list orphans;
     struct job *attention;
-    bool leading, again; /* again: more is owed now than fitted */
+    bool leading, again; /* again: more is owed now than fitted, or than was taken */
     struct walk walk;
     struct decided_slot *slots; /* of the decision being built */
     uint32_t slot_capacity;

@@ -48,6 +48,30 @@ static void test_all_refused_for_a_while(void **state)
     assert_int_equal(sim->stale, 0);
 }
 
+/* What was refused is owed again although nothing changes: an assignment, a close. */
+static void test_refused_without_any_change(void **state)
+{
+    struct sim *sim = *state;
+    struct id id;
+    some_jobs(sim, 1, "@manually");
+    sim->duration_ms = HOUR;
+    sim->refuse = STATUS_OVERLOADED;
+    assert_int_equal(sim_trigger(sim, &sim->jobs[0], false, &id), STATUS_OK);
+    sim_run_for(sim, 10 * SECOND);
+    assert_int_equal(sim_find(sim, &id)->phase, PHASE_READY);
+    sim->refuse = STATUS_OK;
+    sim_run_for(sim, 2 * SECOND);
+    assert_int_equal(sim_find(sim, &id)->phase, PHASE_RUNNING);
+    sim->refuse = STATUS_OVERLOADED;
+    sim_node_up(sim, "n1", 50, NULL); /* the run's session is over */
+    sim_run_for(sim, 10 * SECOND);
+    assert_int_equal(sim_find(sim, &id)->attempt, 1);
+    sim->refuse = STATUS_OK;
+    sim_run_for(sim, 3 * SECOND);
+    assert_int_equal(sim_find(sim, &id)->attempt, 2);
+    sim_check_settled(sim);
+}
+
 /* The disk is critical: no slot is decided, open runs go on, the marks stay. */
 static void test_no_slots_while_the_disk_is_critical(void **state)
 {
@@ -134,6 +158,7 @@ int main(void)
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(test_all_refused_for_a_while),
+        TEST(test_refused_without_any_change),
         TEST(test_no_slots_while_the_disk_is_critical),
         TEST(test_new_leader_with_decisions_applied),
         TEST(test_late_decisions_are_stale),
