@@ -246,7 +246,7 @@ static const struct plugin_component *find_executor(struct parsing *p)
 static void report_config(void *arg, const char *field, const char *message)
 {
     const struct parsing *p = arg;
-    char pointer[ERROR_FIELD_SIZE];
+    char pointer[ERROR_FIELD_SIZE + sizeof "/config/"];
     (void)snprintf(pointer, sizeof pointer, "/config%s%s", field[0] == '\0' || field[0] == '/' ? "" : "/", field);
     field_errors_add(p->fields.errors, pointer, "%s", message);
 }

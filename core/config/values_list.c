@@ -68,7 +68,7 @@ static bool fill_addresses(struct loader *loader, const struct config_key *key, 
 
 static bool set_addresses(struct loader *loader, const struct config_key *key, const struct tree *value)
 {
-    uint32_t count;
+    uint32_t count = 0;
     if (!check_list(loader, key, value, &count))
         return false;
     char **addresses = NULL;
@@ -203,7 +203,7 @@ static bool fill_plugins(struct loader *loader, const struct config_key *key, co
 
 static bool set_plugins(struct loader *loader, const struct config_key *key, const struct tree *value)
 {
-    uint32_t count;
+    uint32_t count = 0;
     if (!check_list(loader, key, value, &count))
         return false;
     struct config_plugin *plugins = NULL;

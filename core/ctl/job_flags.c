@@ -35,7 +35,7 @@ static enum status text_item(const char *flag, const char *text, cJSON **ret, st
 static enum status put_text(const struct arguments *arguments, const char *flag, cJSON *object, const char *key,
                             struct error *err)
 {
-    cJSON *item;
+    cJSON *item = NULL;
     if (!arguments_has(arguments, flag))
         return STATUS_OK;
     enum status status = text_item(flag, arguments_text(arguments, flag), &item, err);
@@ -76,7 +76,7 @@ static enum status put_pair(const char *flag, const char *text, char separator, 
 {
     char key[KEY_SIZE];
     const char *at = strchr(text, separator);
-    cJSON *item;
+    cJSON *item = NULL;
     if (at == NULL || at == text)
         return error_set(err, STATUS_INVALID, separator == '=' ? "--%s \"%s\": write --%s key=value"
                                                                : "--%s \"%s\": write --%s \"Name: value\"",

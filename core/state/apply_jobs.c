@@ -126,7 +126,7 @@ static enum status walk_versions(struct apply *a, uint64_t serial, uint32_t open
 
 static enum status prune_versions(struct apply *a, uint64_t serial, uint32_t newest_version)
 {
-    uint32_t open_count, count;
+    uint32_t open_count = 0, count = 0;
     if (newest_version <= JOB_VERSIONS_KEPT + 1)
         return STATUS_OK;
     enum status status = walk_versions(a, serial, 0, 0, &count);
