@@ -55,7 +55,7 @@ static enum status put_schedule(const struct arguments *arguments, cJSON *job, s
 {
     size_t cursor = 0;
     const char *text;
-    cJSON *list = cJSON_CreateArray(), *item;
+    cJSON *list = cJSON_CreateArray(), *item = NULL;
     enum status status = list != NULL ? STATUS_OK : no_memory(err);
     while (status == STATUS_OK && (text = arguments_next(arguments, "schedule", &cursor)) != NULL) {
         status = text_item("schedule", text, &item, err);

@@ -110,7 +110,7 @@ static int32_t url_parse(const char *url, CURLU **ret, struct chronos_error *err
 
 int32_t url_origin(const char *url, char *out, size_t size, struct chronos_error *err)
 {
-    CURLU *parsed;
+    CURLU *parsed = NULL;
     int32_t status = url_parse(url, &parsed, err);
 
     if (status == CHRONOS_OK) {
@@ -123,7 +123,7 @@ int32_t url_origin(const char *url, char *out, size_t size, struct chronos_error
 static int32_t check_url(const struct view *view, struct chronos_error *err)
 {
     char origin[300];
-    CURLU *parsed;
+    CURLU *parsed = NULL;
 
     if (view->url == NULL || view->url[0] == '\0') {
         return plugin_error(err, CHRONOS_INVALID, 0, "url: is missing");
