@@ -443,6 +443,15 @@ static void on_handle_closed(uv_handle_t *handle)
         cluster->stopped(cluster->stopped_arg);
 }
 
+static void abandon_reads(struct cluster *cluster)
+{
+    for (uint32_t i = 0; i < cluster->read_count; i++)
+        cluster->reads[i].done(cluster->reads[i].arg, cluster->reads[i].token,
+                               &(struct cluster_outcome){.status = STATUS_SHUTTING_DOWN,
+                                                         .message = "this node is shutting down"});
+    cluster->read_count = 0;
+}
+
 /* Stopped once everything proposed is applied, or cannot be because the disk is full. */
 static void maybe_stopped(struct cluster *cluster)
 {
@@ -458,6 +467,8 @@ static void maybe_stopped(struct cluster *cluster)
     applier_stop(cluster->applier);
     cluster->writer = NULL;
     cluster->applier = NULL;
+    proposals_abandon(cluster->proposals);
+    abandon_reads(cluster);
     uv_close((uv_handle_t *)&cluster->progress, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->flush, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->leader_timer, on_handle_closed);

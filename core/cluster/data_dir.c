@@ -52,7 +52,8 @@ static enum status check_marker(const char *path, const char *text, const char *
 {
     unsigned format = 0;
     char written_by[64] = "";
-    if (sscanf(text, "chronos-data %u\nbackend %63[a-z0-9_-]\n", &format, written_by) < 1)
+    int fields = sscanf(text, "chronos-data %u\nbackend %63[a-z0-9_-]\n", &format, written_by);
+    if (fields < 1 || format == 0 || (format == MARKER_FORMAT && fields != 2)) /* a newer format need not name its backend */
         return error_set(err, STATUS_CORRUPT, "%s is not a marker of Chronos; the directory belongs to something else", path);
     if (format > MARKER_FORMAT)
         return error_set(err, STATUS_NOT_IMPLEMENTED,

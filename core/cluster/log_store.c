@@ -114,9 +114,9 @@ static enum status entry_decode(uint64_t index, struct bytes row, struct log_ent
     at.hash = take_u64(&r);
     at.offset = take_u64(&r);
     uint32_t size = take_u32(&r);
-    (void)take_u32(&r); /* reserved */
+    uint32_t reserved = take_u32(&r);
     entry.data = (struct bytes){r.at, (size_t)(r.end - r.at)};
-    if (r.failed || format != ENTRY_FORMAT || flags != 0 || entry.data.size != size || crc != entry_crc(&entry))
+    if (r.failed || format != ENTRY_FORMAT || flags != 0 || reserved != 0 || entry.data.size != size || crc != entry_crc(&entry))
         return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); restore this node from a backup",
                          (unsigned long long)index);
     *ret = entry;

@@ -96,3 +96,13 @@ bool proposals_expire(struct proposals *proposals, uint64_t now_ns)
     }
     return false;
 }
+
+void proposals_abandon(struct proposals *proposals)
+{
+    const struct cluster_outcome unknown = {
+        .status = STATUS_OUTCOME_UNKNOWN,
+        .message = "this node stops with a full disk; the write may still take effect: read before you repeat it",
+    };
+    for (; proposals->count > 0; proposals->count--, proposals->first_index++)
+        answer(at(proposals, proposals->first_index), &unknown);
+}

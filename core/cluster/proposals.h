@@ -16,5 +16,7 @@ must_use enum status proposals_add(struct proposals *proposals, uint64_t index, 
 void proposals_decide(struct proposals *proposals, const struct apply_result *result);
 /* Answers OUTCOME_UNKNOWN to those past their deadline; true while some with a deadline still wait. */
 bool proposals_expire(struct proposals *proposals, uint64_t now_ns);
+/* Answers OUTCOME_UNKNOWN to all that still wait: the disk is full and the node stops. */
+void proposals_abandon(struct proposals *proposals);
 
 #endif

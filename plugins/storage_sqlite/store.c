@@ -166,6 +166,15 @@ int32_t store_sync(void *self, struct chronos_error *err)
         return CHRONOS_OK;
     }
     rc = commit_bookkeeping_row(store);
+    if ((rc & 0xff) == SQLITE_FULL) { /* the row found no room: nothing was synced yet, and nothing was lost */
+        int32_t status = fault_sqlite(err, store->connection.db, rc, "sync");
+
+        if (sqlite3_get_autocommit(store->connection.db) == 0) {
+            (void)connection_execute(&store->connection, "ROLLBACK"); /* the next BEGIN tells if it failed */
+        }
+        store_make_room(store);
+        return status;
+    }
     if (rc != SQLITE_OK) {
         /* The kernel forgets what it could not write and reports it once: a second try would lie. */
         store->final = fault_sqlite(err, store->connection.db, rc, "sync");

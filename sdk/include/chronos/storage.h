@@ -118,7 +118,8 @@ struct chronos_storage_ops {
 
     /* [readers] Estimates for display and metrics. */
     int32_t (*stat)(struct chronos_txn *txn, uint32_t table, struct chronos_storage_stat *out, struct chronos_error *err);
-    /* [writer] Makes all LAZY commits durable. Any error is final. */
+    /* [writer] Makes all LAZY commits durable. NOSPACE: none of them is yet, nothing is lost, and it may be called again; any
+     * other error is final. */
     int32_t (*sync)(void *self, struct chronos_error *err);
     /* [writer] No transaction is open. */
     void (*close)(void *self);

@@ -1,0 +1,187 @@
+/* Batches of entries and the ring of proposals. */
+#include "fixture.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "cluster/entry_batch.h"
+#include "cluster/proposals.h"
+
+/* --- batches --- */
+
+static void test_batch_keeps_entries(void **state)
+{
+    struct entry_batch *batch = NULL;
+    (void)state;
+    OK(entry_batch_new(&batch, &failure));
+    for (int round = 0; round < 2; round++) {
+        for (uint64_t i = 0; i < 3000; i++)
+            OK(entry_batch_add(batch, i + 1, 2, LOG_ENTRY_NORMAL, (struct bytes){&i, sizeof i}, &failure));
+        OK(entry_batch_add(batch, 3001, 2, LOG_ENTRY_NOOP, (struct bytes){NULL, 0}, &failure));
+        assert_int_equal(batch->count, 3001);
+        for (uint64_t i = 0; i < 3000; i++) {
+            struct bytes data = entry_batch_data(batch, (uint32_t)i);
+            assert_int_equal(data.size, sizeof i);
+            assert_memory_equal(data.data, &i, sizeof i);
+            assert_int_equal(batch->items[i].index, i + 1);
+        }
+        assert_int_equal(entry_batch_data(batch, 3000).size, 0);
+        entry_batch_clear(batch); /* gives a burst's memory back, and is as new */
+        assert_int_equal(batch->count, 0);
+        assert_int_equal(batch->capacity, 0);
+    }
+    entry_batch_free(batch);
+}
+
+static void test_batch_has_a_limit(void **state)
+{
+    struct entry_batch *batch = NULL;
+    struct error err;
+    size_t half = PROPOSAL_BYTES_MAX / 2 + 1;
+    char *data = calloc(1, half);
+    (void)state;
+    OK(entry_batch_new(&batch, &failure));
+    OK(entry_batch_add(batch, 1, 1, LOG_ENTRY_NORMAL, (struct bytes){data, half}, &failure));
+    assert_int_equal(entry_batch_add(batch, 2, 1, LOG_ENTRY_NORMAL, (struct bytes){data, half}, &err), STATUS_OVERLOADED);
+    assert_int_equal(batch->count, 1);
+    OK(entry_batch_add(batch, 2, 1, LOG_ENTRY_NORMAL, (struct bytes){data, 10}, &failure)); /* what fits still goes in */
+    assert_int_equal(batch->items[1].offset, half);
+    entry_batch_free(batch);
+    free(data);
+}
+
+static void test_queue_is_first_in_first_out(void **state)
+{
+    struct batch_queue queue, other;
+    struct entry_batch *batches[5];
+    (void)state;
+    batch_queue_init(&queue);
+    batch_queue_init(&other);
+    assert_null(batch_queue_pop(&queue));
+    batch_queue_move(&queue, &other); /* nothing into nothing */
+    for (int i = 0; i < 5; i++) {
+        OK(entry_batch_new(&batches[i], &failure));
+        batch_queue_push(i < 2 ? &queue : &other, batches[i]);
+    }
+    batch_queue_move(&queue, &other);
+    assert_null(batch_queue_pop(&other));
+    for (int i = 0; i < 4; i++) {
+        assert_ptr_equal(batch_queue_pop(&queue), batches[i]);
+        entry_batch_free(batches[i]);
+    }
+    assert_ptr_equal(batch_queue_pop(&queue), batches[4]);
+    batch_queue_push(&queue, batches[4]); /* an emptied queue takes more */
+    assert_ptr_equal(batch_queue_pop(&queue), batches[4]);
+    assert_null(batch_queue_pop(&queue));
+    entry_batch_free(batches[4]);
+}
+
+/* --- proposals --- */
+
+struct answers {
+    uint64_t count, unknown, next;
+    bool in_order;
+};
+
+static void on_done(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    struct answers *answers = arg;
+    answers->count++;
+    answers->unknown += outcome->status == STATUS_OUTCOME_UNKNOWN;
+    answers->in_order &= token == answers->next;
+    answers->next = token + 1;
+    assert_non_null(outcome->message);
+}
+
+static void decide(struct proposals *proposals, uint64_t index)
+{
+    proposals_decide(proposals, &(struct apply_result){.index = index});
+}
+
+static void test_ring_wraps(void **state)
+{
+    struct proposals *proposals = NULL;
+    struct answers answers = {.in_order = true, .next = 100};
+    uint64_t added = 100, decided = 100;
+    (void)state;
+    OK(proposals_new(&proposals, &failure));
+    for (int round = 0; round < 50; round++) {
+        for (int i = 0; i < 1777; i++, added++)
+            OK(proposals_add(proposals, added, on_done, &answers, added, 0, &failure));
+        for (int i = 0; i < 1500; i++)
+            decide(proposals, decided++);
+        assert_int_equal(proposals_count(proposals), added - decided);
+    }
+    while (decided < added)
+        decide(proposals, decided++);
+    assert_int_equal(answers.count, added - 100);
+    assert_true(answers.in_order);
+    assert_int_equal(proposals_count(proposals), 0);
+    proposals_free(proposals);
+}
+
+static void test_ring_is_full(void **state)
+{
+    struct proposals *proposals = NULL;
+    struct answers answers = {.in_order = true, .next = 1};
+    struct error err;
+    (void)state;
+    OK(proposals_new(&proposals, &failure));
+    decide(proposals, 77); /* before all of them: of nobody */
+    for (uint64_t i = 1; i <= PROPOSALS_MAX; i++)
+        OK(proposals_add(proposals, i, on_done, &answers, i, 0, &failure));
+    assert_int_equal(proposals_add(proposals, PROPOSALS_MAX + 1, on_done, &answers, 0, 0, &err), STATUS_OVERLOADED);
+    decide(proposals, 1);
+    OK(proposals_add(proposals, PROPOSALS_MAX + 1, on_done, &answers, PROPOSALS_MAX + 1, 0, &failure));
+    assert_int_equal(answers.count, 1);
+    proposals_abandon(proposals);
+    assert_int_equal(answers.count, PROPOSALS_MAX + 1);
+    assert_int_equal(answers.unknown, PROPOSALS_MAX);
+    assert_true(answers.in_order);
+    assert_int_equal(proposals_count(proposals), 0);
+    OK(proposals_add(proposals, 5, on_done, &answers, 5, 0, &failure)); /* empty: any index begins it */
+    proposals_free(proposals);
+    proposals_free(NULL);
+}
+
+static void test_deadlines(void **state)
+{
+    struct proposals *proposals = NULL;
+    struct answers answers = {.in_order = true, .next = 1};
+    (void)state;
+    OK(proposals_new(&proposals, &failure));
+    OK(proposals_add(proposals, 1, on_done, &answers, 1, 1000, &failure));
+    OK(proposals_add(proposals, 2, on_done, &answers, 99, 0, &failure)); /* without one */
+    OK(proposals_add(proposals, 3, on_done, &answers, 2, 2000, &failure));
+    assert_true(proposals_expire(proposals, 999));
+    assert_int_equal(answers.count, 0);
+    assert_true(proposals_expire(proposals, 1000));
+    assert_int_equal(answers.unknown, 1);
+    assert_true(proposals_expire(proposals, 1001)); /* not again */
+    assert_int_equal(answers.unknown, 1);
+    decide(proposals, 1); /* applied after all: answered already */
+    assert_int_equal(answers.count, 1);
+    assert_false(proposals_expire(proposals, 5000));
+    assert_int_equal(answers.unknown, 2);
+    assert_true(answers.in_order);
+    assert_int_equal(proposals_count(proposals), 2);
+    decide(proposals, 2);
+    assert_int_equal(answers.count, 3);
+    decide(proposals, 3);
+    assert_int_equal(answers.count, 3);
+    assert_false(proposals_expire(proposals, 9000));
+    proposals_free(proposals);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_batch_keeps_entries),
+        cmocka_unit_test(test_batch_has_a_limit),
+        cmocka_unit_test(test_queue_is_first_in_first_out),
+        cmocka_unit_test(test_ring_wraps),
+        cmocka_unit_test(test_ring_is_full),
+        cmocka_unit_test(test_deadlines),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
