@@ -1,4 +1,6 @@
 /* Life of the API, and the way of a request: drain, route, guard, consistent read, handler. */
+#include "api/api.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

@@ -163,7 +163,8 @@ void edit_attempt_create(struct operation *operation)
             answer_dry_run(operation, &job);
     } else {
         edit->job = scheduler_new_id(operation->api->config.scheduler, edit->now_ms);
-        struct job_put put = {.id = edit->job, .spec = job.spec, .document = buffer_bytes(&job.text)};
+        struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
+                              .document = buffer_bytes(&job.text)};
         put.spec.id = edit->job;
         buffer_init(&command, ENTRY_SIZE_MAX);
         job_put_encode(&put, &command);
@@ -219,8 +220,8 @@ static void propose_put(struct operation *operation, const struct present *prese
 {
     struct edit *edit = operation->data;
     struct decision decision;
-    struct job_put put = {.id = edit->job, .expected_version = present->row.version, .spec = job->spec,
-                          .document = buffer_bytes(&job->text)};
+    struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .expected_version = present->row.version,
+                          .spec = job->spec, .document = buffer_bytes(&job->text)};
     struct buffer command;
     put.spec.id = edit->job;
     put.resets_mark = moves_slots(&present->spec, &job->spec);
@@ -278,7 +279,7 @@ void edit_attempt_enable(struct operation *operation)
     if (!edit_read_present(operation, &present))
         return;
     struct job_enable enable = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
-                                .enabled = edit->kind == EDIT_ENABLE, .id = edit->job};
+                                .enabled = edit->kind == EDIT_ENABLE, .mark_ms = edit->now_ms, .id = edit->job};
     if (enable.enabled || find_due(operation, present.row.serial, &decision, &enable.due)) {
         buffer_init(&command, ENTRY_SIZE_MAX);
         job_enable_encode(&enable, &command);

@@ -89,8 +89,7 @@ void edit_attempt_trigger(struct operation *operation)
         edit->execution = scheduler_new_id(scheduler, edit->now_ms);
         struct trigger_run trigger = {.job = edit->job, .execution = edit->execution, .force = edit->force,
                                       .overrides = buffer_bytes(&edit->overrides)};
-        if (!scheduler_place(scheduler, present.spec.executor, &trigger.node, &trigger.reason))
-            trigger.node.name[0] = '\0';
+        /* Not placed: the scheduler gives it a node within the limits, as it does for every run that is ready. */
         buffer_init(&command, ENTRY_SIZE_MAX);
         trigger_run_encode(&trigger, &command);
         edit_propose(operation, &command);

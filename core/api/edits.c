@@ -185,7 +185,7 @@ void edit_propose(struct operation *operation, struct buffer *command)
 void edit_attempt(struct operation *operation)
 {
     struct edit *edit = operation->data;
-    edit->now_ms = cluster_now_ms(operation->api->config.cluster);
+    edit->now_ms = operation->api->config.clock->wall_ms(operation->api->config.clock->arg);
     switch (edit->kind) {
     case EDIT_CREATE:
         edit_attempt_create(operation);

@@ -46,12 +46,6 @@ static bool is_this_host(const struct api *api, struct bytes host)
     return equals(host, api->config.config->cluster.node_id);
 }
 
-static bool listens_on_loopback(const struct api *api)
-{
-    const char *address = api->config.config->server.http_address;
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0;
-}
-
 /* "http://host:port" against the Host header, port included. */
 static bool origin_matches(struct bytes origin, struct bytes host)
 {
@@ -68,7 +62,7 @@ static bool origin_matches(struct bytes origin, struct bytes host)
 static enum status check_host(const struct api *api, const struct http_request *request, struct error *err)
 {
     struct bytes origin = http_header_get(request, "Origin"), host = http_header_get(request, "Host");
-    if (listens_on_loopback(api) && request->host.size > 0 && !is_this_host(api, request->host))
+    if (config_http_is_loopback(api->config.config) && request->host.size > 0 && !is_this_host(api, request->host))
         return error_set(err, STATUS_FORBIDDEN,
                          "the Host header names \"%.*s\", which is not this node; use its address or localhost",
                          (int)(request->host.size < 100 ? request->host.size : 100), (const char *)request->host.data);

@@ -153,12 +153,10 @@ static void process_metrics(const struct api *api, struct buffer *out)
 
 static void write_metrics(const struct api *api, struct buffer *out)
 {
-    const char *address = api->config.config->server.http_address;
-    bool loopback = strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0;
     head(out, "chronos_build_info", "gauge", "Always 1; the version is in the label.");
     buffer_appendf(out, "chronos_build_info{version=\"%s\"} 1\n", CHRONOS_VERSION);
     head(out, "chronos_insecure", "gauge", "1 where something is open that should not be.");
-    buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", loopback ? 0 : 1);
+    buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", config_http_is_loopback(api->config.config) ? 0 : 1);
     cluster_metrics(api, out);
     scheduler_metrics(api, out);
     run_metrics(api, out);

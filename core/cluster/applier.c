@@ -3,10 +3,10 @@
 #include <pthread.h>
 #include <stdlib.h>
 
+#include "base/fatal.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/wake.h"
-#include "cluster/fatal.h"
 
 enum {
     APPLIED_BATCHES = 4,       /* transactions whose changes the loop has not read yet */

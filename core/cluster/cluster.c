@@ -52,6 +52,7 @@ struct cluster {
     bool is_leader, stopping;
     enum disk_state disk;
     int64_t disk_free_bytes;
+    const char *disk_directory; /* that it is of */
 
     struct pending_read reads[READS_MAX];
     uint32_t read_count;
@@ -186,7 +187,7 @@ static enum status refuse(const struct cluster *cluster, enum proposal_class cla
     if (class == PROPOSE_CLIENT && cluster->disk != DISK_OK)
         return error_set(err, STATUS_DISK_FULL,
                          "only %lld bytes are free in %s (storage.min_free is %lld); make room and try again",
-                         (long long)cluster->disk_free_bytes, cluster->config.data_dir,
+                         (long long)cluster->disk_free_bytes, cluster->disk_directory,
                          (long long)cluster->config.min_free_bytes);
     if (class == PROPOSE_DECISION && cluster->disk == DISK_CRITICAL)
         return error_set(err, STATUS_DISK_FULL, "the disk is nearly full: no slots are decided");
@@ -297,6 +298,7 @@ static void look_at_disk(struct cluster *cluster)
     if ((left >= 0 && left < least / 4) || log.out_of_space || state.out_of_space)
         disk = DISK_CRITICAL;
     cluster->disk_free_bytes = left;
+    cluster->disk_directory = log.disk;
     log_writer_allow_cut(cluster->writer, state.synced_index);
     if (disk == cluster->disk)
         return;
@@ -398,7 +400,7 @@ static enum status start_threads(struct cluster *cluster, struct error *err)
     struct applier_config applier = {.state = cluster->stores.state, .clock = cluster->config.clock, .notify = notify,
                                      .notify_arg = cluster};
     struct log_writer_config writer = {.log = cluster->stores.log, .clock = cluster->config.clock,
-                                       .directory = cluster->stores.log_path, .notify = notify, .notify_arg = cluster};
+                                       .directories = {cluster->stores.log_path, cluster->stores.data.path}, .notify = notify, .notify_arg = cluster};
     enum status status = applier_start(&applier, &cluster->applier, err);
     return status == STATUS_OK ? log_writer_start(&writer, &cluster->writer, err) : status;
 }

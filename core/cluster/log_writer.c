@@ -4,11 +4,11 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/fatal.h"
 #include "base/file.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/wake.h"
-#include "cluster/fatal.h"
 
 enum {
     TRANSACTION_ENTRIES_MAX = 8192,
@@ -38,16 +38,32 @@ static uint64_t now_ns(const struct log_writer *writer)
     return writer->config.clock->monotonic_ns(writer->config.clock->arg);
 }
 
+/* The file system with the least room counts. */
+static int64_t least_free(const struct log_writer *writer, const char **ret_directory)
+{
+    int64_t least = -1;
+    for (int i = 0; i < 2; i++) {
+        int64_t left = disk_free_bytes(writer->config.directories[i]);
+        if (left < 0 || (least >= 0 && left >= least))
+            continue;
+        least = left;
+        *ret_directory = writer->config.directories[i];
+    }
+    return least;
+}
+
 static void look_at_disk(struct log_writer *writer)
 {
+    const char *directory = writer->config.directories[0];
     uint64_t now = now_ns(writer);
     if (writer->looked_at_ns != 0 && now - writer->looked_at_ns < (uint64_t)DISK_LOOK_MS * 1000000)
         return;
     writer->looked_at_ns = now;
-    int64_t free_bytes = disk_free_bytes(writer->config.directory);
+    int64_t free_bytes = least_free(writer, &directory);
     wake_lock(&writer->wake);
     int64_t before = writer->stats.disk_free_bytes;
     writer->stats.disk_free_bytes = free_bytes;
+    writer->stats.disk = directory;
     wake_unlock(&writer->wake);
     if (before != free_bytes)
         writer->config.notify(writer->config.notify_arg);
@@ -104,9 +120,9 @@ static bool set_out_of_space(struct log_writer *writer, bool out_of_space)
     wake_unlock(&writer->wake);
     if (changed && out_of_space)
         LOG_ERROR("disk full: the log cannot grow; writes are held until space returns",
-                  LOG_STRING("directory", writer->config.directory));
+                  LOG_STRING("directory", writer->config.directories[0]));
     if (changed && !out_of_space)
-        LOG_INFO("disk space has returned: the log grows again", LOG_STRING("directory", writer->config.directory));
+        LOG_INFO("disk space has returned: the log grows again", LOG_STRING("directory", writer->config.directories[0]));
     if (changed)
         writer->config.notify(writer->config.notify_arg);
     return !stopping;
@@ -219,7 +235,8 @@ enum status log_writer_start(const struct log_writer_config *config, struct log_
     batch_queue_init(&writer->submitted);
     batch_queue_init(&writer->done);
     wake_init(&writer->wake);
-    writer->stats.disk_free_bytes = disk_free_bytes(config->directory);
+    writer->stats.disk = config->directories[0];
+    writer->stats.disk_free_bytes = least_free(writer, &writer->stats.disk);
     publish_log(writer);
     int failed = pthread_create(&writer->thread, NULL, run, writer);
     if (failed != 0) {

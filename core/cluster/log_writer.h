@@ -14,13 +14,14 @@ struct log_writer;
 struct log_writer_config {
     struct log_store *log;
     const struct clock *clock;
-    const char *directory;         /* whose file system is watched; borrowed */
+    const char *directories[2];    /* of log and state: their file systems are watched; borrowed, may be one */
     void (*notify)(void *arg);     /* any thread: something is done, take it; must not block */
     void *notify_arg;
 };
 
 struct log_writer_stats {
-    int64_t disk_free_bytes; /* -1: not known */
+    int64_t disk_free_bytes; /* the least of them; -1: not known */
+    const char *disk;        /* the directory that it is of */
     bool out_of_space;       /* a batch is being held */
     uint64_t first_index, last_index, commits, entries, commit_ns;
     int64_t log_bytes;

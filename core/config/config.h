@@ -120,6 +120,9 @@ must_use enum status config_load(const struct config_sources *sources, config_re
                                  struct config **ret, struct error *err);
 void config_free(struct config *config);
 
+/* Whether server.http.address reaches no further than this machine. */
+bool config_http_is_loopback(const struct config *config);
+
 /* The line of a key in the file that was loaded ("storage.lmdb.map_size", "plugins.load.0.path"), so that errors found
  * later still name file and line. 0 if it did not stand there, or if environment or command line overrode it. */
 int config_line_of(const struct config *config, const char *key);

@@ -245,3 +245,10 @@ enum status config_load_text(const struct config_sources *sources, const char *t
     assert(sources->file);
     return load(sources, true, text, size, report, arg, ret, err);
 }
+
+/* Addresses are IP literals: the whole of 127.0.0.0/8, and ::1. */
+bool config_http_is_loopback(const struct config *config)
+{
+    const char *address = config->server.http_address;
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}

@@ -87,22 +87,39 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 
 /* --- logging --- */
 
+static int open_log_file(const char *path, struct error *err)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
+    if (fd < 0)
+        (void)error_set_errno(err, STATUS_IO, errno, "logging.output: open %s", path);
+    return fd;
+}
+
+/* The descriptor of the log file; it stays the same when the file is reopened, so that no line goes astray. */
+static int log_fd = -1;
+
 static enum status open_log(const struct config *config, struct error *err)
 {
-    static int file = -1;
-    int fd = STDERR_FILENO;
-    if (strcmp(config->logging.output, "stdout") == 0)
-        fd = STDOUT_FILENO;
-    else if (strcmp(config->logging.output, "stderr") != 0) {
-        fd = open(config->logging.output, O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0640);
-        if (fd < 0)
-            return error_set_errno(err, STATUS_IO, errno, "logging.output: open %s", config->logging.output);
-    }
+    const char *output = config->logging.output;
+    int fd = strcmp(output, "stdout") == 0 ? STDOUT_FILENO : STDERR_FILENO;
+    if (strcmp(output, "stdout") != 0 && strcmp(output, "stderr") != 0)
+        fd = log_fd = open_log_file(output, err);
+    if (fd < 0)
+        return STATUS_IO;
     log_setup(config->logging.level, config->logging.format, fd);
-    if (file >= 0)
-        (void)close(file); /* the one before a reopening */
-    file = fd > STDERR_FILENO ? fd : -1;
     return STATUS_OK;
+}
+
+static enum status reopen_log(const struct config *config, struct error *err)
+{
+    if (log_fd < 0)
+        return STATUS_OK;
+    int fd = open_log_file(config->logging.output, err);
+    if (fd < 0)
+        return STATUS_IO;
+    int replaced = dup3(fd, log_fd, O_CLOEXEC);
+    (void)close(fd); /* nothing was written through this number */
+    return replaced >= 0 ? STATUS_OK : error_set_errno(err, STATUS_IO, errno, "logging.output: replace the descriptor");
 }
 
 /* Log rotation renames the file and sends SIGHUP. */
@@ -111,18 +128,13 @@ static void on_hangup(uv_signal_t *handle, int number)
     struct node *node = handle->data;
     struct error err;
     (void)number;
-    if (open_log(node->config, &err) != STATUS_OK)
+    if (reopen_log(node->config, &err) != STATUS_OK)
         LOG_ERROR("the log cannot be reopened; writing goes on in the old file", LOG_ERROR_FIELD(&err));
     else
         LOG_INFO("log reopened; other settings take effect at the next start");
 }
 
 /* --- what is not secure is said, again and again --- */
-
-static bool is_loopback(const char *address)
-{
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]", 5) == 0 || strncmp(address, "localhost", 9) == 0;
-}
 
 static void warn_insecure(uv_timer_t *timer)
 {
@@ -134,7 +146,7 @@ static void warn_insecure(uv_timer_t *timer)
 
 static enum status check_security(struct node *node, struct error *err)
 {
-    node->is_loopback = is_loopback(node->config->server.http_address);
+    node->is_loopback = config_http_is_loopback(node->config);
     if (node->is_loopback || !node->config->security_strict)
         return STATUS_OK;
     return error_set(err, STATUS_INVALID,
@@ -268,7 +280,8 @@ static enum status open_server(struct node *node, struct error *err)
                    .idle_timeout_ms = config->server.idle_timeout_ms,
                    .write_timeout_ms = config->server.write_timeout_ms,
                    .max_connections = config->server.max_connections,
-                   .max_connections_per_ip = config->server.max_connections,
+                   /* one client alone must not take every connection */
+                   .max_connections_per_ip = (config->server.max_connections + 1) / 2,
                    .max_body_bytes = (uint64_t)config->server.max_body_bytes,
                    .max_bodies_total_bytes = (uint64_t)config->server.max_body_bytes * 64},
         .handler = api_handle,

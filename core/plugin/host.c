@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/fatal.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "plugin/private.h"
@@ -288,7 +289,7 @@ static void host_fail(const struct chronos_host *host, const struct chronos_erro
     LOG_ERROR("plugin instance failed", LOG_STRING("plugin", data->component->plugin_name),
               LOG_STRING("instance", data->label), LOG_INT("code", from.code), LOG_STRING("error", from.msg));
     if (!data->sink.failed)
-        abort(); /* a node whose store is gone must not go on (design/architecture.md section 4) */
+        fatal("a store gave up", &(struct error){.code = STATUS_IO}); /* design/architecture.md section 4 */
     data->sink.failed(data->sink.arg, &from);
 }
 

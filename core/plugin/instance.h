@@ -23,7 +23,7 @@ struct plugin_instance {
 };
 
 /* Checks `config` (PLUGIN_SCOPE_NODE; NULL = {}) and calls create. `label` names the instance in the log ("log", "state-1",
- * "shell"). `sink` may be NULL for storage: then `failed` aborts the process after logging. [setup] */
+ * "shell"). `sink` may be NULL for storage: then `failed` ends the process after logging. [setup] */
 must_use enum status plugin_instance_new(const struct plugin_component *component, const char *label, const cJSON *config,
                                          const struct clock *clock, const struct plugin_sink *sink,
                                          struct plugin_instance **ret, struct error *err);

@@ -51,6 +51,27 @@ static void queue_finished(struct runner *runner, struct attempt *attempt)
     report_queue(runner, attempt);
 }
 
+static void say_dropped(struct runner *runner, const struct attempt *attempt, const struct capture *capture)
+{
+    int64_t now_ms = runner_now_ms(runner);
+    if (runner->dropped_said_ms != 0 && now_ms - runner->dropped_said_ms < DROPPED_SAY_MS)
+        return;
+    runner->dropped_said_ms = now_ms;
+    LOG_WARN("output of a run is not kept beyond its report: the disk is low or the store for output takes none",
+             LOG_STRING("job", attempt->job_name), LOG_U64("bytes", capture_total(capture)));
+}
+
+/* Output is the first to go without when the disk is low: what is left of it is for the log, the state and the outbox. */
+static bool may_store(struct runner *runner, const struct attempt *attempt, const struct capture *capture)
+{
+    struct cluster_status cluster;
+    cluster_status_get(runner->cluster, &cluster);
+    bool may = cluster.disk == DISK_OK && local_writer_takes_output(runner->writer, capture_kept(capture).size);
+    if (!may)
+        say_dropped(runner, attempt, capture);
+    return may;
+}
+
 static void keep_output(struct runner *runner, struct attempt *attempt)
 {
     struct capture *capture = attempts_capture(&runner->attempts, attempt);
@@ -59,7 +80,9 @@ static void keep_output(struct runner *runner, struct attempt *attempt)
     capture_close(capture);
     size_t replicated = runner->config.replicated_output_bytes;
     bool more = capture_exceeds(capture, replicated) || !capture_is_text(capture); /* than the report can carry */
-    bool stored = more && local_writer_takes_output(runner->writer);
+    /* The record of a run has the output of its last attempt alone, and this one may not be the last. */
+    bool may_be_followed = attempt->report.outcome != RUN_SUCCESS && capture_total(capture) > 0;
+    bool stored = (more || may_be_followed) && may_store(runner, attempt, capture);
     capture_report(capture, replicated, stored, &attempt->report);
     if (stored) {
         struct local_key key = local_key(&attempt->execution, attempt->number);

@@ -40,10 +40,35 @@ static void on_all_closed(void *arg)
     runner->drained(runner->drained_arg);
 }
 
-/* Reported, or certain that the cluster takes no reports any more: then the outbox has them. */
+static bool disk_is_critical(const struct runner *runner)
+{
+    struct cluster_status cluster = {.disk = DISK_OK};
+    if (runner->cluster != NULL)
+        cluster_status_get(runner->cluster, &cluster);
+    return cluster.disk == DISK_CRITICAL;
+}
+
+/* Nothing more to wait for. A report that the cluster has taken has no deadline of its own, and on a full disk it waits for
+ * ever: stopping the cluster answers it. What was not committed by then is in the outbox; a run whose report did not even fit
+ * there is taken over when the next session begins. */
 static bool has_reported(const struct runner *runner)
 {
-    return reports_idle(runner) || (runner->reports.refused && !reports_in_flight(runner));
+    return reports_idle(runner) || (runner->reports.refused && !reports_in_flight(runner)) ||
+           runner_now_ms(runner) >= runner->report_until_ms || disk_is_critical(runner);
+}
+
+/* No event tells of the disk or of the deadline. */
+static void on_reporting_look(uv_timer_t *timer)
+{
+    drain_step(timer->data);
+}
+
+static void begin_reporting(struct runner *runner)
+{
+    runner->stage = RUNNER_REPORTING;
+    runner->report_until_ms = runner_now_ms(runner) + runner->report_wait_ms;
+    (void)uv_timer_start(&runner->handles->drain, on_reporting_look, REPORTING_LOOK_MS, REPORTING_LOOK_MS); /* cannot fail */
+    reports_flush(runner);
 }
 
 /* Every call into a plugin has returned, but for those that do not return. */
@@ -57,14 +82,13 @@ static bool dispatchers_idle(const struct runner *runner)
 
 void drain_step(struct runner *runner)
 {
-    if (runner->stage == RUNNER_DRAINING && runner->active == 0 && dispatchers_idle(runner)) {
-        runner->stage = RUNNER_REPORTING;
-        reports_flush(runner);
-    }
+    if (runner->stage == RUNNER_DRAINING && runner->active == 0 && dispatchers_idle(runner))
+        begin_reporting(runner);
     if (runner->stage == RUNNER_REPORTING && has_reported(runner)) {
         runner->stage = RUNNER_FLUSHING;
+        (void)uv_timer_stop(&runner->handles->drain); /* cannot fail */
         if (!reports_idle(runner))
-            LOG_WARN("reports of runs are kept for the next start: the cluster takes none now");
+            LOG_WARN("reports of runs are kept for the next start: the cluster commits none now");
         local_writer_stop(runner->writer);
     }
     if (runner->stage == RUNNER_FLUSHING && atomic_load(&runner->writer_stopped)) {

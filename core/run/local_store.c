@@ -12,6 +12,7 @@ enum { ROW_FORMAT = 1, HEADER_SIZE = 1 + 8 + 8 + 4, CHUNK_KEY_SIZE = LOCAL_KEY_S
 struct local_store {
     struct store *store;
     uint32_t output, outbox;
+    char path[PATH_MAX];
 };
 
 static void store_be32(uint8_t *at, uint32_t value)
@@ -65,6 +66,7 @@ enum status local_store_open(const struct plugin_component *backend, const cJSON
     struct local_store *local = calloc(1, sizeof *local);
     if (local == NULL)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    memcpy(local->path, path, strlen(path) + 1);
     struct store_options opened = {.role = CHRONOS_STORAGE_STATE, .directory = path, .max_readers = LOCAL_READERS};
     status = store_open(backend, "local", options, clock, &opened, &local->store, err);
     if (status == STATUS_OK)
@@ -83,6 +85,11 @@ void local_store_close(struct local_store *local)
         return;
     store_close(local->store);
     free(local);
+}
+
+int64_t local_free_bytes(const struct local_store *local)
+{
+    return disk_free_bytes(local->path);
 }
 
 /* --- writing --- */

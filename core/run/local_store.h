@@ -24,6 +24,7 @@ struct local_key local_key(const struct id *execution, uint32_t attempt);
 must_use enum status local_store_open(const struct plugin_component *backend, const cJSON *options, const struct clock *clock,
                                       const char *data_dir, struct local_store **ret, struct error *err);
 void local_store_close(struct local_store *local); /* accepts NULL */
+int64_t local_free_bytes(const struct local_store *local); /* of its file system; -1: it cannot be told. [any] */
 
 /* --- [writer]; the transaction is the caller's --- */
 must_use enum status local_begin(struct local_store *local, struct store_txn *ret, struct error *err);

@@ -16,6 +16,8 @@ enum {
     OPERATION_BYTES_MAX = 128 << 20,
     QUEUE_ROWS_BYTES_MAX = 128 << 20, /* rows that wait; captures are bounded by CAPTURED_TOTAL_MAX */
     FULL_RETRY_MS = 60 * 1000, /* how long output is dropped before it is tried again */
+    FREE_SHARE = 4,            /* output that waits may be so small a part of what is free: a store may write it twice,
+                                  to its journal and to its place, and half is left even then */
     NS_PER_MS = 1000000,
 };
 
@@ -37,7 +39,7 @@ struct local_writer {
     struct operation *head, **tail;
     bool stopping, full, broken;
     uint64_t commits;
-    size_t rows_bytes;
+    size_t rows_bytes, output_bytes; /* that wait */
     /* the thread's own */
     uint64_t full_at_ns;
     uint64_t swept_at_ns, synced_at_ns;
@@ -197,10 +199,12 @@ static bool passed(const struct local_writer *writer, uint64_t since_ns, int64_t
 
 static void keep_house(struct local_writer *writer)
 {
+    bool sweeps = !writer->broken && writer->config.output_retention_ms > 0;
+    if (!sweeps)
+        writer->sweep_again = false; /* or the thread would never sleep */
     if (writer->broken)
         return;
-    if (writer->config.output_retention_ms > 0 &&
-        (writer->sweep_again || passed(writer, writer->swept_at_ns, SWEEP_EVERY_MS)))
+    if (sweeps && (writer->sweep_again || passed(writer, writer->swept_at_ns, SWEEP_EVERY_MS)))
         sweep(writer);
     if (writer->dirty && passed(writer, writer->synced_at_ns, SYNC_EVERY_MS))
         sync_store(writer);
@@ -208,9 +212,9 @@ static void keep_house(struct local_writer *writer)
 
 /* --- the thread --- */
 
-static size_t size_of(const struct operation *operation)
+static size_t output_size(const struct operation *operation)
 {
-    return operation->capture != NULL ? capture_kept(operation->capture).size : operation->rows.size;
+    return operation->capture != NULL ? capture_kept(operation->capture).size : 0;
 }
 
 /* As many operations from the front as one transaction takes. With the mutex held. */
@@ -219,7 +223,7 @@ static uint32_t gather(const struct local_writer *writer)
     uint32_t count = 0;
     size_t bytes = 0;
     for (const struct operation *operation = writer->head; operation != NULL; operation = operation->next) {
-        bytes += size_of(operation);
+        bytes += output_size(operation) + operation->rows.size;
         if (count > 0 && bytes > TRANSACTION_BYTES_MAX)
             break;
         count++;
@@ -247,8 +251,10 @@ static void write_waiting(struct local_writer *writer)
     write_batch(writer, first, count);
     wake_lock(&writer->wake);
     struct operation *done = take_done(writer, count);
-    for (const struct operation *operation = done; operation != NULL; operation = operation->next)
+    for (const struct operation *operation = done; operation != NULL; operation = operation->next) {
         writer->rows_bytes -= operation->rows.size;
+        writer->output_bytes -= output_size(operation);
+    }
     wake_unlock(&writer->wake);
     while (done != NULL) {
         struct operation *next = done->next;
@@ -340,6 +346,7 @@ static void submit(struct local_writer *writer, struct operation *operation)
     bool fits = writer->rows_bytes + operation->rows.size <= QUEUE_ROWS_BYTES_MAX;
     if (fits) {
         writer->rows_bytes += operation->rows.size;
+        writer->output_bytes += output_size(operation);
         *writer->tail = operation;
         writer->tail = &operation->next;
         wake_signal(&writer->wake);
@@ -395,12 +402,17 @@ struct capture *local_writer_find_output(struct local_writer *writer, const stru
     return found;
 }
 
-bool local_writer_takes_output(struct local_writer *writer)
+bool local_writer_takes_output(struct local_writer *writer, size_t size)
 {
     wake_lock(&writer->wake);
     bool takes = !writer->full && !writer->broken;
+    uint64_t wanted = (uint64_t)writer->output_bytes + size;
     wake_unlock(&writer->wake);
-    return takes;
+    if (!takes)
+        return false;
+    /* Looked at after the queue: what is written in between counts twice, never not at all. */
+    int64_t free_bytes = local_free_bytes(writer->config.local);
+    return free_bytes < 0 || wanted <= (uint64_t)free_bytes / FREE_SHARE;
 }
 
 uint64_t local_writer_commits(struct local_writer *writer)

@@ -26,8 +26,8 @@ void local_writer_put_outbox(struct local_writer *writer, struct buffer *rows);
 void local_writer_delete_outbox(struct local_writer *writer, struct buffer *keys); /* LOCAL_KEY_SIZE each; empties it */
 /* Output that is on its way to the store, with a reference; NULL: none. */
 struct capture *local_writer_find_output(struct local_writer *writer, const struct local_key *key);
-/* The disk is full or the store failed: captures are dropped. */
-bool local_writer_takes_output(struct local_writer *writer);
+/* False: the disk is full, the store failed, or `size` bytes are too much for what is free now: captures are dropped. */
+bool local_writer_takes_output(struct local_writer *writer, size_t size);
 uint64_t local_writer_commits(struct local_writer *writer);
 
 void local_writer_stop(struct local_writer *writer); /* writes what waits, syncs, calls `stopped` */

@@ -1,3 +1,5 @@
+#include "run/runner.h"
+
 #include <assert.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -5,7 +7,6 @@
 
 #include "base/log.h"
 #include "run/params.h"
-#include "run/runner.h"
 
 int64_t runner_now_ms(const struct runner *runner)
 {
@@ -181,6 +182,7 @@ enum status runner_new(const struct runner_config *config, struct runner **ret, 
     runner->session = draw_session();
     runner->write_off_ms = WRITE_OFF_MS;
     runner->wedged_ms = WEDGED_MS;
+    runner->report_wait_ms = REPORT_WAIT_MS;
     runner->budget.limit_bytes = CAPTURED_TOTAL_MAX;
     attempts_init(&runner->attempts, config->clock, &runner->budget, (size_t)config->captured_output_bytes,
                   config->replicated_output_bytes, &runner->handles->wakeup);

@@ -12,9 +12,12 @@ enum {
     WRITE_OFF_MS = 5000,       /* an executor that did not end a run so long after the grace never will */
     REPORTS_PER_COMMAND = 512,
     REPORT_RETRY_MS = 1000,
+    REPORT_WAIT_MS = 5000,     /* going down: how long the last reports are waited for */
+    REPORTING_LOOK_MS = 100,
     WATCH_MS = 1000,           /* while calls are outstanding: how often they are looked at */
     WEDGED_MS = 5000,          /* a call that takes longer: nothing more is started there */
     LATE_BUCKETS = 12,
+    DROPPED_SAY_MS = 60 * 1000, /* at most so often: output is dropped */
     NS_PER_MS = 1000000,
 };
 
@@ -83,13 +86,15 @@ struct runner {
     struct local_writer *writer;
     atomic_bool writer_stopped;  /* set on its thread */
 
-    int64_t write_off_ms, wedged_ms; /* WRITE_OFF_MS and WEDGED_MS, shorter in tests */
+    int64_t write_off_ms, wedged_ms, report_wait_ms; /* WRITE_OFF_MS, WEDGED_MS, REPORT_WAIT_MS; shorter in tests */
     enum runner_stage stage;
     void (*drained)(void *arg);
     void *drained_arg;
+    int64_t report_until_ms;     /* from RUNNER_REPORTING on */
 
     uint32_t active;             /* attempts QUEUED or RUNNING */
     uint64_t started, finished, late_sum_ms, late_buckets[LATE_BUCKETS];
+    int64_t dropped_said_ms;     /* when it was last said that output is dropped; 0: not yet */
 };
 
 int64_t runner_now_ms(const struct runner *runner); /* monotonic */

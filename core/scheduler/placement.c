@@ -115,15 +115,3 @@ void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_N
         out[i].session = s->nodes[i].session;
     }
 }
-
-bool scheduler_place(struct scheduler *s, const char *executor_name, struct placement_node *ret, enum reason *ret_reason)
-{
-    struct executor *executor = scheduler_executor(s, executor_name);
-    *ret_reason = REASON_NO_NODE;
-    int node = executor == NULL ? -1 : node_choose(s, executor, false, ret_reason);
-    if (node < 0)
-        return false;
-    memcpy(ret->name, s->nodes[node].name, sizeof ret->name);
-    ret->session = s->nodes[node].session;
-    return true;
-}

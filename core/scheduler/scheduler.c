@@ -191,8 +191,8 @@ static struct run *add_run(struct scheduler *s, const struct open_run *row)
     run->trigger = (uint8_t)row->trigger;
     run->node = -1;
     run->job = scheduler_job(s, row->serial);
+    run->executor = scheduler_executor(s, row->executor);
     if (run->job != NULL) {
-        run->executor = run->job->executor;
         run->job_next = run->job->runs;
         if (run->job_next != NULL)
             run->job_next->job_previous = run;

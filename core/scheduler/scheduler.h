@@ -57,8 +57,6 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
  * decision of the job is in flight or more is due than one decision holds (try again after the next change). */
 must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial, int64_t now_ms, struct decision *ret_decision,
                                    bool *ret);
-/* Node and session for a run of this executor now; false: none, *ret_reason says why (CAPACITY, NO_NODE). */
-bool scheduler_place(struct scheduler *scheduler, const char *executor, struct placement_node *ret, enum reason *ret_reason);
 struct id scheduler_new_id(struct scheduler *scheduler, int64_t now_ms);
 
 /* --- for readers --- */

@@ -45,7 +45,7 @@ struct run {
     struct run *job_next, *job_previous;
     struct run *next, *previous; /* in a work list */
     struct run_list *list;
-    struct executor *executor; /* kept when the job is deleted */
+    struct executor *executor; /* of the version that it was decided for; NULL: more names than are kept */
     uint64_t serial, session;
     uint32_t attempt;
     uint8_t phase, cancel, trigger;

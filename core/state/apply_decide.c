@@ -94,6 +94,7 @@ enum status begin_run(struct apply *a, const struct job_spec *spec, struct job_m
     run->job = spec->id;
     run->job_version = spec->version;
     memcpy(run->job_name, spec->name, sizeof run->job_name);
+    memcpy(run->executor, spec->executor, sizeof run->executor);
     run->created_ms = a->now_ms;
     run->previous = marks->newest;
     struct admission admission = {VERDICT_START, REASON_NONE};

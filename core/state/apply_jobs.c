@@ -148,11 +148,21 @@ static enum status run_due(struct apply *a, const struct decision *due, struct d
     return due ? run_decision(a, slots, &job->spec, &job->marks, NULL, 0) : STATUS_OK;
 }
 
+/* --- marks --- */
+
+/* A mark begins anew where the proposer's clock stood, never before what was decided already. */
+static void reset_mark(const struct apply *a, struct job_marks *marks, int64_t mark_ms)
+{
+    int64_t wanted = mark_ms != 0 ? mark_ms : a->now_ms;
+    if (marks->mark_ms < wanted)
+        marks->mark_ms = wanted;
+}
+
 /* --- JOB_PUT --- */
 
 static enum status put_new_job(struct apply *a, struct job_put *put)
 {
-    struct job_marks marks = {.last_status = RUN_PENDING, .mark_ms = a->now_ms};
+    struct job_marks marks = {.last_status = RUN_PENDING, .mark_ms = put->mark_ms != 0 ? put->mark_ms : a->now_ms};
     struct job_row row = {.version = 1, .enabled = put->spec.enabled, .created_ms = a->now_ms, .updated_ms = a->now_ms,
                           .document = put->document};
     row.serial = a->state->work.next_serial++;
@@ -224,7 +234,7 @@ static enum status edit_job(struct apply *a, struct job_put *put, struct decisio
     if (status)
         return status;
     if (resets_mark)
-        job->marks.mark_ms = put->due && put->due->to_mark_ms > a->now_ms ? put->due->to_mark_ms : a->now_ms;
+        reset_mark(a, &job->marks, put->mark_ms);
     put->spec.serial = job->row.serial;
     put->spec.version = job->row.version + 1;
     put->spec.anchor_ms = job->spec.anchor_ms;
@@ -368,7 +378,7 @@ static enum status switch_job(struct apply *a, const struct job_enable *command,
     if (status)
         return status;
     if (command->enabled)
-        job->marks.mark_ms = a->now_ms;
+        reset_mark(a, &job->marks, command->mark_ms);
     spec.enabled = row.enabled = command->enabled;
     spec.version = row.version = job->row.version + 1;
     row.updated_ms = a->now_ms;

@@ -109,6 +109,7 @@ void job_put_encode(const struct job_put *put, struct buffer *out)
     put_id(out, &put->id);
     put_u32(out, put->expected_version);
     put_u8(out, put->resets_mark);
+    put_i64(out, put->mark_ms);
     put_due(out, put->due);
     put_blob(out, put->document.data, put->document.size);
     job_spec_encode(&put->spec, out); /* last: it ends with the command */
@@ -129,6 +130,7 @@ void job_enable_encode(const struct job_enable *command, struct buffer *out)
     put_id(out, &command->id);
     put_u32(out, command->expected_version);
     put_u8(out, command->enabled);
+    put_i64(out, command->mark_ms);
     put_due(out, command->due);
 }
 

@@ -71,7 +71,9 @@ void decide_end(struct decide_builder *b);
 struct job_put {
     struct id id;
     uint32_t expected_version; /* of the job that it replaces; 0: none of this id or name may exist */
-    bool resets_mark;          /* schedule, zone, options changed, or newly enabled: the mark moves to the stamp */
+    bool resets_mark;          /* schedule, zone, options changed, or newly enabled: the mark moves to mark_ms */
+    int64_t mark_ms;           /* the proposer's wall clock, up to which `due` was looked at; 0: the stamp. The stamp itself may
+                                  be later, and what lies between must stay undecided */
     const struct decision *due; /* NULL, or the old version's slots up to now (its to_mark is the new mark) */
     struct job_spec spec;      /* serial, version and (for a create) anchor_ms are set in apply */
     struct bytes document;     /* normalised JSON, as in job_row */
@@ -90,6 +92,7 @@ struct job_enable {
     struct id id;
     uint32_t expected_version; /* 0: any */
     bool enabled;
+    int64_t mark_ms;            /* as in job_put, when it is enabled */
     const struct decision *due; /* when it is disabled */
 };
 void job_enable_encode(const struct job_enable *command, struct buffer *out);

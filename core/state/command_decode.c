@@ -95,6 +95,7 @@ void take_job_put(struct reader *r, struct job_put *ret, struct decision_reader 
     *ret = (struct job_put){.id = take_known_id(r)};
     ret->expected_version = take_u32(r);
     ret->resets_mark = take_bool(r);
+    ret->mark_ms = take_i64(r);
     ret->due = take_due(r, due);
     ret->document = take_blob(r);
     if (r->failed)
@@ -117,6 +118,7 @@ void take_job_enable(struct reader *r, struct job_enable *ret, struct decision_r
     *ret = (struct job_enable){.id = take_known_id(r)};
     ret->expected_version = take_u32(r);
     ret->enabled = take_bool(r);
+    ret->mark_ms = take_i64(r);
     ret->due = take_due(r, due);
 }
 

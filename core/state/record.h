@@ -158,6 +158,7 @@ struct open_run {
     struct id job;
     uint32_t job_version;
     char job_name[JOB_NAME_TEXT_SIZE];
+    char executor[EXECUTOR_TEXT_SIZE]; /* of the version that it was decided for */
     enum run_phase phase;
     enum run_trigger trigger;
     enum reason reason;

@@ -46,6 +46,7 @@ void open_run_encode(const struct open_run *run, struct buffer *out)
     put_id(out, &run->job);
     put_u32(out, run->job_version);
     put_string(out, run->job_name);
+    put_string(out, run->executor);
     put_u8(out, (uint8_t)run->phase);
     put_u8(out, (uint8_t)run->trigger);
     put_u8(out, (uint8_t)run->reason);
@@ -86,6 +87,7 @@ enum status open_run_decode(const struct id *key, struct bytes row, struct open_
     run.job = take_id(&r);
     run.job_version = take_u32(&r);
     take_string(&r, run.job_name, sizeof run.job_name);
+    take_string(&r, run.executor, sizeof run.executor);
     run.phase = take_phase(&r);
     run.trigger = (enum run_trigger)take_enum(&r, RUN_TRIGGER_COUNT);
     run.reason = (enum reason)take_enum(&r, REASON_COUNT);

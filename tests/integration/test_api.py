@@ -96,8 +96,9 @@ class JobTest(ApiCase):
         answer = self.node.patch(f"{JOBS}/merge-type", {"description": "x"},
                                  headers={"Content-Type": "application/merge-patch+json; charset=utf-8"})
         self.assertEqual(answer.status, 200, answer)
-        self.problem(self.node.put(f"{JOBS}/merge-type", {"name": "x"}, headers={"Content-Type": "application/merge-patch+json"}),
-                     415, "UNSUPPORTED_MEDIA")
+        self.problem(
+            self.node.put(f"{JOBS}/merge-type", {"name": "x"}, headers={"Content-Type": "application/merge-patch+json"}), 415,
+            "UNSUPPORTED_MEDIA")
 
     def test_get_then_put_changes_nothing_but_the_version(self):
         self.job("round", description="d", tags={"a": "b"}, timezone="Europe/Berlin", schedule=["0 9 * * *", "@every 90s"],
@@ -127,7 +128,8 @@ class JobTest(ApiCase):
                  "max_attempts"), ({"comand": "x"}, "/comand", "command"), ({"time_out": "1s"}, "/time_out", "timeout"))
         for more, field, near in cases:
             with self.subTest(field=field):
-                self.problem(self.node.post(JOBS, {**body, **more}), 422, "INVALID", contains=f'did you mean \\"{near}\\"', field=field)
+                self.problem(self.node.post(JOBS, {**body, **more}), 422, "INVALID", contains=f'did you mean \\"{near}\\"',
+                             field=field)
         answer = self.node.post(JOBS, {"name": "x", "schedule": "@manually", "executor": "shell", "config": {"comand": "true"}})
         self.problem(answer, 422, "INVALID", contains="command", field="/config/comand")
 
@@ -188,7 +190,8 @@ class JobTest(ApiCase):
         self.assertEqual(answer.status, 200, answer)
         self.assertEqual((answer.json["name"], answer.json["executor"], answer.json["enabled"]), ("dry", "shell", True))
         self.problem(self.node.get(f"{JOBS}/dry"), 404, "NOT_FOUND")
-        self.problem(self.node.post(f"{JOBS}?dry_run=true", {"name": "dry", "schedule": "x", "command": "true"}), 422, "INVALID")
+        self.problem(self.node.post(f"{JOBS}?dry_run=true", {"name": "dry", "schedule": "x", "command": "true"}), 422,
+                     "INVALID")
         self.job("dry")
         self.assertEqual(self.node.patch(f"{JOBS}/dry?dry_run=true", {"description": "x"}).json["description"], "x")
         self.assertEqual((self.read("dry")["version"], self.read("dry")["description"]), (1, ""))
@@ -200,7 +203,8 @@ class JobTest(ApiCase):
         self.problem(answer, 422, "INVALID", field="/executor")
         answer = self.node.post(JOBS, {"name": "x", "schedule": "@manually", "command": "true", "executor": "shell"})
         self.problem(answer, 422, "INVALID", field="/command")
-        answer = self.node.post(JOBS, {"name": "x", "schedule": "@manually", "command": "true", "webhook": {"url": "http://a/"}})
+        answer = self.node.post(JOBS,
+                                {"name": "x", "schedule": "@manually", "command": "true", "webhook": {"url": "http://a/"}})
         self.problem(answer, 422, "INVALID")
 
     def test_enable_and_disable(self):
@@ -215,7 +219,8 @@ class JobTest(ApiCase):
     def test_upcoming(self):
         self.job("upcoming", schedule="30 4 * * *", timezone="Europe/Berlin")
         answer = self.node.get(f"{JOBS}/upcoming/upcoming?count=3&from=2027-03-27T00:00:00Z").json
-        self.assertEqual(answer["upcoming"], ["2027-03-27T03:30:00.000Z", "2027-03-28T02:30:00.000Z", "2027-03-29T02:30:00.000Z"])
+        self.assertEqual(answer["upcoming"],
+                         ["2027-03-27T03:30:00.000Z", "2027-03-28T02:30:00.000Z", "2027-03-29T02:30:00.000Z"])
         self.assertEqual(len(self.node.get(f"{JOBS}/upcoming/upcoming").json["upcoming"]), 10)
         self.job("never", schedule="@manually")
         self.assertEqual(self.node.get(f"{JOBS}/never/upcoming").json["upcoming"], [])
@@ -235,7 +240,8 @@ class PreconditionTest(ApiCase):
             body = None if verb == "DELETE" else {"name": "cas", "schedule": "@manually", "command": "true"}
             for tag in ('"2"', '"0"', '"01"', 'W/"1"', '""', '"3", "4"'):
                 with self.subTest(verb=verb, tag=tag):
-                    self.problem(self.node.request(verb, f"{JOBS}/cas", body, headers={"If-Match": tag}), 412, "VERSION_MISMATCH")
+                    self.problem(self.node.request(verb, f"{JOBS}/cas", body, headers={"If-Match": tag}), 412,
+                                 "VERSION_MISMATCH")
             for tag in ("1", '"1', "*,", '"1" "2"', "x" * 300):
                 with self.subTest(verb=verb, tag=tag):
                     self.problem(self.node.request(verb, f"{JOBS}/cas", body, headers={"If-Match": tag}), 400, "MALFORMED")
@@ -406,7 +412,8 @@ class ExecutionTest(ApiCase):
         self.assertEqual([(a["attempt"], a["outcome"], a["node_id"], a["exit_code"], a["error"]) for a in done["attempts"]],
                          [(1, "success", "node-1", 0, None)])
         self.assertGreaterEqual(instant(done["completed_at"]), instant(done["started_at"]))
-        self.assertAlmostEqual(instant(done["completed_at"]) - instant(done["started_at"]), done["duration_ms"] / 1000, delta=0.1)
+        self.assertAlmostEqual(
+            instant(done["completed_at"]) - instant(done["started_at"]), done["duration_ms"] / 1000, delta=0.1)
         self.assertEqual(self.read("triggered")["last_status"], "success")
         self.assertEqual(self.read("triggered")["last_run"], done["scheduled_time"])
 
@@ -469,7 +476,8 @@ class ExecutionTest(ApiCase):
         until = self.node.executions("listed", until=middle)
         self.assertEqual([r["id"] for r in since + until], newest_first)
         self.assertTrue(all(r["scheduled_time"] >= middle for r in since))
-        for query in ("status=done", "limit=0", "since=x", "until=1", "cursor=A", "stauts=failed", "trigger=" + "x" * 64, "trigger=cron"):
+        for query in ("status=done", "limit=0", "since=x", "until=1", "cursor=A", "stauts=failed", "trigger=" + "x" * 64,
+                      "trigger=cron"):
             with self.subTest(query=query):
                 self.problem(self.node.get(f"{JOBS}/listed/executions?{query}"), 400, "MALFORMED")
                 self.problem(self.node.get(f"{RUNS}?{query}"), 400, "MALFORMED")
@@ -597,7 +605,8 @@ class PageTest(ApiCase):
             self.problem(self.node.get(f"/api/v1/executors/{name}"), 404, "NOT_FOUND")
 
     def test_validate_a_schedule(self):
-        answer = self.node.post("/api/v1/schedules/validate", {"schedule": "0 9 * * 1-5", "timezone": "Europe/Berlin", "count": 3})
+        answer = self.node.post("/api/v1/schedules/validate",
+                                {"schedule": "0 9 * * 1-5", "timezone": "Europe/Berlin", "count": 3})
         self.assertEqual(answer.status, 200, answer)
         document = answer.json
         self.assertTrue(document["valid"])
@@ -606,10 +615,11 @@ class PageTest(ApiCase):
         self.assertIn("09:00", document["description"])
         self.assertEqual(self.node.post("/api/v1/schedules/validate", {"schedule": "@manually"}).json["next"], [])
         self.assertNotEqual(self.node.post("/api/v1/schedules/validate", {"schedule": "* * * * * *"}).json["warnings"], [])
-        for body, field in (({"schedule": "99 * * * *"}, "/schedule"), ({"schedule": "0 0 31 2 *"}, "/schedule"), ({}, "/schedule"),
-                            ({"schedule": "@hourly", "timezone": "Europe/Berln"}, "/timezone"),
-                            ({"schedule": ["@hourly", "x"]}, "/schedule/1"), ({"schedule": "@hourly", "cuont": 1}, "/cuont"),
-                            ({"schedule": "@hourly", "count": 1001}, "/count")):
+        for body, field in (({"schedule": "99 * * * *"}, "/schedule"), ({"schedule": "0 0 31 2 *"}, "/schedule"),
+                            ({}, "/schedule"), ({"schedule": "@hourly", "timezone": "Europe/Berln"},
+                                                "/timezone"), ({"schedule": ["@hourly", "x"]}, "/schedule/1"),
+                            ({"schedule": "@hourly", "cuont": 1}, "/cuont"), ({"schedule": "@hourly",
+                                                                               "count": 1001}, "/count")):
             with self.subTest(body=body):
                 self.problem(self.node.post("/api/v1/schedules/validate", body), 422, "INVALID", field=field)
 
@@ -627,8 +637,9 @@ class PageTest(ApiCase):
     def test_every_answer_says_where_and_when(self):
         job = self.job("stamped")
         previous = 0
-        for verb, path, body in (("GET", "/health", None), ("GET", "/nowhere", None), ("POST", JOBS, b"{"), ("PATCH", f"{JOBS}/stamped",
-                                 {"description": "x"}), ("GET", f"{JOBS}/{job['id']}", None), ("DELETE", f"{JOBS}/stamped", None)):
+        for verb, path, body in (("GET", "/health", None), ("GET", "/nowhere", None), ("POST", JOBS, b"{"),
+                                 ("PATCH", f"{JOBS}/stamped", {"description": "x"}), ("GET", f"{JOBS}/{job['id']}", None),
+                                 ("DELETE", f"{JOBS}/stamped", None)):
             with self.subTest(path=path):
                 answer = self.node.request(verb, path, body)
                 self.assertEqual(answer.headers["X-Chronos-Node"], "node-1")
@@ -650,9 +661,10 @@ class PageTest(ApiCase):
             with self.subTest(path=path):
                 self.problem(self.node.get(path), 404, "NOT_FOUND")
         for verb, path, allowed in (("DELETE", JOBS, {"GET", "HEAD", "POST", "OPTIONS"}),
-                                    ("POST", f"{JOBS}/x", {"GET", "HEAD", "PUT", "PATCH", "DELETE", "OPTIONS"}),
-                                    ("GET", f"{JOBS}/x/trigger", {"POST", "OPTIONS"}), ("PUT", "/health", {"GET", "HEAD", "OPTIONS"}),
-                                    ("GET", f"{RUNS}/x/cancel", {"POST", "OPTIONS"})):
+                                    ("POST", f"{JOBS}/x", {"GET", "HEAD", "PUT", "PATCH", "DELETE",
+                                                           "OPTIONS"}), ("GET", f"{JOBS}/x/trigger", {"POST", "OPTIONS"}),
+                                    ("PUT", "/health", {"GET", "HEAD",
+                                                        "OPTIONS"}), ("GET", f"{RUNS}/x/cancel", {"POST", "OPTIONS"})):
             with self.subTest(verb=verb, path=path):
                 answer = self.node.request(verb, path, None if verb == "GET" else {})
                 self.problem(answer, 405, "METHOD_NOT_ALLOWED")
@@ -683,8 +695,8 @@ class PageTest(ApiCase):
         self.assertEqual(len(sockets), 1)
         names = [f"pipe-{i}" for i in range(30)]
         requests = b"".join(
-            f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(b)}\r\n\r\n{b}".encode()
-            for b in (json.dumps({"name": n, "schedule": "@manually", "command": "true"}) for n in names))
+            f"POST {JOBS} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nContent-Length: {len(b)}\r\n\r\n{b}"
+            .encode() for b in (json.dumps({"name": n, "schedule": "@manually", "command": "true"}) for n in names))
         connection.sock.sendall(requests)
         file = connection.sock.makefile("rb")
         for name in names:

@@ -32,7 +32,8 @@ class BadInputCase(TestCase):
         self.assertIsNone(self.node.process.poll(), self.node.log()[-2000:])
         jobs = self.node.get(JOBS).json["jobs"]
         self.assertEqual([j["name"] for j in jobs], ["witness"])
-        self.assertEqual(self.node.post(JOBS + "?dry_run=true", {"name": "x", "schedule": "@manually", "command": "true"}).status, 200)
+        self.assertEqual(
+            self.node.post(JOBS + "?dry_run=true", {"name": "x", "schedule": "@manually", "command": "true"}).status, 200)
 
     def connect(self, timeout=20):
         connection = socket.create_connection(("127.0.0.1", self.node.port), timeout=timeout)
@@ -95,11 +96,12 @@ class HttpTableTest(BadInputCase):
     JOB = b'{"name":"smuggled","schedule":"@manually","command":"true"}'
 
     def test_request_line(self):
-        for line in (b"GET /health", b"GET /health HTTP", b"GET  /health HTTP/1.1", b"GET /health  HTTP/1.1", b" GET /health HTTP/1.1",
-                     b"GET /health HTTP/1.1 ", b"GET\t/health HTTP/1.1", b"GET /hea lth HTTP/1.1", b"GET health HTTP/1.1",
-                     b"GET /\x00 HTTP/1.1", b"GET /\xff HTTP/1.1", b"GET /%zz HTTP/1.1", b"GET /%00 HTTP/1.1",
-                     b"GET /api/v1/jobs/a%2Fb HTTP/1.1", b"GET /../etc/passwd HTTP/1.1", b"GET /%2e%2e/x HTTP/1.1",
-                     b"GET * HTTP/1.1", b"GET ftp://x/ HTTP/1.1", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"G\x00T / HTTP/1.1"):
+        for line in (b"GET /health", b"GET /health HTTP", b"GET  /health HTTP/1.1", b"GET /health  HTTP/1.1",
+                     b" GET /health HTTP/1.1", b"GET /health HTTP/1.1 ", b"GET\t/health HTTP/1.1", b"GET /hea lth HTTP/1.1",
+                     b"GET health HTTP/1.1", b"GET /\x00 HTTP/1.1", b"GET /\xff HTTP/1.1", b"GET /%zz HTTP/1.1",
+                     b"GET /%00 HTTP/1.1", b"GET /api/v1/jobs/a%2Fb HTTP/1.1", b"GET /../etc/passwd HTTP/1.1",
+                     b"GET /%2e%2e/x HTTP/1.1", b"GET * HTTP/1.1", b"GET ftp://x/ HTTP/1.1",
+                     b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"G\x00T / HTTP/1.1"):
             with self.subTest(line=line):
                 self.refused(line + b"\r\n" + self.HOST + b"\r\n", 400, "MALFORMED")
         self.refused(b"GET /health HTTP/2.0\r\n" + self.HOST + b"\r\n", 505)
@@ -109,8 +111,8 @@ class HttpTableTest(BadInputCase):
         self.refused(b"get /health HTTP/1.1\r\n" + self.HOST + b"\r\n", 501)
 
     def test_host(self):
-        for headers in (b"", b"Host: a\r\nHost: b\r\n", b"Host: localhost\r\nHost: localhost\r\n", b"Host: a b\r\n", b"Host: a/b\r\n",
-                        b"Host: localhost:99999\r\n", b"Host: [::1\r\n", b"Host: a@b\r\n"):
+        for headers in (b"", b"Host: a\r\nHost: b\r\n", b"Host: localhost\r\nHost: localhost\r\n", b"Host: a b\r\n",
+                        b"Host: a/b\r\n", b"Host: localhost:99999\r\n", b"Host: [::1\r\n", b"Host: a@b\r\n"):
             with self.subTest(headers=headers):
                 self.refused(b"GET /health HTTP/1.1\r\n" + headers + b"\r\n", 400, "MALFORMED")
         answers = self.statuses(self.raw(b"GET /live HTTP/1.0\r\n\r\n"))
@@ -118,24 +120,33 @@ class HttpTableTest(BadInputCase):
 
     def test_lines(self):
         for request in (b"GET /health HTTP/1.1\nHost: localhost\n\n", b"GET /health HTTP/1.1\r\nHost: localhost\n\r\n",
-                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n", b"GET /health HTTP/1.1\r\n X: a\r\nHost: h\r\n\r\n",
-                        b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX\t: y\r\n\r\n",
-                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n",
-                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\x01b\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\n: b\r\n\r\n",
-                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nnothing\r\n\r\n", b"GET /health HTTP/1.1\r\nHost: localhost\r\nX(: b\r\n\r\n",
-                        b"GET /health HTTP/1.1\rHost: localhost\r\r\n\r\n", b"\n\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"):
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\r\n b\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\n X: a\r\nHost: h\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost : localhost\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX\t: y\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\x00b\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\rb\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: a\x01b\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\n: b\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nnothing\r\n\r\n",
+                        b"GET /health HTTP/1.1\r\nHost: localhost\r\nX(: b\r\n\r\n",
+                        b"GET /health HTTP/1.1\rHost: localhost\r\r\n\r\n",
+                        b"\n\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"):
             with self.subTest(request=request):
                 self.refused(request, 400, "MALFORMED")
 
     def post(self, headers, body=b""):
-        return b"POST " + JOBS.encode() + b"?dry_run=true HTTP/1.1\r\n" + self.HOST + b"Content-Type: application/json\r\n" + headers + b"\r\n" + body
+        return b"POST " + JOBS.encode(
+        ) + b"?dry_run=true HTTP/1.1\r\n" + self.HOST + b"Content-Type: application/json\r\n" + headers + b"\r\n" + body
 
     def test_lengths(self):
         smuggled = b"0\r\n\r\nGET /health HTTP/1.1\r\nHost: localhost\r\n\r\n"
-        for headers in (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Content-Length: 5, 6\r\n", b"Content-Length: 5, 5\r\n",
-                        b"Content-Length: 5\r\nContent-Length: 5\r\n", b"Content-Length: -1\r\n", b"Content-Length: +5\r\n",
-                        b"Content-Length: 0x5\r\n", b"Content-Length: 5 5\r\n", b"Content-Length:\r\n", b"Content-Length: " + b"9" * 19 + b"\r\n",
-                        b"Content-Length: 44\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: chunked\r\nContent-Length: 44\r\n"):
+        for headers in (b"Content-Length: 5\r\nContent-Length: 6\r\n", b"Content-Length: 5, 6\r\n",
+                        b"Content-Length: 5, 5\r\n", b"Content-Length: 5\r\nContent-Length: 5\r\n", b"Content-Length: -1\r\n",
+                        b"Content-Length: +5\r\n", b"Content-Length: 0x5\r\n", b"Content-Length: 5 5\r\n",
+                        b"Content-Length:\r\n", b"Content-Length: " + b"9" * 19 + b"\r\n",
+                        b"Content-Length: 44\r\nTransfer-Encoding: chunked\r\n",
+                        b"Transfer-Encoding: chunked\r\nContent-Length: 44\r\n"):
             with self.subTest(headers=headers):
                 self.refused(self.post(headers, smuggled), 400, "MALFORMED")
 
@@ -143,8 +154,8 @@ class HttpTableTest(BadInputCase):
         for value in (b"xchunked", b"chunked, gzip", b"gzip", b"gzip, chunked", b"identity"):
             with self.subTest(value=value):
                 self.refused(self.post(b"Transfer-Encoding: " + value + b"\r\n", b"0\r\n\r\n"), 501)
-        for headers in (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n", b"Transfer-Encoding: chunked, chunked\r\n",
-                        b"Transfer-Encoding:\r\n"):
+        for headers in (b"Transfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n",
+                        b"Transfer-Encoding: chunked, chunked\r\n", b"Transfer-Encoding:\r\n"):
             with self.subTest(headers=headers):
                 answers = self.statuses(self.raw(self.post(headers, b"0\r\n\r\n")))
                 self.assertEqual(len(answers), 1)
@@ -167,9 +178,9 @@ class HttpTableTest(BadInputCase):
                 self.assertEqual(json.loads(answers[0][2])["name"], "smuggled")
 
     def test_bad_chunks(self):
-        for body in (b"5\r\n{\"a\":1}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\r\n{}\n0\r\n\r\n", b"2\n{}\r\n0\r\n\r\n", b"x\r\n\r\n", b"-2\r\n{}\r\n0\r\n\r\n",
-                     b"0x2\r\n{}\r\n0\r\n\r\n", b" 2\r\n{}\r\n0\r\n\r\n", b"\r\n", b"2;a\nb\r\n{}\r\n0\r\n\r\n",
-                     b"ffffffffffffffffff\r\n{}\r\n0\r\n\r\n"):
+        for body in (b"5\r\n{\"a\":1}\r\n0\r\n\r\n", b"2\r\n{}0\r\n\r\n", b"2\r\n{}\n0\r\n\r\n", b"2\n{}\r\n0\r\n\r\n",
+                     b"x\r\n\r\n", b"-2\r\n{}\r\n0\r\n\r\n", b"0x2\r\n{}\r\n0\r\n\r\n", b" 2\r\n{}\r\n0\r\n\r\n", b"\r\n",
+                     b"2;a\nb\r\n{}\r\n0\r\n\r\n", b"ffffffffffffffffff\r\n{}\r\n0\r\n\r\n"):
             with self.subTest(body=body):
                 answers = self.statuses(self.raw(self.chunked(body)))
                 self.assertEqual(len(answers), 1, answers)
@@ -214,7 +225,8 @@ class HttpTableTest(BadInputCase):
     def test_drips_do_not_hold_a_connection(self):
         """The read timeout here is 1 s; the answer comes within a second of it, and then the connection is closed."""
         for first, drop in ((b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ", b"a"), (b"G", b"E"),
-                            (self.post(b"Content-Length: 60000\r\n", b"{"), b" "), (self.chunked(b"1\r\n{\r\n"), b"1\r\n \r\n")):
+                            (self.post(b"Content-Length: 60000\r\n",
+                                       b"{"), b" "), (self.chunked(b"1\r\n{\r\n"), b"1\r\n \r\n")):
             with self.subTest(first=first):
                 answers, took = self.drip(first, drop)
                 self.assertEqual([a[0] for a in answers], [408], answers)
@@ -252,7 +264,9 @@ class HttpTableTest(BadInputCase):
         self.assertEqual([a[0] for a in answers], [413])
 
     def test_what_follows_a_refusal_is_not_read(self):
-        good = b"POST " + JOBS.encode() + b" HTTP/1.1\r\n" + self.HOST + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(self.JOB) + self.JOB
+        good = b"POST " + JOBS.encode(
+        ) + b" HTTP/1.1\r\n" + self.HOST + b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(
+            self.JOB) + self.JOB
         self.refused(b"GET /health HTTP/1.1\r\n\r\n" + good, 400)
 
 
@@ -263,15 +277,19 @@ class BodyTest(BadInputCase):
         return self.node.post(JOBS, body, headers=headers)
 
     def test_json_with_position(self):
-        for body, where in ((b'{"name": }', "line 1"), (b'{\n  "name": "x",\n  "a": tru\n}', "line 3"), (b'{"a": 1,}', "line 1"),
-                            (b"{'a': 1}", "line 1"), (b'{"a": 01}', "line 1"), (b'{"a": +1}', "line 1"), (b'{"a": .5}', "line 1"),
-                            (b'{"a": NaN}', "line 1"), (b'{"a": 1e999}', "line 1"), (b'{"a": "x\ny"}', "line 1"), (b'{"a": "\\q"}', "line 1"),
-                            (b'{"a": "\\ud800"}', "line 1"), (b'{"a": "\\u0000"}', "line 1"), (b'{"a" 1}', "line 1"), (b'{"a": 1} x', "line 1"),
-                            (b'{"a": 1}{"b": 2}', "line 1"), (b'{"a": [1, 2}', "line 1"), (b'\n\n\n{"a"', "line 4"), (b'{"a": /* c */ 1}', "line 1"),
-                            (b'{"a": ' + b"9" * 100 + b"}", "line 1"), (b'{"a": 1, "a": 2}', "line 1"), (b'{"b": {"a": 1, "a": 2}}', "line 1"),
-                            (b'{"name": "\xff"}', "line 1"), (b'{"name": "\xc0\xaf"}', "line 1"), (b'{"name": "\xed\xa0\x80"}', "line 1"),
-                            (b"[" * 40 + b"]" * 40, "line 1"), (b"[" * 30000, "line 1"), (b'{"a":' * 5000, "line 1"), (b"\x00", "line 1"),
-                            (b"nul", "line 1")):
+        for body, where in ((b'{"name": }', "line 1"), (b'{\n  "name": "x",\n  "a": tru\n}',
+                                                        "line 3"), (b'{"a": 1,}', "line 1"), (b"{'a': 1}", "line 1"),
+                            (b'{"a": 01}', "line 1"), (b'{"a": +1}', "line 1"), (b'{"a": .5}', "line 1"),
+                            (b'{"a": NaN}', "line 1"), (b'{"a": 1e999}', "line 1"), (b'{"a": "x\ny"}', "line 1"),
+                            (b'{"a": "\\q"}', "line 1"), (b'{"a": "\\ud800"}', "line 1"), (b'{"a": "\\u0000"}', "line 1"),
+                            (b'{"a" 1}', "line 1"), (b'{"a": 1} x', "line 1"), (b'{"a": 1}{"b": 2}', "line 1"),
+                            (b'{"a": [1, 2}', "line 1"), (b'\n\n\n{"a"', "line 4"), (b'{"a": /* c */ 1}', "line 1"),
+                            (b'{"a": ' + b"9" * 100 + b"}", "line 1"), (b'{"a": 1, "a": 2}',
+                                                                        "line 1"), (b'{"b": {"a": 1, "a": 2}}', "line 1"),
+                            (b'{"name": "\xff"}', "line 1"), (b'{"name": "\xc0\xaf"}',
+                                                              "line 1"), (b'{"name": "\xed\xa0\x80"}',
+                                                                          "line 1"), (b"[" * 40 + b"]" * 40, "line 1"),
+                            (b"[" * 30000, "line 1"), (b'{"a":' * 5000, "line 1"), (b"\x00", "line 1"), (b"nul", "line 1")):
             with self.subTest(body=body[:60]):
                 document = self.problem(self.send(body), 400, "MALFORMED")
                 self.assertIn(where, document["detail"])
@@ -283,13 +301,28 @@ class BodyTest(BadInputCase):
         self.assertIn('"name"', self.problem(self.send(b'{"name": "a", "name": "b"}'), 400, "MALFORMED")["detail"])
 
     def test_wrong_types(self):
-        wrong = {"name": [1, None, {}, [], True, ""], "description": [1, {}, []], "schedule": [1, {}, [], True, [1], [["@hourly"]], ["@hourly"] * 17],
-                 "timezone": [1, {}, ""], "enabled": ["true", 1, {}], "timeout": [5, "5", "-1s", "0", "1x", "999999999999d", {}],
-                 "concurrency": ["queue", "FORBID", 1], "max_concurrent": [0, 1001, 1.5, "5", -1, 1e300], "catchup_window": ["1s", 5, "never"],
-                 "catchup_limit": [0, 10001, 2.5], "missed_run_policy": ["all", 1], "on_node_loss": ["x", 1], "dst_gap": ["x"], "dst_overlap": [1],
-                 "day_match": ["x"], "tags": [[], "x", {"a b": "c"}, {"a": 1}, {"": "x"}, {"k" * 64: "v"}, {"k": "v" * 256}, {"k": "a\u0001"},
-                                              {f"k{i}": "v" for i in range(65)}],
-                 "retry_policy": [[], "x", 5], "config": [[], "x"], "placement": ["x", {"tags": {"a": "b"}}, {"nodes": 1}]}
+        wrong = {
+            "name": [1, None, {}, [], True, ""],
+            "description": [1, {}, []],
+            "schedule": [1, {}, [], True, [1], [["@hourly"]], ["@hourly"] * 17],
+            "timezone": [1, {}, ""],
+            "enabled": ["true", 1, {}],
+            "timeout": [5, "5", "-1s", "0", "1x", "999999999999d", {}],
+            "concurrency": ["queue", "FORBID", 1],
+            "max_concurrent": [0, 1001, 1.5, "5", -1, 1e300],
+            "catchup_window": ["1s", 5, "never"],
+            "catchup_limit": [0, 10001, 2.5],
+            "missed_run_policy": ["all", 1],
+            "on_node_loss": ["x", 1],
+            "dst_gap": ["x"],
+            "dst_overlap": [1],
+            "day_match": ["x"],
+            "tags": [[], "x", {"a b": "c"}, {"a": 1}, {"": "x"}, {"k" * 64: "v"}, {"k": "v" * 256}, {"k": "a\u0001"},
+                     {f"k{i}": "v" for i in range(65)}],
+            "retry_policy": [[], "x", 5],
+            "config": [[], "x"],
+            "placement": ["x", {"tags": {"a": "b"}}, {"nodes": 1}],
+        }
         for field, values in wrong.items():
             for value in values:
                 with self.subTest(field=field, value=value):
@@ -298,37 +331,45 @@ class BodyTest(BadInputCase):
                         body = {"name": "x", "schedule": "@manually", "executor": "shell", "config": value}
                     document = self.problem(self.send(body), 422, "INVALID")
                     self.assertTrue(any(e["field"].startswith("/" + field) for e in document["errors"]), document)
-        for field, values in {"max_attempts": [0, 101, 1.5, "3"], "initial_interval": ["1ms", 5, "2d"], "max_interval": ["8d", 1],
-                              "multiplier": [0.5, 101, "2"], "jitter": [-0.1, 1.1, "x"]}.items():
+        for field, values in {
+                "max_attempts": [0, 101, 1.5, "3"], "initial_interval": ["1ms", 5, "2d"], "max_interval": ["8d", 1],
+                "multiplier": [0.5, 101, "2"], "jitter": [-0.1, 1.1, "x"]
+        }.items():
             for value in values:
                 with self.subTest(field=field, value=value):
-                    self.problem(self.send({**self.OK, "retry_policy": {field: value}}), 422, "INVALID", field=f"/retry_policy/{field}")
+                    self.problem(self.send({**self.OK, "retry_policy": {field: value}}), 422, "INVALID",
+                                 field=f"/retry_policy/{field}")
         self.problem(self.send({**self.OK, "retry_policy": {"initial_interval": "10s", "max_interval": "1s"}}), 422, "INVALID",
                      field="/retry_policy/max_interval")
 
     def test_names(self):
         for name in ("", " ", "a b", "a/b", "a\nb", "a\x7fb", "a\tb", "é", "日本", "💣", "a\u202eb", "..", ".a", "-a", "a?b",
-                     "a#b", "a%b", "a\\b", "a:b", "a;b", "a'b", "a\"b", "<b>", "x" * 129, "job_x", "exec_x", "job_00000000000000000000000000", "é" * 64):
+                     "a#b", "a%b", "a\\b", "a:b", "a;b", "a'b", "a\"b", "<b>", "x" * 129, "job_x", "exec_x",
+                     "job_00000000000000000000000000", "é" * 64):
             with self.subTest(name=name):
                 document = self.problem(self.send({**self.OK, "name": name}), 422, "INVALID", field="/name")
                 json.dumps(document)
         self.problem(self.send(b'{"name": "a\\u0000b", "schedule": "@manually", "command": "true"}'), 400, "MALFORMED")
 
     def test_schedules(self):
-        for schedule in ("", " ", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *", "* * * 13 *", "* * * * 8",
-                         "a * * * *", "*/0 * * * *", "*/61 * * * *", "5-1-2 * * * *", "1,,2 * * * *", ", * * * *", "1- * * * *", "- * * * *", "*/ * * * *",
-                         "* * * JANUARY *", "@reboot", "@hourl", "@", "@every", "@every x", "@every 0s", "@every 999ms", "@every -5s", "@every 99999d",
-                         "@at", "@at yesterday", "@at 2020-01-01T00:00:00Z", "@at 2027-13-01T00:00:00Z", "@at 2027-02-30T00:00:00Z",
-                         "TZ=UTC 0 9 * * *", "CRON_TZ=UTC 0 9 * * *", "0 0 30 2 *", "0 0 31 4,6,9,11 *", "0 0 0 31 2 *", "* * * * *\n* * * * *", "é * * * *",
-                         "0 0 1 1 * 2027", "99999999999999999999 * * * *", "*" * 2000, "1," * 600 + "1 * * * *", "R5/x/PT1H", "0 0 W * *", "0 0 * * MONDAY"):
+        for schedule in ("", " ", "* * * *", "* * * * * * *", "60 * * * *", "* 24 * * *", "* * 0 * *", "* * 32 * *",
+                         "* * * 13 *", "* * * * 8", "a * * * *", "*/0 * * * *", "*/61 * * * *", "5-1-2 * * * *",
+                         "1,,2 * * * *", ", * * * *", "1- * * * *", "- * * * *", "*/ * * * *", "* * * JANUARY *", "@reboot",
+                         "@hourl", "@", "@every", "@every x", "@every 0s", "@every 999ms", "@every -5s", "@every 99999d",
+                         "@at", "@at yesterday", "@at 2020-01-01T00:00:00Z", "@at 2027-13-01T00:00:00Z",
+                         "@at 2027-02-30T00:00:00Z", "TZ=UTC 0 9 * * *", "CRON_TZ=UTC 0 9 * * *", "0 0 30 2 *",
+                         "0 0 31 4,6,9,11 *", "0 0 0 31 2 *", "* * * * *\n* * * * *", "é * * * *", "0 0 1 1 * 2027",
+                         "99999999999999999999 * * * *", "*" * 2000, "1," * 600 + "1 * * * *", "R5/x/PT1H", "0 0 W * *",
+                         "0 0 * * MONDAY"):
             with self.subTest(schedule=schedule[:60]):
                 self.problem(self.send({**self.OK, "schedule": schedule}), 422, "INVALID", field="/schedule")
         self.problem(self.send({**self.OK, "schedule": ["@hourly", "0 0 30 2 *", "x"]}), 422, "INVALID", field="/schedule/1")
 
     def test_zones(self):
-        for zone, near in (("Europe/Berln", "Europe/Berlin"), ("america/new_york", "America/New_York"), ("Mars/Olympus", None), ("/etc/passwd", None),
-                           ("../../etc/passwd", None), ("Europe", None), ("posixrules/../UTC", None), ("zone.tab", None), ("EST5EDT4,M1", None),
-                           ("UTC ", None), (":UTC", None), ("x" * 300, None), ("Europe/Berlin\n", None), ("é", None)):
+        for zone, near in (("Europe/Berln", "Europe/Berlin"), ("america/new_york", "America/New_York"),
+                           ("Mars/Olympus", None), ("/etc/passwd", None), ("../../etc/passwd", None), ("Europe", None),
+                           ("posixrules/../UTC", None), ("zone.tab", None), ("EST5EDT4,M1", None), ("UTC ", None),
+                           (":UTC", None), ("x" * 300, None), ("Europe/Berlin\n", None), ("é", None)):
             with self.subTest(zone=zone):
                 document = self.problem(self.send({**self.OK, "timezone": zone}), 422, "INVALID", field="/timezone")
                 if near:
@@ -340,17 +381,25 @@ class BodyTest(BadInputCase):
 
         def web(config):
             return self.send({"name": "x", "schedule": "@manually", "executor": "http", "config": config})
-        for config in ({}, {"command": "a", "argv": ["b"]}, {"argv": []}, {"argv": [1]}, {"command": ""}, {"command": 1}, {"command": "x", "env": {"A=B": "c"}},
-                       {"command": "x", "env": {"CHRONOS_JOB_ID": "c"}}, {"command": "x", "env": {"": "c"}}, {"command": "x", "cwd": "relative"},
-                       {"command": "x", "umask": "999"}, {"command": "x", "kill_signal": "KILL"}, {"command": "x", "success_exit_codes": [256]},
-                       {"command": "x", "success_exit_codes": ["0"]}, {"command": "x", "user": "root"}):
+
+        for config in ({}, {"command": "a", "argv": ["b"]}, {"argv": []}, {"argv": [1]}, {"command": ""}, {"command": 1},
+                       {"command": "x", "env": {"A=B": "c"}}, {"command": "x", "env": {"CHRONOS_JOB_ID": "c"}},
+                       {"command": "x",
+                        "env": {"": "c"}}, {"command": "x",
+                                            "cwd": "relative"}, {"command": "x",
+                                                                 "umask": "999"}, {"command": "x", "kill_signal": "KILL"},
+                       {"command": "x",
+                        "success_exit_codes": [256]}, {"command": "x",
+                                                       "success_exit_codes": ["0"]}, {"command": "x", "user": "root"}):
             with self.subTest(config=config):
                 self.problem(shell(config), 422, "INVALID")
-        for config in ({}, {"url": ""}, {"url": "ftp://x/"}, {"url": "http://"}, {"url": "http://user:pw@x/"}, {"url": "x"}, {"url": "file:///etc/passwd"},
-                       {"url": "http://x/\r\nX: y"}, {"url": "http://x/", "method": "BREW"}, {"url": "http://x/", "headers": {"A\r\nB": "c"}},
-                       {"url": "http://x/", "headers": {"A": "b\r\nC: d"}}, {"url": "http://x/", "headers": {"Content-Length": "5"}},
-                       {"url": "http://x/", "body": "{{.Nothing}}"}, {"url": "http://x/", "method": "GET", "body": "x"},
-                       {"url": "http://x/", "success_codes": ["9xx"]}, {"url": "http://x/", "auth": {"type": "magic"}},
+        for config in ({}, {"url": ""}, {"url": "ftp://x/"}, {"url": "http://"}, {"url": "http://user:pw@x/"}, {"url": "x"},
+                       {"url": "file:///etc/passwd"}, {"url": "http://x/\r\nX: y"}, {"url": "http://x/", "method": "BREW"},
+                       {"url": "http://x/", "headers": {"A\r\nB": "c"}}, {"url": "http://x/", "headers": {"A": "b\r\nC: d"}},
+                       {"url": "http://x/", "headers": {"Content-Length": "5"}}, {"url": "http://x/", "body": "{{.Nothing}}"},
+                       {"url": "http://x/", "method": "GET",
+                        "body": "x"}, {"url": "http://x/",
+                                       "success_codes": ["9xx"]}, {"url": "http://x/", "auth": {"type": "magic"}},
                        {"url": "http://x/", "timeout": "soon"}, {"url": "http://x/", "headers": {"X-Chronos-Attempt": "9"}}):
             with self.subTest(config=config):
                 self.problem(web(config), 422, "INVALID")
@@ -361,7 +410,9 @@ class BodyTest(BadInputCase):
         pieces = [big[i:i + 1000].encode() for i in range(0, len(big), 1000)]
         connection = socket.create_connection(("127.0.0.1", self.node.port), timeout=10)
         self.addCleanup(connection.close)
-        connection.sendall(b"POST " + JOBS.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
+        connection.sendall(
+            b"POST " + JOBS.encode() +
+            b" HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n")
         try:
             for piece in pieces:
                 connection.sendall(b"%x\r\n%s\r\n" % (len(piece), piece))
@@ -372,25 +423,31 @@ class BodyTest(BadInputCase):
 
     def test_types_of_body(self):
         body = json.dumps(self.OK)
-        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json", "application/jsonx", "", "x",
-                     "application/problem+json"):
+        for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data; boundary=x", "text/json",
+                     "application/jsonx", "", "x", "application/problem+json"):
             with self.subTest(kind=kind):
                 self.problem(self.send(body, {"Content-Type": kind}), 415, "UNSUPPORTED_MEDIA")
-                self.problem(self.node.post(f"{JOBS}/witness/trigger", "{}", headers={"Content-Type": kind}), 415, "UNSUPPORTED_MEDIA")
-        answers = self.statuses(self.raw(b"POST " + JOBS.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) + body.encode()))
+                self.problem(self.node.post(f"{JOBS}/witness/trigger", "{}", headers={"Content-Type": kind}), 415,
+                             "UNSUPPORTED_MEDIA")
+        answers = self.statuses(
+            self.raw(b"POST " + JOBS.encode() + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: %d\r\n\r\n" % len(body) +
+                     body.encode()))
         self.assertEqual([a[0] for a in answers], [415])
 
     def test_other_sites(self):
         """A web page that somebody has open must not reach a node on the same machine."""
         port = self.node.port
-        for headers in ({"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Host": "localhost.evil.example"}, {"Origin": "http://evil.example"},
-                        {"Origin": "null"}, {"Origin": f"http://localhost:{port + 1}"}, {"Origin": f"https://127.0.0.1.evil.example:{port}"},
-                        {"Origin": ""}, {"Host": "evil.example", "Origin": "http://evil.example"}):
-            for verb, path, body in (("POST", JOBS, self.OK), ("DELETE", f"{JOBS}/witness", None), ("POST", f"{JOBS}/witness/trigger", None),
-                                     ("POST", f"{JOBS}/witness/disable", None), ("PATCH", f"{JOBS}/witness", {}), ("PUT", f"{JOBS}/witness", self.OK)):
+        for headers in ({"Host": "evil.example"}, {"Host": f"evil.example:{port}"}, {"Host": "localhost.evil.example"},
+                        {"Origin": "http://evil.example"}, {"Origin": "null"}, {"Origin": f"http://localhost:{port + 1}"},
+                        {"Origin": f"https://127.0.0.1.evil.example:{port}"
+                         }, {"Origin": ""}, {"Host": "evil.example", "Origin": "http://evil.example"}):
+            for verb, path, body in (("POST", JOBS, self.OK), ("DELETE", f"{JOBS}/witness", None),
+                                     ("POST", f"{JOBS}/witness/trigger", None), ("POST", f"{JOBS}/witness/disable", None),
+                                     ("PATCH", f"{JOBS}/witness", {}), ("PUT", f"{JOBS}/witness", self.OK)):
                 with self.subTest(headers=headers, verb=verb, path=path):
                     self.problem(self.node.request(verb, path, body, headers=headers), 403, "FORBIDDEN")
-        for headers in ({"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}, {"Host": "127.0.0.1"}, {"Host": "[::1]:80"}, {"Host": "node-1"}):
+        for headers in ({"Host": f"localhost:{port}", "Origin": f"http://localhost:{port}"}, {"Host": "127.0.0.1"},
+                        {"Host": "[::1]:80"}, {"Host": "node-1"}):
             with self.subTest(headers=headers):
                 self.assertEqual(self.node.post(f"{JOBS}?dry_run=true", self.OK, headers=headers).status, 200)
         self.assertEqual(self.node.executions("witness"), [])
@@ -407,22 +464,27 @@ class ExtremeTest(BadInputCase):
 
     def test_largest_values(self):
         job = self.node.create(
-            name="n" * 128, description="é" * 2048, schedule=["@every 3653d"] + [f"{i} 0 1 1 *" for i in range(15)], command="true", timeout="365d",
-            concurrency="allow", max_concurrent=1000, catchup_window="3650d", catchup_limit=10000, timezone="America/Argentina/ComodRivadavia",
-            retry_policy={"max_attempts": 100, "initial_interval": "1d", "max_interval": "7d", "multiplier": 100, "jitter": 1},
-            tags={f"{i:02}/" + "k" * 60: "v" * 255 for i in range(64)})
+            name="n" * 128, description="é" * 2048, schedule=["@every 3653d"] + [f"{i} 0 1 1 *" for i in range(15)],
+            command="true", timeout="365d", concurrency="allow", max_concurrent=1000, catchup_window="3650d",
+            catchup_limit=10000, timezone="America/Argentina/ComodRivadavia", retry_policy={
+                "max_attempts": 100, "initial_interval": "1d", "max_interval": "7d", "multiplier": 100, "jitter": 1
+            }, tags={f"{i:02}/" + "k" * 60: "v" * 255 for i in range(64)})
         run = self.node.ended(self.node.trigger(job["id"])["id"])
         self.assertEqual(run["status"], "success")
-        self.node.create(name="smallest", schedule="@every 1s", enabled=False, command="true", timeout="100ms", max_concurrent=1, catchup_window="10s",
-                         catchup_limit=1, retry_policy={"max_attempts": 1, "initial_interval": "100ms", "max_interval": "100ms", "multiplier": 1, "jitter": 0})
+        self.node.create(
+            name="smallest", schedule="@every 1s", enabled=False, command="true", timeout="100ms", max_concurrent=1,
+            catchup_window="10s", catchup_limit=1, retry_policy={
+                "max_attempts": 1, "initial_interval": "100ms", "max_interval": "100ms", "multiplier": 1, "jitter": 0
+            })
         before = self.node.get(JOBS).json
         self.assertEqual(self.node.stop(), 0)
         self.node.start()
         self.assertEqual(self.node.get(JOBS).json, before)
 
     def test_far_instants(self):
-        for at in ("2026-11-23T00:00:00Z", "9999-12-31T23:59:59.999Z", "2262-04-12T00:00:00Z", "2099-06-30T23:59:60Z", "9999-12-31T23:59:59-23:59",
-                   "0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "99999-01-01T00:00:00Z", "2099-01-01T00:00:00.0000000000001Z"):
+        for at in ("2026-11-23T00:00:00Z", "9999-12-31T23:59:59.999Z", "2262-04-12T00:00:00Z", "2099-06-30T23:59:60Z",
+                   "9999-12-31T23:59:59-23:59", "0000-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "99999-01-01T00:00:00Z",
+                   "2099-01-01T00:00:00.0000000000001Z"):
             with self.subTest(at=at):
                 answer = self.node.post(JOBS, {"name": "far", "schedule": f"@at {at}", "command": "true"})
                 if answer.status == 201:
@@ -431,7 +493,8 @@ class ExtremeTest(BadInputCase):
                 else:
                     self.problem(answer, 422, "INVALID", field="/schedule")
         self.node.create(name="century", schedule="0 0 29 2 *", command="true")
-        for start in ("2096-03-01T00:00:00Z", "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "1900-01-01T00:00:00Z", "0001-01-01T00:00:00Z"):
+        for start in ("2096-03-01T00:00:00Z", "9999-12-31T23:59:59Z", "1970-01-01T00:00:00Z", "1900-01-01T00:00:00Z",
+                      "0001-01-01T00:00:00Z"):
             with self.subTest(start=start):
                 answer = self.node.get(f"{JOBS}/century/upcoming?count=3&from={start}")
                 self.assertIn(answer.status, (200, 400), answer)
@@ -439,15 +502,18 @@ class ExtremeTest(BadInputCase):
     def test_ids_that_nobody_gave(self):
         """All-zero and all-one ids, as paths and as cursors: entries made of these once ended the node."""
         for digits in ("0" * 26, "7" + "z" * 25, "0" * 25 + "1"):
-            for verb, path in (("POST", f"/api/v1/executions/exec_{digits}/cancel"), ("GET", f"/api/v1/executions/exec_{digits}"),
+            for verb, path in (("POST", f"/api/v1/executions/exec_{digits}/cancel"), ("GET",
+                                                                                      f"/api/v1/executions/exec_{digits}"),
                                ("GET", f"/api/v1/executions/exec_{digits}/output"), ("DELETE", f"{JOBS}/job_{digits}"),
-                               ("POST", f"{JOBS}/job_{digits}/trigger"), ("POST", f"{JOBS}/witness/executions/exec_{digits}/cancel")):
+                               ("POST", f"{JOBS}/job_{digits}/trigger"), ("POST",
+                                                                          f"{JOBS}/witness/executions/exec_{digits}/cancel")):
                 with self.subTest(verb=verb, path=path):
                     self.problem(self.node.request(verb, path), 404, "NOT_FOUND")
         for kind in ("e", "j", "n", "a", "m"):
             for key in (b"\0", b"\0" * 16, b"\xff" * 16, b"\xff" * 200):
                 cursor = base64.urlsafe_b64encode(kind.encode() + key).decode().rstrip("=")
-                for path in (JOBS, f"{JOBS}?sort=created_at", "/api/v1/executions", f"{JOBS}/witness/executions", f"{JOBS}/witness/missed"):
+                for path in (JOBS, f"{JOBS}?sort=created_at", "/api/v1/executions", f"{JOBS}/witness/executions",
+                             f"{JOBS}/witness/missed"):
                     with self.subTest(kind=kind, key=key, path=path):
                         answer = self.node.get(path + ("&" if "?" in path else "?") + "cursor=" + cursor)
                         self.assertIn(answer.status, (200, 400), answer)
@@ -456,7 +522,8 @@ class ExtremeTest(BadInputCase):
         self.node.create(name="bulky", schedule="@manually", command="true", concurrency="allow")
         run = self.node.trigger("bulky", config={"env": {f"K{i}": "v" * 50 for i in range(600)}})
         self.assertEqual(self.node.ended(run["id"])["status"], "success")
-        self.problem(self.node.post(f"{JOBS}/bulky/trigger", {"config": {"env": {f"K{i}": "v" for i in range(2000)}}}), 422, "INVALID")
+        self.problem(self.node.post(f"{JOBS}/bulky/trigger", {"config": {"env": {f"K{i}": "v" for i in range(2000)}}}), 422,
+                     "INVALID")
 
 
 class GarbageTest(BadInputCase):
@@ -469,13 +536,16 @@ class GarbageTest(BadInputCase):
             mine = random.Random(seed)
             for _ in range(500):
                 kind = mine.randrange(5)
-                data = (mine.randbytes(mine.randrange(1, 400)) if kind == 0 else good[:mine.randrange(len(good))] if kind == 1 else
-                        bytes(b if mine.random() > 0.05 else mine.randrange(256) for b in good) if kind == 2 else b"" if kind == 3 else good * 20)
+                data = (mine.randbytes(mine.randrange(1, 400))
+                        if kind == 0 else good[:mine.randrange(len(good))] if kind == 1 else bytes(
+                            b if mine.random() > 0.05 else mine.randrange(256)
+                            for b in good) if kind == 2 else b"" if kind == 3 else good * 20)
                 try:
                     connection = socket.create_connection(("127.0.0.1", self.node.port), timeout=10)
                     connection.sendall(data)
                     if mine.random() < 0.5:
-                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")  # an RST instead of a FIN
+                        connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER,
+                                              b"\1\0\0\0\0\0\0\0")  # an RST instead of a FIN
                     connection.close()
                 except ConnectionResetError:
                     pass

@@ -60,16 +60,19 @@ class FileTest(ConfigCase):
         self.assertEqual(self.chronos("config", "validate", "-f", "chronos.yaml").returncode, 0)
 
     def test_yaml_itself(self):
-        for text, line, words in (("cluster:\n\tnode_id: a\n", 2, "tab"), ("cluster:\n  node_id: a\n\tdata_dir: b\n", 3, "tab"),
-                                  ("cluster: {node_id: a\n", None, ""), ("cluster: [\n", None, ""), ("a: b: c\n", 1, ""), ("cluster:\n  node_id: \"a\n", None, ""),
-                                  ("cluster: &x {}\n", 1, "anchor"), ("cluster: *x\n", 1, ""), ("cluster: !!map {}\n", 1, "tag"), ("---\n{}\n---\n{}\n", None, ""),
-                                  ("- a\n- b\n", 1, ""), ("text\n", 1, ""), ("1: 2\n", 1, ""), ("cluster:\n  <<: {}\n", 2, "")):
+        for text, line, words in (("cluster:\n\tnode_id: a\n", 2, "tab"), ("cluster:\n  node_id: a\n\tdata_dir: b\n", 3,
+                                                                           "tab"), ("cluster: {node_id: a\n", None, ""),
+                                  ("cluster: [\n", None, ""), ("a: b: c\n", 1, ""), ("cluster:\n  node_id: \"a\n", None, ""),
+                                  ("cluster: &x {}\n", 1, "anchor"), ("cluster: *x\n", 1, ""),
+                                  ("cluster: !!map {}\n", 1, "tag"), ("---\n{}\n---\n{}\n", None, ""), ("- a\n- b\n", 1, ""),
+                                  ("text\n", 1, ""), ("1: 2\n", 1, ""), ("cluster:\n  <<: {}\n", 2, "")):
             with self.subTest(text=text):
                 done = self.validate(text)
                 self.assertEqual((done.returncode, done.stdout), (78, ""), done)
                 self.assertRegex(done.stderr, rf"^chronos: chronos\.yaml:{line or '[0-9]+'}: ")
                 self.assertIn(words, done.stderr)
-        for text in (b"cluster: {node_id: \xff}\n", b"cluster: {node_id: \x00}\n", b"\xff\xfe\x00", "{" * 100000, "a: " + "[" * 50, "x" * (2 << 20)):
+        for text in (b"cluster: {node_id: \xff}\n", b"cluster: {node_id: \x00}\n", b"\xff\xfe\x00", "{" * 100000,
+                     "a: " + "[" * 50, "x" * (2 << 20)):
             with self.subTest(text=text[:20]):
                 done = self.validate(text)
                 self.assertEqual((done.returncode, done.stdout), (78, ""), done)
@@ -95,7 +98,8 @@ scheduler:
                      "chronos.yaml:7: server.port: unknown key",
                      'chronos.yaml:8: storge: unknown key; did you mean "storage"?',
                      'chronos.yaml:10: scheduler.default_retry_policy.max_attempt: unknown key; did you mean "max_attempts"?')
-        self.refused("cluster: {election_timeout: 1s}\n", ('chronos.yaml:1: cluster.election_timeout: unknown key', "cluster.raft"))
+        self.refused("cluster: {election_timeout: 1s}\n",
+                     ('chronos.yaml:1: cluster.election_timeout: unknown key', "cluster.raft"))
 
     def test_wrong_values(self):
         self.refused("""
@@ -116,13 +120,18 @@ metrics: {enabled: yes, path: metrics}
 logging: {level: warning, format: xml, output: ""}
 security: {strict: 1}
 executors: {max_concurrent: [1]}
-""", *[(f"chronos.yaml:{line}: {key}: ", word) for line, key, word in (
-            (3, "cluster.node_id", '"a b"'), (7, "server.http.address", "localhost"), (8, "server.http.read_timeout", '"fast"'), (9, "server.http.max_connections", "1"),
-            (10, "server.http.max_body_bytes", "1MB1"), (11, "server.shutdown_timeout", "1h"), (12, "storage.min_free", "-1"),
-            (12, "storage.executions_per_job", "many"), (13, "scheduler.missed_run_policy", "execute_all"), (13, "scheduler.misfire_threshold", "100ms"),
-            (14, "output.replicated_bytes", "64KiB"), (15, "metrics.enabled", "true"), (15, "metrics.path", ""), (16, "logging.level", '"warn"'),
-            (16, "logging.format", "json"), (16, "logging.output", ""), (17, "security.strict", "true"), (18, "executors.max_concurrent", "list"),
-            (4, "cluster.raft.peers", ""), (4, "cluster.raft.heartbeat_timeout", "election_timeout"))])  # what must agree comes last
+""", *[(f"chronos.yaml:{line}: {key}: ", word)
+        for line, key, word in ((3, "cluster.node_id", '"a b"'), (7, "server.http.address", "localhost"),
+                               (8, "server.http.read_timeout", '"fast"'), (9, "server.http.max_connections", "1"),
+                               (10, "server.http.max_body_bytes", "1MB1"), (11, "server.shutdown_timeout", "1h"),
+                               (12, "storage.min_free", "-1"), (12, "storage.executions_per_job",
+                                                                "many"), (13, "scheduler.missed_run_policy", "execute_all"),
+                               (13, "scheduler.misfire_threshold", "100ms"), (14, "output.replicated_bytes", "64KiB"),
+                               (15, "metrics.enabled", "true"), (15, "metrics.path", ""), (16, "logging.level", '"warn"'),
+                               (16, "logging.format", "json"), (16, "logging.output", ""), (17, "security.strict", "true"),
+                               (18, "executors.max_concurrent",
+                                "list"), (4, "cluster.raft.peers", ""), (4, "cluster.raft.heartbeat_timeout",
+                                                                         "election_timeout"))])  # what must agree comes last
 
     def test_a_file_that_cannot_be_read(self):
         for path in ("no-such-file.yaml", "/no/such/file", "."):
@@ -134,8 +143,10 @@ executors: {max_concurrent: [1]}
                 self.assertEqual(self.chronos("--config", path).returncode, 78)
 
     def test_options_of_plugins(self):
-        self.refused("executors:\n  http:\n    max_conections: 5\n", ("chronos.yaml:3: executors.http.max_conections: ", "max_connections"))
-        self.refused("executors:\n  http:\n    max_connections: none\n", ("chronos.yaml:3: executors.http.max_connections: ", ""))
+        self.refused("executors:\n  http:\n    max_conections: 5\n",
+                     ("chronos.yaml:3: executors.http.max_conections: ", "max_connections"))
+        self.refused("executors:\n  http:\n    max_connections: none\n",
+                     ("chronos.yaml:3: executors.http.max_connections: ", ""))
         self.refused("storage:\n  lmdb: {map_siz: 1GiB}\n", ("chronos.yaml:2: storage.lmdb.map_siz: ", "map_size"))
         self.refused("storage:\n  backend: lmbd\n", ("chronos.yaml:2: storage.backend: ", "storage_lmbd.so"))
         self.refused("executors:\n  shell: {}\n  bash: {}\n", ("chronos.yaml:3: executors.bash: ", "executor_bash.so"))
@@ -198,7 +209,10 @@ class PluginFileTest(ConfigCase):
                 self.bad(self.plugins / name, name, word)
 
     def test_every_bad_plugin_is_refused_with_its_name(self):
-        words = {"bad_major": "major", "bad_entry": "chronos_plugin_v1", "bad_magic": "", "bad_revision": "revision", "bad_undefined": "undefined"}
+        words = {
+            "bad_major": "major", "bad_entry": "chronos_plugin_v1", "bad_magic": "", "bad_revision": "revision",
+            "bad_undefined": "undefined"
+        }
         fixtures = sorted(FIXTURES.glob("bad_*.so"))
         self.assertGreater(len(fixtures), 20)
         for fixture in fixtures:
@@ -222,7 +236,8 @@ class PluginFileTest(ConfigCase):
     def test_a_plugin_that_refuses_to_start(self):
         path = self.copy("bad_create")
         self.file.write_text(self.load(path, "executors: {bad: {}}\n"))
-        done = self.chronos("--config", "chronos.yaml", "--http-address", "127.0.0.1:0", environment={"CHRONOS_STORAGE_MIN_FREE": "0"})
+        done = self.chronos("--config", "chronos.yaml", "--http-address", "127.0.0.1:0",
+                            environment={"CHRONOS_STORAGE_MIN_FREE": "0"})
         self.assertNotEqual(done.returncode, 0, done.stderr)
         self.assertIn("bad", done.stderr.splitlines()[-1])
 
@@ -234,19 +249,26 @@ class PluginFileTest(ConfigCase):
 class EnvironmentTest(ConfigCase):
     def test_overrides(self):
         self.valid("logging: {level: info}\n", {"CHRONOS_LOGGING_LEVEL": "debug"})
-        self.refused("logging: {level: nonsense}\n", "chronos.yaml:1: logging.level: ", environment={"CHRONOS_LOGGING_LEVEL": "debug"})
-        self.refused("", ("CHRONOS_LOGGING_LEVEL: logging.level: ", "verbose"), environment={"CHRONOS_LOGGING_LEVEL": "verbose"})
-        self.refused("", ("CHRONOS_SERVER_HTTP_READ_TIMEOUT: server.http.read_timeout: ", "1"), environment={"CHRONOS_SERVER_HTTP_READ_TIMEOUT": "1"})
+        self.refused("logging: {level: nonsense}\n", "chronos.yaml:1: logging.level: ",
+                     environment={"CHRONOS_LOGGING_LEVEL": "debug"})
+        self.refused("", ("CHRONOS_LOGGING_LEVEL: logging.level: ", "verbose"),
+                     environment={"CHRONOS_LOGGING_LEVEL": "verbose"})
+        self.refused("", ("CHRONOS_SERVER_HTTP_READ_TIMEOUT: server.http.read_timeout: ", "1"),
+                     environment={"CHRONOS_SERVER_HTTP_READ_TIMEOUT": "1"})
 
     def test_unknown_variables(self):
         self.refused("", 'CHRONOS_CLUSTER_NODEID: unknown environment variable; did you mean "CHRONOS_CLUSTER_NODE_ID"?',
                      environment={"CHRONOS_CLUSTER_NODEID": "x"})
-        self.valid("", {"CHRONOS_TEST_X": "1", "CHRONOSCTL_SERVER": "x", "CHRONOS_SERVICE_HOST": "10.0.0.1", "CHRONOS_PORT": "tcp://10.0.0.1:80",
-                        "CHRONOS_PORT_8080_TCP_ADDR": "10.0.0.1"})
+        self.valid(
+            "", {
+                "CHRONOS_TEST_X": "1", "CHRONOSCTL_SERVER": "x", "CHRONOS_SERVICE_HOST": "10.0.0.1",
+                "CHRONOS_PORT": "tcp://10.0.0.1:80", "CHRONOS_PORT_8080_TCP_ADDR": "10.0.0.1"
+            })
 
     def test_precedence(self):
         """File, then environment, then command line."""
-        node = Node("cluster: {node_id: from-file}\nlogging: {level: error}\n", environment={"CHRONOS_CLUSTER_NODE_ID": "from-environment"})
+        node = Node("cluster: {node_id: from-file}\nlogging: {level: error}\n",
+                    environment={"CHRONOS_CLUSTER_NODE_ID": "from-environment"})
         self.addCleanup(node.close)
         node.environment["CHRONOS_LOGGING_LEVEL"] = "info"
         node.start()
@@ -269,9 +291,11 @@ class CommandLineTest(ConfigCase):
         self.assertEqual(self.chronos("-h").stdout, done.stdout)
 
     def test_wrong_usage(self):
-        for arguments, words in ((["--verion"], "did you mean --version?"), (["--conf"], "unknown option --conf"), (["-x"], "unknown option -x"),
-                                 (["start"], 'unknown command "start"'), (["--config"], "--config needs a value"), (["--data-dir"], "--data-dir needs a value"),
-                                 (["config"], "usage"), (["config", "check"], "usage"), (["config", "validate"], "-f FILE is missing"),
+        for arguments, words in ((["--verion"], "did you mean --version?"), (["--conf"], "unknown option --conf"),
+                                 (["-x"], "unknown option -x"), (["start"], 'unknown command "start"'),
+                                 (["--config"], "--config needs a value"), (["--data-dir"], "--data-dir needs a value"),
+                                 (["config"], "usage"), (["config", "check"], "usage"), (["config",
+                                                                                          "validate"], "-f FILE is missing"),
                                  (["config", "validate", "x.yaml"], "x.yaml"), (["config", "validate", "-f"], "usage")):
             with self.subTest(arguments=arguments):
                 done = self.chronos(*arguments)
@@ -305,7 +329,8 @@ class StartTest(ConfigCase):
             except OSError:
                 self.skipTest("port 8080 is taken on this machine")
         with open(self.work / "log", "wb") as log:
-            process = subprocess.Popen([str(CHRONOS)], cwd=self.work, env={"PATH": os.environ["PATH"], **SANITIZERS}, stdout=log, stderr=log)
+            process = subprocess.Popen([str(CHRONOS)], cwd=self.work, env={"PATH": os.environ["PATH"], **SANITIZERS},
+                                       stdout=log, stderr=log)
         self.addCleanup(lambda: (process.kill(), process.wait()))
         wait_for(lambda: "became leader" in (self.work / "log").read_text() or process.poll() is not None, "a leader")
         self.assertIn("port=8080", (self.work / "log").read_text())

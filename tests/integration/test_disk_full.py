@@ -72,26 +72,31 @@ class LowDiskTest(DiskCase):
         gate = node.work / "gate"
         node.create(name="before", schedule="@manually", command="echo fine")
         node.create(name="tick", schedule="* * * * * *", command="true", concurrency="allow")
-        node.create(name="long", schedule="@manually", command=f"echo begun; while [ ! -e {gate} ]; do sleep 0.05; done; echo ended")
+        node.create(name="long", schedule="@manually",
+                    command=f"echo begun; while [ ! -e {gate} ]; do sleep 0.05; done; echo ended")
         long_run = node.trigger("long")
         wait_for(lambda: node.execution(long_run["id"])["status"] == "running", "the long run")
         ballast = self.fill(node, 5 << 20)
         self.disk_state(node, 1)
 
-        for verb, path, body in (("POST", JOBS, {"name": "x", "schedule": "@manually", "command": "true"}), ("PATCH", f"{JOBS}/before", {"description": "x"}),
-                                 ("PUT", f"{JOBS}/before", {"name": "before", "schedule": "@manually", "command": "true"}),
-                                 ("DELETE", f"{JOBS}/before", None), ("POST", f"{JOBS}/before/trigger", None), ("POST", f"{JOBS}/before/disable", None)):
+        for verb, path, body in (("POST", JOBS, {"name": "x", "schedule": "@manually",
+                                                 "command": "true"}), ("PATCH", f"{JOBS}/before", {"description": "x"}),
+                                 ("PUT", f"{JOBS}/before", {"name": "before", "schedule": "@manually",
+                                                            "command": "true"}), ("DELETE", f"{JOBS}/before", None),
+                                 ("POST", f"{JOBS}/before/trigger", None), ("POST", f"{JOBS}/before/disable", None)):
             with self.subTest(verb=verb, path=path):
                 answer = node.request(verb, path, body)
                 document = self.problem(answer, 503, "DISK_FULL", contains="free")
                 self.assertGreater(int(answer.headers["Retry-After"]), 0)
                 self.assertIn(str(node.data_dir), document["detail"])
-        self.assertEqual(node.post(f"{JOBS}?dry_run=true", {"name": "x", "schedule": "@manually", "command": "true"}).status, 200)
+        self.assertEqual(
+            node.post(f"{JOBS}?dry_run=true", {"name": "x", "schedule": "@manually", "command": "true"}).status, 200)
 
         self.assertEqual(node.get("/health").json["disk"], "low")
         self.assertEqual(node.get("/health").json["status"], "healthy")
         self.assertEqual(node.get("/ready").status, 200)
-        for path in (JOBS, f"{JOBS}/before", RUNS, f"{JOBS}/before/executions", f"{JOBS}/before?consistent=true", f"{RUNS}/{long_run['id']}/output"):
+        for path in (JOBS, f"{JOBS}/before", RUNS, f"{JOBS}/before/executions", f"{JOBS}/before?consistent=true",
+                     f"{RUNS}/{long_run['id']}/output"):
             self.assertEqual(node.get(path).status, 200, path)
         self.assertLess(node.metric("chronos_disk_free_bytes"), 8 << 20)
 
@@ -196,7 +201,9 @@ class NoSpaceTest(DiskCase):
         def step(self, name):
             self.doubtful.add(name)
             try:
-                answer = self.node.post(JOBS, {"name": name, "schedule": "@manually", "command": "true", "description": "d" * 4000}, timeout=30)
+                answer = self.node.post(JOBS,
+                                        {"name": name, "schedule": "@manually", "command": "true", "description": "d" * 4000},
+                                        timeout=30)
             except OSError:
                 return  # killed in between
             self.answers[answer.status] = self.answers.get(answer.status, 0) + 1
@@ -233,8 +240,9 @@ class NoSpaceTest(DiskCase):
         for load in loads:
             missing = [n for n in load.acknowledged if n not in names]
             self.assertEqual(missing, [], "acknowledged, and gone")
-            self.assertEqual([n for n in names if n.startswith(load.name_ + "-") and n not in load.acknowledged and n not in load.doubtful], [],
-                             "refused, and there")
+            self.assertEqual([
+                n for n in names if n.startswith(load.name_ + "-") and n not in load.acknowledged and n not in load.doubtful
+            ], [], "refused, and there")
 
     def full(self, node):
         wait_for(lambda: node.metric("chronos_disk_state") == 2, "the disk to be full", 60)
@@ -299,7 +307,8 @@ class NoSpaceTest(DiskCase):
         node.spawn()
         wait_for(lambda: node.process.poll() is not None or "listening" in node.log(), "a start or a refusal")
         if node.process.poll() is None:
-            wait_for(lambda: node.process.poll() is not None or "full" in node.log() or "became leader" in node.log(), "it to notice")
+            wait_for(lambda: node.process.poll() is not None or "full" in node.log() or "became leader" in node.log(),
+                     "it to notice")
             node.kill9()
         else:
             self.assertRegex(node.log(), r"chronos: .*(No space|disk|full)")
@@ -311,7 +320,8 @@ class NoSpaceTest(DiskCase):
     def test_output_does_not_fill_the_rest(self):
         """Jobs that print much, on a disk that is nearly full: the output is dropped before anything else is."""
         node = self.small_disk("64m").start()
-        node.create(name="loud", schedule="@manually", command="head -c 900000 /dev/urandom | base64 -w0; echo; echo the end", concurrency="allow")
+        node.create(name="loud", schedule="@manually", command="head -c 900000 /dev/urandom | base64 -w0; echo; echo the end",
+                    concurrency="allow")
         ballast = self.fill(node, 12 << 20)
         statuses = []
         for _ in range(25):

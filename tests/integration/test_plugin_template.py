@@ -15,7 +15,8 @@ JOBS = "/api/v1/jobs"
 
 def call(*command, cwd=None, **environment):
     inherited = {k: v for k, v in os.environ.items() if not k.startswith("CHRONOS_")}  # the tests' own
-    done = subprocess.run([str(c) for c in command], cwd=cwd, env={**inherited, **environment}, capture_output=True, text=True, timeout=200)
+    done = subprocess.run([str(c) for c in command], cwd=cwd, env={**inherited, **environment}, capture_output=True,
+                          text=True, timeout=200)
     assert done.returncode == 0, f"{command}: {done.stdout[-3000:]}\n{done.stderr[-3000:]}"
     return done.stdout
 
@@ -48,15 +49,18 @@ class TemplateTest(TestCase):
         return folder / "executor_hello.so"
 
     def test_what_is_installed(self):
-        for path in ("bin/chronos", "bin/chronosctl", "bin/chronos-plugin-check", "include/chronos/plugin.h", "include/chronos/executor.h",
-                     "include/chronos/storage.h", "include/chronos/host.h", "share/pkgconfig/chronos-plugin.pc",
-                     "lib/chronos/plugins/storage_lmdb.so", "lib/chronos/plugins/storage_sqlite.so", "lib/chronos/plugins/executor_shell.so",
+        for path in ("bin/chronos", "bin/chronosctl", "bin/chronos-plugin-check", "include/chronos/plugin.h",
+                     "include/chronos/executor.h", "include/chronos/storage.h", "include/chronos/host.h",
+                     "share/pkgconfig/chronos-plugin.pc", "lib/chronos/plugins/storage_lmdb.so",
+                     "lib/chronos/plugins/storage_sqlite.so", "lib/chronos/plugins/executor_shell.so",
                      "lib/chronos/plugins/executor_http.so", "share/chronos/templates/executor/executor_hello.c"):
             with self.subTest(path=path):
                 self.assertTrue((self.prefix / path).is_file())
-        shown = call("pkg-config", "--cflags", "--variable=plugindir", "chronos-plugin", PKG_CONFIG_PATH=str(self.prefix / "share" / "pkgconfig"))
+        shown = call("pkg-config", "--cflags", "--variable=plugindir", "chronos-plugin",
+                     PKG_CONFIG_PATH=str(self.prefix / "share" / "pkgconfig"))
         self.assertIn(str(self.prefix), shown)
-        self.assertNotIn(str(ROOT), shown + (self.prefix / "share/pkgconfig/chronos-plugin.pc").read_text(), "a path of the source tree was installed")
+        self.assertNotIn(str(ROOT), shown + (self.prefix / "share/pkgconfig/chronos-plugin.pc").read_text(),
+                         "a path of the source tree was installed")
         for path in self.prefix.rglob("*.cmake"):
             self.assertNotIn(str(ROOT), path.read_text(), path)
 
@@ -107,17 +111,21 @@ class TemplateTest(TestCase):
         self.assertEqual(run["status"], "success", run)
         self.assertIn("Hello, reader! This is run " + run["id"], run["output"])
         self.assertGreaterEqual(run["duration_ms"], 100)
-        scheduled = wait_for(lambda: [r for r in node.executions("greet", trigger="schedule") if r["status"] == "success"], "a scheduled run")
+        scheduled = wait_for(lambda: [r for r in node.executions("greet", trigger="schedule") if r["status"] == "success"],
+                             "a scheduled run")
         self.assertIn(scheduled[0]["id"], scheduled[0]["output"])
         node.delete(f"{JOBS}/greet")
 
-        for config, field in (({"delay": "soon"}, "/config/delay"), ({"nam": "x"}, "/config/nam"), ({"name": 5}, "/config/name")):
+        for config, field in (({"delay": "soon"}, "/config/delay"), ({"nam": "x"}, "/config/nam"), ({"name": 5},
+                                                                                                    "/config/name")):
             answer = node.post(JOBS, {"name": "bad", "schedule": "@manually", "executor": "hello", "config": config})
             self.problem(answer, 422, "INVALID", field=field)
-        answer = node.post(JOBS, {"name": "bad", "schedule": "@manually", "executor": "hello", "config": {"name": "two\nlines"}})
+        answer = node.post(JOBS,
+                           {"name": "bad", "schedule": "@manually", "executor": "hello", "config": {"name": "two\nlines"}})
         self.problem(answer, 422, "INVALID", contains="one line")
 
-        node.create(name="slow", schedule="@manually", executor="hello", config={"delay": "10m"}, concurrency="allow", timeout="1h")
+        node.create(name="slow", schedule="@manually", executor="hello", config={"delay": "10m"}, concurrency="allow",
+                    timeout="1h")
         runs = [node.trigger("slow") for _ in range(10)]
         wait_for(lambda: node.get(f"{JOBS}/slow").json["running"] == 10, "ten of them")
         begun = time.monotonic()

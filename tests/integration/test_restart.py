@@ -1,6 +1,5 @@
 """Going down and coming back: crashes, orderly ends, time that passed meanwhile, and directories that are not ours."""
 # ctest: timeout=300
-import http.client
 import os
 import signal
 import socket
@@ -102,7 +101,8 @@ sleep 300
         """Runs that wait for a place, for a retry, or behind a catch-up are rows, not memory."""
         node = node_of(self, "executors: {max_concurrent: 1}\n")
         gate = node.work / "gate"
-        node.create(name="queue", schedule="@manually", command=f"while [ ! -e {gate} ]; do sleep 0.05; done", concurrency="allow")
+        node.create(name="queue", schedule="@manually", command=f"while [ ! -e {gate} ]; do sleep 0.05; done",
+                    concurrency="allow")
         runs = [node.trigger("queue") for _ in range(5)]
         running(node, runs[0])
         node.kill9()
@@ -165,7 +165,9 @@ class DowntimeTest(TestCase):
                 "limited": {"missed_run_policy": "execute_all", "catchup_limit": 3}, "ignore": {"missed_run_policy": "ignore"},
                 "window": {"missed_run_policy": "execute_all", "catchup_window": "10s"}, "default": {},
                 "one-at-a-time": {"missed_run_policy": "execute_all", "concurrency": "forbid", "command": "true"}}
-        created = {name: instant(node.create(name=name, **{**every_second, **more})["created_at"]) for name, more in jobs.items()}
+        created = {
+            name: instant(node.create(name=name, **{**every_second, **more})["created_at"]) for name, more in jobs.items()
+        }
         node.create(name="off", **every_second, enabled=False)
         node.create(name="yearly", schedule="0 0 1 1 *", command="true")
         wait_for(lambda: all(len(node.executions(name)) >= 2 for name in jobs), "two runs of each")
@@ -174,8 +176,10 @@ class DowntimeTest(TestCase):
         time.sleep(self.DOWN_S)  # the time that the node is down is what is tested
         node.start()
         up_at = time.time()
-        wait_for(lambda: all(any(instant(r["scheduled_time"]) > up_at for r in node.executions(n)) for n in jobs if n != "one-at-a-time"),
-                 "runs after the downtime")
+        wait_for(
+            lambda: all(
+                any(instant(r["scheduled_time"]) > up_at for r in node.executions(n)) for n in jobs if n != "one-at-a-time"),
+            "runs after the downtime")
 
         for name in ("one", "default"):
             with self.subTest(name=name):
@@ -217,15 +221,23 @@ class DowntimeTest(TestCase):
             self.assertTrue(all(end <= start for end, start in zip(ends, starts[1:])), "catch-up runs overlapped")
         self.assertEqual(node.executions("off") + node.executions("yearly"), [])
         self.assertEqual(node.get(f"{JOBS}/off/missed").json["missed"], [])
+        self.check_pages(node, "limited")
         total = sum(r["count"] for n in jobs for r in node.get(f"{JOBS}/{n}/missed").json["missed"])
         counted = sum(node.metric(f'chronos_missed_runs_total{{reason="{r}"}}') or 0
                       for r in ("missed", "catchup_limit", "ignore_missed", "catchup_window"))
         self.assertEqual(counted, total)
 
+    def check_pages(self, node, name):
+        whole = node.get(f"{JOBS}/{name}/missed").json["missed"]
+        page = node.get(f"{JOBS}/{name}/missed?limit=1").json
+        self.assertEqual((page["missed"], page["next_cursor"]), (whole[:1], None))
+        self.problem(node.get(f"{JOBS}/{name}/missed?cursor=bQAA"), 400, "MALFORMED")
+
     def test_a_failover_alone_makes_no_slot_missed(self):
         """Down for less than misfire_threshold (10 s): every slot is run as if nothing had been, whatever the policy."""
         node = node_of(self)
-        job = node.create(name="steady", schedule="* * * * * *", command="true", concurrency="allow", missed_run_policy="ignore")
+        job = node.create(name="steady", schedule="* * * * * *", command="true", concurrency="allow",
+                          missed_run_policy="ignore")
         for _ in range(3):
             count = len(node.executions("steady"))
             wait_for(lambda: len(node.executions("steady")) > count + 1, "a slot")
@@ -244,7 +256,8 @@ class DowntimeTest(TestCase):
         node.start()
         count = len(node.executions("anchored"))
         runs = wait_for(lambda: len(r := node.executions("anchored")[::-1]) > count + 1 and r, "two more")
-        self.assertEqual([round(instant(r["scheduled_time"]) - created, 3) for r in runs], [2.0 * (i + 1) for i in range(len(runs))])
+        self.assertEqual([round(instant(r["scheduled_time"]) - created, 3) for r in runs],
+                         [2.0 * (i + 1) for i in range(len(runs))])
 
     def test_at_that_passed_while_down(self):
         node = node_of(self, "scheduler: {misfire_threshold: 500ms}\n")
@@ -254,7 +267,8 @@ class DowntimeTest(TestCase):
         node.kill9()
         time.sleep(max(0, instant(at) + 1 - time.time()))
         node.start()
-        wait_for(lambda: not any(node.get(f"{JOBS}/{p}").json["enabled"] for p in ("execute_one", "ignore")), "both to be disabled")
+        wait_for(lambda: not any(node.get(f"{JOBS}/{p}").json["enabled"] for p in ("execute_one", "ignore")),
+                 "both to be disabled")
         run, = node.executions("execute_one")
         self.assertEqual((run["trigger"], run["scheduled_time"], node.ended(run["id"])["status"]), ("catchup", at, "success"))
         self.assertEqual(node.executions("ignore"), [])
@@ -326,14 +340,27 @@ class StopTest(TestCase):
         node.create(name="last", schedule="@manually", command=f"while [ ! -e {gate} ]; do sleep 0.05; done; echo finished")
         node.create(name="tick", schedule="* * * * * *", command="true")
         run = running(node, node.trigger("last"))
-        kept = http.client.HTTPConnection("127.0.0.1", node.port, timeout=10)
-        self.addCleanup(kept.close)
-        kept.request("GET", "/ready")
-        self.assertEqual((answer := kept.getresponse()).status, 200)
-        answer.read()
+        idle, busy = (socket.create_connection(("127.0.0.1", node.port), timeout=10) for _ in range(2))
+        self.addCleanup(idle.close)
+        self.addCleanup(busy.close)
+        idle.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertTrue(idle.recv(65536).startswith(b"HTTP/1.1 200 "))
+        accepted = node.metric("chronos_http_connections")  # the node has taken both before it is told to stop
+        self.assertGreaterEqual(accepted, 3)
+        busy.sendall(f"POST {JOBS}/tick/trigger HTTP/1.1\r\n".encode())
+        idle.sendall(b"GET /live HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        self.assertTrue(idle.recv(65536).startswith(b"HTTP/1.1 200 "))  # so has it what came on `busy` before this
         node.terminate()
         wait_for(lambda: "stopping" in node.log(), "the signal to be taken")
         self.assertRaises(ConnectionRefusedError, socket.create_connection, ("127.0.0.1", node.port), 5)
+        self.assertEqual(idle.recv(65536), b"", "a connection without a request is closed")
+        busy.sendall(b"Host: localhost\r\n\r\n")
+        answer = b""
+        while piece := busy.recv(65536):
+            answer += piece
+        self.assertTrue(answer.startswith(b"HTTP/1.1 503 "), answer)
+        for part in (b"SHUTTING_DOWN", b"\r\nRetry-After: ", b"\r\nConnection: close\r\n"):
+            self.assertIn(part, answer)
         self.assertIsNone(node.process.poll())
         gate.touch()
         self.assertEqual(node.wait_exit(), 0, node.log())
@@ -372,7 +399,8 @@ class StopTest(TestCase):
     def test_runs_that_do_not_end_in_time_are_taken_over_at_the_next_start(self):
         node = node_of(self, "server: {shutdown_timeout: 1s}\nscheduler: {grace: 500ms}\n")
         path = node.work / "pids"
-        node.create(name="long", schedule="@manually", command=f"trap '' TERM; echo $$ >> {path}; [ $CHRONOS_ATTEMPT -gt 1 ] || sleep 300")
+        node.create(name="long", schedule="@manually",
+                    command=f"trap '' TERM; echo $$ >> {path}; [ $CHRONOS_ATTEMPT -gt 1 ] || sleep 300")
         run = running(node, node.trigger("long"))
         pid = int(wait_for(lambda: path.exists() and path.read_text(), "its process"))
         begun = time.monotonic()

@@ -141,21 +141,23 @@ class ShellTest(RunCase):
         run = self.run_job("no-program")
         self.assertEqual((run["status"], run["exit_code"]), ("failed", None))
         self.assertIn("/no/such/program", run["error"])
-        self.shell("no-directory", "true", cwd="/no/such/directory", job={"retry_policy": {"max_attempts": 5, "initial_interval": "100ms"}})
+        self.shell("no-directory", "true", cwd="/no/such/directory",
+                   job={"retry_policy": {"max_attempts": 5, "initial_interval": "100ms"}})
         run = self.run_job("no-directory")
         self.assertIn("/no/such/directory", run["error"])
         self.assertEqual(len(run["attempts"]), 1, "this cannot get better by itself")
 
     def test_environment(self):
-        job = self.shell("environment", "env; echo; pwd; umask", env={"MINE": "a b\"c", "PATH": "/usr/bin:/bin"}, cwd="/usr", umask="027")
+        job = self.shell("environment", "env; echo; pwd; umask", env={"MINE": "a b\"c", "PATH": "/usr/bin:/bin"}, cwd="/usr",
+                         umask="027")
         run = self.run_job("environment")
         variables, _, rest = run["output"].partition("\n\n")
         env = dict(line.split("=", 1) for line in variables.splitlines())
-        self.assertEqual(
-            {k: v for k, v in env.items() if k.startswith("CHRONOS_")},
-            {"CHRONOS_JOB_ID": job["id"], "CHRONOS_JOB_NAME": "environment", "CHRONOS_EXECUTION_ID": run["id"], "CHRONOS_ATTEMPT": "1",
-             "CHRONOS_SCHEDULED_TIME": run["scheduled_time"], "CHRONOS_IDEMPOTENCY_KEY": run["id"], "CHRONOS_NODE_ID": "node-1"},
-            "nothing of the daemon's own environment")
+        self.assertEqual({k: v for k, v in env.items() if k.startswith("CHRONOS_")}, {
+            "CHRONOS_JOB_ID": job["id"], "CHRONOS_JOB_NAME": "environment", "CHRONOS_EXECUTION_ID": run["id"],
+            "CHRONOS_ATTEMPT": "1", "CHRONOS_SCHEDULED_TIME": run["scheduled_time"], "CHRONOS_IDEMPOTENCY_KEY": run["id"],
+            "CHRONOS_NODE_ID": "node-1"
+        }, "nothing of the daemon's own environment")
         self.assertEqual((env["MINE"], env["PATH"], env["SHELL"]), ("a b\"c", "/usr/bin:/bin", "/bin/sh"))
         self.assertNotIn("PYTHONPATH", env)
         self.assertEqual(rest.split(), ["/usr", "0027"])
@@ -180,7 +182,8 @@ class ShellTest(RunCase):
         self.assertEqual(self.run_job("big-stdin")["output"].strip(), str(len(big)))
 
     def test_a_clean_process(self):
-        self.shell("clean", "ls /proc/self/fd | wc -l; ps -o pid=,pgid= -p $$; cat /proc/self/status | grep -E 'SigBlk|SigIgn'; tty")
+        self.shell("clean",
+                   "ls /proc/self/fd | wc -l; ps -o pid=,pgid= -p $$; cat /proc/self/status | grep -E 'SigBlk|SigIgn'; tty")
         lines = self.run_job("clean")["output"].splitlines()
         self.assertEqual(int(lines[0]), 4, "0, 1, 2 and the one that ls reads")
         pid, group = lines[1].split()
@@ -251,7 +254,8 @@ class EndTest(RunCase):
         """A job whose shell, child and grandchild write their ids; `trap` is set in all of them."""
         path = self.node.work / f"{name}.pids"
         script = self.node.work / f"{name}.sh"
-        script.write_text(f"{trap}\necho $$ >> {path}\n[ $1 -eq 0 ] || sh {script} $(($1 - 1)) &\nwhile :; do sleep 0.1; done\n")
+        script.write_text(
+            f"{trap}\necho $$ >> {path}\n[ $1 -eq 0 ] || sh {script} $(($1 - 1)) &\nwhile :; do sleep 0.1; done\n")
         self.job(name, executor="shell", config={"argv": ["sh", str(script), "2"]}, **job)
         return path
 
@@ -276,7 +280,8 @@ class EndTest(RunCase):
         self.gone(self.pids(path, 3))
 
     def test_timeouts_are_retried(self):
-        path = self.tree("slow-retried", "", timeout="500ms", retry_policy={"max_attempts": 2, "initial_interval": "100ms", "jitter": 0})
+        path = self.tree("slow-retried", "", timeout="500ms",
+                         retry_policy={"max_attempts": 2, "initial_interval": "100ms", "jitter": 0})
         run = self.run_job("slow-retried")
         self.assertEqual([a["outcome"] for a in run["attempts"]], ["timeout", "timeout"])
         self.assertEqual(run["status"], "timeout")
@@ -312,7 +317,8 @@ class EndTest(RunCase):
         self.assertEqual((done["status"], done["output"]), ("cancelled", "ready\ngot INT\n"))
 
     def test_cancel_of_a_run_that_waits_for_its_retry(self):
-        self.shell("backing-off", "exit 1", job={"retry_policy": {"max_attempts": 2, "initial_interval": "1h", "max_interval": "1h"}})
+        self.shell("backing-off", "exit 1",
+                   job={"retry_policy": {"max_attempts": 2, "initial_interval": "1h", "max_interval": "1h"}})
         run = self.node.trigger("backing-off")
         waiting = wait_for(lambda: (r := self.node.execution(run["id"]))["reason"] == "retry" and r, "the run to wait")
         self.assertEqual(waiting["status"], "pending")
@@ -340,6 +346,22 @@ class RetryTest(RunCase):
             self.assertLess(wait, least + 0.4)
         self.assertEqual(instant(run["started_at"]), instant(attempts[0]["started_at"]))
 
+    def test_output_of_each_attempt(self):
+        """Why the first one failed is what one asks for: while the run waits, when it is over, and after a restart."""
+        self.failing("talkative", 2, max_attempts=3, initial_interval="500ms", multiplier=1, jitter=0)
+        run = self.node.trigger("talkative")["id"]
+        wait_for(lambda: self.node.execution(run)["reason"] == "retry", "the run to wait")
+        self.assertEqual(self.node.get(f"{RUNS}/{run}/output?attempt=1").body, b"attempt 1\n")
+        self.assertEqual(self.node.ended(run)["output"], "attempt 3\n")
+        for restart in (False, True):
+            if restart:
+                self.assertEqual(self.node.stop(), 0)
+                self.node.start()
+            self.assertEqual(self.node.get(f"{RUNS}/{run}/output").body, b"attempt 3\n")
+            for attempt in (1, 2, 3):
+                answer = self.node.get(f"{RUNS}/{run}/output?attempt={attempt}")
+                self.assertEqual((answer.status, answer.body), (200, b"attempt %d\n" % attempt))
+
     def test_attempts_run_out(self):
         self.failing("hopeless", 9, max_attempts=3, initial_interval="100ms", jitter=0)
         run = self.run_job("hopeless")
@@ -347,7 +369,8 @@ class RetryTest(RunCase):
         self.assertEqual(self.node.get(f"{JOBS}/hopeless").json["last_status"], "failed")
 
     def test_exit_codes_that_are_retried(self):
-        self.shell("choosy", "exit 5", retry_exit_codes=[4], job={"retry_policy": {"max_attempts": 3, "initial_interval": "100ms"}})
+        self.shell("choosy", "exit 5", retry_exit_codes=[4],
+                   job={"retry_policy": {"max_attempts": 3, "initial_interval": "100ms"}})
         self.assertEqual(len(self.run_job("choosy")["attempts"]), 1)
 
     def survives(self, name, go_down):
@@ -384,22 +407,28 @@ class RetryTest(RunCase):
 class WebhookTest(RunCase):
     def hook(self, name, receiver, job=None, **config):
         config = {"url": receiver.url + f"/{name}?q=1", **config}
-        return self.job(name, webhook=config, **{"retry_policy": {"max_attempts": 3, "initial_interval": "100ms", "jitter": 0}, **(job or {})})
+        return self.job(name, webhook=config,
+                        **{"retry_policy": {"max_attempts": 3, "initial_interval": "100ms", "jitter": 0}, **(job or {})})
 
     def test_request(self):
         with Receiver() as receiver:
-            job = self.hook("request", receiver, headers={"X-Mine": "yes"},
-                            body='{"run": "{{.ExecutionID}}", "job": "{{ .JobName }}", "n": {{.Attempt}}, "id": "{{.JobID}}", "t": "{{.ScheduledTime}}"}')
+            job = self.hook(
+                "request", receiver, headers={"X-Mine": "yes"}, body=
+                '{"run": "{{.ExecutionID}}", "job": "{{ .JobName }}", "n": {{.Attempt}}, "id": "{{.JobID}}", "t": "{{.ScheduledTime}}"}'
+            )
             run = self.run_job("request")
             self.assertEqual((run["status"], run["status_code"], run["output"], run["error"]), ("success", 200, "ok", None))
             self.assertNotIn("exit_code", run)
             self.assertEqual(run["attempts"][0]["status_code"], 200)
             (method, path, headers, body), = receiver.received
             self.assertEqual((method, path), ("POST", "/request?q=1"))
-            self.assertEqual(json.loads(body), {"run": run["id"], "job": "request", "n": 1, "id": job["id"], "t": run["scheduled_time"]})
-            for name, value in {"X-Mine": "yes", "X-Chronos-Job-ID": job["id"], "X-Chronos-Execution-ID": run["id"], "X-Chronos-Attempt": "1",
-                                "X-Chronos-Scheduled-Time": run["scheduled_time"], "Idempotency-Key": run["id"],
-                                "Content-Type": "application/json"}.items():
+            self.assertEqual(json.loads(body),
+                             {"run": run["id"], "job": "request", "n": 1, "id": job["id"], "t": run["scheduled_time"]})
+            for name, value in {
+                    "X-Mine": "yes", "X-Chronos-Job-ID": job["id"], "X-Chronos-Execution-ID": run["id"],
+                    "X-Chronos-Attempt": "1", "X-Chronos-Scheduled-Time": run["scheduled_time"], "Idempotency-Key": run["id"],
+                    "Content-Type": "application/json"
+            }.items():
                 self.assertEqual(headers[name], value, name)
             self.assertTrue(headers["User-Agent"].startswith("Chronos/"))
 
@@ -414,7 +443,8 @@ class WebhookTest(RunCase):
         with Receiver(lambda path, nth: (404, {}, b"nothing here")) as receiver:
             self.hook("final", receiver)
             run = self.run_job("final")
-            self.assertEqual((run["status"], run["status_code"], run["output"], len(run["attempts"])), ("failed", 404, "nothing here", 1))
+            self.assertEqual((run["status"], run["status_code"], run["output"], len(run["attempts"])),
+                             ("failed", 404, "nothing here", 1))
             self.assertIn("404", run["error"])
             self.assertNotIn("q=1", run["error"])
 
@@ -429,7 +459,8 @@ class WebhookTest(RunCase):
     def test_retry_after(self):
         for i, (status, after) in enumerate(((429, "2"), (503, None))):
             date = formatdate(time.time() + 3, usegmt=True)
-            with Receiver(lambda path, nth: (status, {"Retry-After": after or date}, b"") if nth == 1 else (200, {}, b"")) as receiver:
+            with Receiver(lambda path, nth: (status, {"Retry-After": after or date}, b"")
+                          if nth == 1 else (200, {}, b"")) as receiver:
                 self.hook(f"after-{i}", receiver)
                 run = self.run_job(f"after-{i}")
                 first, second = run["attempts"]
@@ -443,7 +474,8 @@ class WebhookTest(RunCase):
             url = receiver.url
         self.job("refused", webhook={"url": url}, retry_policy={"max_attempts": 2, "initial_interval": "100ms"})
         run = self.run_job("refused")
-        self.assertEqual((run["status"], len(run["attempts"]), run.get("status_code"), run["exit_code"]), ("failed", 2, None, None))
+        self.assertEqual((run["status"], len(run["attempts"]), run.get("status_code"), run["exit_code"]),
+                         ("failed", 2, None, None))
         self.assertIn("127.0.0.1", run["error"])
 
     def test_redirects(self):
@@ -455,11 +487,13 @@ class WebhookTest(RunCase):
             self.assertEqual((run["status"], run["status_code"], len(run["attempts"])), ("failed", 302, 1))
             self.hook("re-on", receiver, follow_redirects=True)
             run = self.run_job("re-on")
-            self.assertEqual((run["status"], run["output"], receiver.received[-1][:2]), ("success", "arrived", ("GET", "/target")))
+            self.assertEqual((run["status"], run["output"], receiver.received[-1][:2]),
+                             ("success", "arrived", ("GET", "/target")))
 
     def test_success_codes_and_auth(self):
         with Receiver(lambda path, nth: (418, {}, b"")) as receiver:
-            self.hook("teapot", receiver, success_codes=["200-204", "418"], auth={"type": "basic", "username": "u", "password": "p"})
+            self.hook("teapot", receiver, success_codes=["200-204", "418"],
+                      auth={"type": "basic", "username": "u", "password": "p"})
             self.assertEqual(self.run_job("teapot")["status"], "success")
             self.assertEqual(receiver.received[0][2]["Authorization"], "Basic dTpw")
 
@@ -554,7 +588,8 @@ class OverlapTest(RunCase):
         self.shell("deleted-midway", f"trap '' TERM; {command}; echo finished", job={"concurrency": "replace"})
         job = self.node.get(f"{JOBS}/deleted-midway").json
         run = self.running(self.node.trigger("deleted-midway", force=True))
-        other = self.shell("deleted-waiting", "exit 1", job={"retry_policy": {"max_attempts": 2, "initial_interval": "1h", "max_interval": "1h"}})
+        other = self.shell("deleted-waiting", "exit 1",
+                           job={"retry_policy": {"max_attempts": 2, "initial_interval": "1h", "max_interval": "1h"}})
         waiting = self.node.trigger("deleted-waiting")
         wait_for(lambda: self.node.execution(waiting["id"])["reason"] == "retry", "the retry to wait")
         for name in ("deleted-midway", "deleted-waiting"):
@@ -583,7 +618,8 @@ class CapacityTest(RunCase):
 
     def test_the_excess_waits_in_order(self):
         order, gate = self.node.work / "order", self.node.work / "gate"
-        self.shell("crowded", f"echo $CHRONOS_EXECUTION_ID >> {order}; while [ ! -e {gate} ]; do sleep 0.02; done", job={"concurrency": "allow"})
+        self.shell("crowded", f"echo $CHRONOS_EXECUTION_ID >> {order}; while [ ! -e {gate} ]; do sleep 0.02; done",
+                   job={"concurrency": "allow"})
         runs = [self.node.trigger("crowded") for _ in range(6)]
         for run in runs[:2]:
             self.running(run)

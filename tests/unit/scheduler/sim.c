@@ -137,8 +137,20 @@ static struct apply_result apply(struct sim *sim, struct bytes command)
     return result;
 }
 
+static bool lose_event(struct sim *sim, struct sim_event *event)
+{
+    if (event->leadership != sim->leadership || sim->lost_percent == 0 || below(sim, 100) >= sim->lost_percent)
+        return false;
+    scheduler_result(sim->scheduler, event->token, STATUS_NO_LEADER, NULL, sim_now(sim));
+    sim->entries_on_way--;
+    free_event(event);
+    return true;
+}
+
 static void apply_event(struct sim *sim, struct sim_event *event)
 {
+    if (lose_event(sim, event))
+        return;
     sim->proposed_ms = command_stamp_of(buffer_bytes(&event->command));
     struct apply_result result = apply(sim, buffer_bytes(&event->command));
     if (event->leadership != 0 && event->leadership == sim->leadership)
@@ -581,10 +593,13 @@ void sim_check_settled(struct sim *sim)
 {
     const struct scheduler_command *commands;
     int64_t delay = sim->delay_ms;
+    uint32_t lost = sim->lost_percent;
+    sim->lost_percent = 0;
     sim_flush(sim);
     sim->delay_ms = 0;
     lead(sim);
     sim->delay_ms = delay;
+    sim->lost_percent = lost;
     if (sim->hold_until_ms > sim->real_ms || sim->entries_on_way > 0)
         return;
     uint64_t seed = sim->config.seed;

@@ -124,6 +124,7 @@ struct sim {
     bool random_delay;
     enum status refuse;        /* every proposal of the scheduler, while not OK */
     uint32_t refuse_percent;
+    uint32_t lost_percent;     /* of the scheduler's entries: taken, and told later that they are lost */
     bool no_slots;             /* disk critical */
     int64_t start_delay_ms, duration_ms; /* of attempts */
     uint32_t fail_attempts;    /* the first attempts of each run that fail */

@@ -153,6 +153,69 @@ static void test_refused_release_keeps_the_order(void **state)
     assert_int_equal(sim->stale, 0);
 }
 
+/* Three missed slots: one is ready but has no node, two wait for it. */
+static struct sim_job *two_that_wait(struct sim *sim)
+{
+    struct sim_job *job = job_of(sim, "a", "* * * * *", CONCURRENCY_FORBID);
+    sim_sleep(sim, 3 * MINUTE + 30 * SECOND);
+    sim_run_for(sim, SECOND);
+    assert_int_equal(sim_nth(sim, job, -1, 0)->phase, PHASE_READY);
+    assert_int_equal(sim_nth(sim, job, -1, 2)->phase, PHASE_WAITING);
+    return job;
+}
+
+static uint32_t commands_now(struct sim *sim, enum command_type type, uint64_t *ret_token)
+{
+    const struct scheduler_command *commands;
+    uint32_t count = scheduler_run(sim->scheduler, sim_now(sim), true, &commands), found = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (command_type_of(commands[i].command) == type) {
+            *ret_token = commands[i].token;
+            found++;
+        }
+    return found;
+}
+
+/* Something of the job changes while the release of the oldest is on its way: the next is not sent after it. */
+static void test_one_release_at_a_time(void **state)
+{
+    (void)state;
+    struct sim *sim = sim_new(17);
+    struct sim_job *job = two_that_wait(sim);
+    struct state_view view;
+    struct state_change change = {.kind = CHANGE_MARKS, .serial = job->serial};
+    uint64_t token = 0;
+    assert_int_equal(sim_cancel(sim, &sim_nth(sim, job, -1, 0)->execution), STATUS_OK);
+    sim_node_up(sim, "n1", 10, NULL);
+    assert_int_equal(commands_now(sim, COMMAND_ASSIGN, &token), 1);
+    OK(state_view_begin(sim->state, &view, &failure));
+    OK(state_get_marks(&view, job->serial, &change.marks, &failure));
+    state_view_end(&view);
+    scheduler_change(sim->scheduler, &change);
+    assert_int_equal(commands_now(sim, COMMAND_ASSIGN, &token), 0);
+    scheduler_result(sim->scheduler, token, STATUS_OVERLOADED, NULL, sim_now(sim));
+    sim_run_for(sim, 20 * SECOND); /* the refused one goes first */
+    assert_true(sim_nth(sim, job, -1, 1)->ended_ms <= sim_nth(sim, job, -1, 2)->assigned_ms);
+    sim_free(sim);
+}
+
+/* What waits became free while a decision of the job was on its way, and that decision is lost: it is released all the same. */
+static void test_release_after_a_lost_decision(void **state)
+{
+    (void)state;
+    struct sim *sim = sim_new(18);
+    struct sim_job *job = two_that_wait(sim);
+    uint64_t decision = 0, token = 0;
+    sim_sleep(sim, MINUTE);
+    assert_int_equal(commands_now(sim, COMMAND_DECIDE, &decision), 1);
+    sim_node_up(sim, "n1", 10, NULL);
+    assert_int_equal(sim_cancel(sim, &sim_nth(sim, job, -1, 0)->execution), STATUS_OK);
+    assert_int_equal(commands_now(sim, COMMAND_ASSIGN, &token), 0); /* who is active is not known yet */
+    scheduler_result(sim->scheduler, decision, STATUS_NO_LEADER, NULL, sim_now(sim));
+    assert_int_equal(commands_now(sim, COMMAND_ASSIGN, &token), 1);
+    sim_free(sim);
+}
+
 static void test_manual_obeys_the_policy_unless_forced(void **state)
 {
     struct sim *sim = *state;
@@ -184,6 +247,8 @@ int main(void)
         TEST(test_catch_up_waits_and_runs_in_order),
         TEST(test_catch_up_goes_on_under_another_leader),
         TEST(test_refused_release_keeps_the_order),
+        cmocka_unit_test(test_one_release_at_a_time),
+        cmocka_unit_test(test_release_after_a_lost_decision),
         TEST(test_manual_obeys_the_policy_unless_forced),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

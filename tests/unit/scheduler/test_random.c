@@ -101,6 +101,7 @@ static void weather(struct sim *sim)
     sim->refuse_percent = below(sim, 4) == 0 ? (uint32_t)below(sim, 90) : 0;
     sim->refuse = below(sim, 12) == 0 ? STATUS_DISK_FULL : STATUS_OK;
     sim->no_slots = below(sim, 12) == 0;
+    sim->lost_percent = below(sim, 5) == 0 ? (uint32_t)below(sim, 50) : 0;
 }
 
 static void step(struct sim *sim)
@@ -125,7 +126,7 @@ static void step(struct sim *sim)
 static void heal(struct sim *sim)
 {
     sim->refuse = STATUS_OK;
-    sim->refuse_percent = 0;
+    sim->refuse_percent = sim->lost_percent = 0;
     sim->no_slots = false;
     sim->delay_ms = 10;
     sim->random_delay = false;

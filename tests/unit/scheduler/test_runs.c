@@ -168,36 +168,16 @@ static void test_a_single_place_serves_catch_up_too(void **state)
 static void test_no_node_until_one_has_the_executor(void **state)
 {
     struct sim *sim = *state;
-    struct placement_node place;
-    enum reason reason;
     sim_node_up(sim, "n1", 4, "shell");
     struct sim_job *job = parallel(sim, "a", "0 * * * *", "http"), *other = parallel(sim, "b", "0 * * * *", "shell");
     sim_run_for(sim, HOUR + SECOND);
     assert_int_equal(sim_nth(sim, job, -1, 0)->phase, PHASE_READY);
     assert_int_equal(sim_nth(sim, job, -1, 0)->reason, REASON_NO_NODE);
     assert_int_equal(sim_nth(sim, other, -1, 0)->status, RUN_SUCCESS); /* one that is missing blocks no other */
-    assert_false(scheduler_place(sim->scheduler, "http", &place, &reason));
-    assert_int_equal(reason, REASON_NO_NODE);
     sim_check_settled(sim);
     sim_node_up(sim, "n2", 4, "http");
-    assert_true(scheduler_place(sim->scheduler, "http", &place, &reason));
-    assert_string_equal(place.name, "n2");
     sim_run_for(sim, SECOND);
     assert_int_equal(sim_nth(sim, job, -1, 0)->status, RUN_SUCCESS);
-}
-
-static void test_place_says_capacity(void **state)
-{
-    struct sim *sim = *state;
-    struct placement_node place;
-    enum reason reason;
-    sim_node_up(sim, "n1", 1, NULL);
-    struct sim_job *job = parallel(sim, "a", "@manually", "shell");
-    sim->duration_ms = HOUR;
-    trigger_many(sim, job, 1);
-    sim_run_for(sim, SECOND);
-    assert_false(scheduler_place(sim->scheduler, "shell", &place, &reason));
-    assert_int_equal(reason, REASON_CAPACITY);
 }
 
 static void test_least_loaded_first(void **state)
@@ -326,7 +306,6 @@ int main(void)
         TEST(test_catch_up_takes_half),
         TEST(test_a_single_place_serves_catch_up_too),
         TEST(test_no_node_until_one_has_the_executor),
-        TEST(test_place_says_capacity),
         TEST(test_least_loaded_first),
         TEST(test_a_new_session_takes_over),
         TEST(test_at_most_once_is_lost_with_its_session),

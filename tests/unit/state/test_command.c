@@ -67,7 +67,7 @@ static void encode(enum command_type type, struct buffer *out)
         job_delete_encode(&(struct job_delete){id_a, 4, true, &decision}, out);
         return;
     case COMMAND_JOB_ENABLE:
-        job_enable_encode(&(struct job_enable){id_a, 4, true, NULL}, out);
+        job_enable_encode(&(struct job_enable){id_a, 4, true, 1234, NULL}, out);
         return;
     case COMMAND_DECIDE:
         decide_begin(&builder, out, nodes, 2);

@@ -1,4 +1,4 @@
-#include "cluster/fatal.h"
+#include "base/fatal.h"
 
 #include <unistd.h>
 

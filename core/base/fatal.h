@@ -1,7 +1,7 @@
 /* The end of a node that cannot trust its disk: log why, leave with EXIT_DISK, touch nothing more. Restarting is the
  * supervisor's. Not abort(): a core file could hold secrets. */
-#ifndef CHRONOS_CLUSTER_FATAL_H
-#define CHRONOS_CLUSTER_FATAL_H
+#ifndef CHRONOS_BASE_FATAL_H
+#define CHRONOS_BASE_FATAL_H
 
 #include "base/error.h"
 
