@@ -1,11 +1,15 @@
 /* One run: its record, its output, its cancellation. Lists are in executions_list.c. */
+#include "api/api_internal.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/api_internal.h"
-
-enum { RUN_ANSWER_MAX = 1 << 20, OUTPUT_DEFAULT = 1 << 20, OUTPUT_MAX = CAPTURED_OUTPUT_MAX };
+enum {
+    RUN_ANSWER_MAX = 1 << 20,
+    OUTPUT_DEFAULT = 1 << 20,
+    OUTPUT_MAX = 4 << 20, /* read on the loop, which serves everybody */
+};
 
 /* --- one --- */
 
@@ -250,30 +254,40 @@ API_HANDLER(handle_execution_output)
 
 /* --- cancel --- */
 
-static void on_cancelled(struct operation *operation, const struct cluster_outcome *outcome)
+/* It is committed: no answer may say that it has not happened, as every 503 does. */
+static void answer_cancelled(struct operation *operation)
 {
     struct api *api = operation->api;
     const struct id *execution = operation->data;
     struct state_view view;
     struct buffer body;
     struct error err;
-    const char *what = outcome->result.status == STATUS_CONFLICT
-                           ? "the execution has ended already"
-                           : "no such execution; it may have left by retention";
-    if (operation_failed(operation, outcome, what))
-        return;
     buffer_init(&body, RUN_ANSWER_MAX);
     enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
     if (status == STATUS_OK) {
         status = execution_write(&view, execution, &body, &err);
         state_view_end(&view);
     }
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && body.failed != STATUS_OK)
+        status = error_set(&err, body.failed, "it does not fit into memory");
+    if (status == STATUS_OK) {
         answer_json(api, operation->token, 202, &body, NULL);
-    else
+    } else {
+        err.code = STATUS_INTERNAL;
+        (void)error_wrap(&err, "the execution was cancelled, but cannot be shown"); /* answered on the next line */
         answer_error(api, operation->token, operation->request_id, &err);
+    }
     buffer_deinit(&body);
     operation_end(operation);
+}
+
+static void on_cancelled(struct operation *operation, const struct cluster_outcome *outcome)
+{
+    const char *what = outcome->result.status == STATUS_CONFLICT
+                           ? "the execution has ended already"
+                           : "no such execution; it may have left by retention";
+    if (!operation_failed(operation, outcome, what))
+        answer_cancelled(operation);
 }
 
 /* Apply decides whether there is something to cancel; which job it is of, it does not know. */

@@ -1,10 +1,12 @@
-/* GET /jobs: by name or by age, filtered, a page at a time. Read on the pool; next slots are asked for on the loop. */
+/* GET /jobs: by name or by age, filtered, a page at a time. Read, and cut to the selected fields, on the pool; next slots are
+ * asked for on the loop. */
+#include "api/jobs.h"
+
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
-#include "api/jobs.h"
 #include "api/masks.h"
 
 enum {
@@ -14,6 +16,7 @@ enum {
     FILTER_TEXT_SIZE = 256,
     KEYS_AT_ONCE = 256,
     KEY_MAX = JOB_NAME_MAX + 1,
+    NEXT_TEXT_MAX = 4096, /* what the scheduler adds to a job */
 };
 
 struct tag_filter {
@@ -41,6 +44,8 @@ struct list {
     char order; /* BY_NAME or BY_AGE */
     struct filter filter;
     struct job_fields fields;
+    bool wants_next;        /* some field that only the scheduler knows */
+    struct buffer scratch;
     /* the walk */
     struct state_view *view;
     struct job_key *keys;
@@ -61,6 +66,7 @@ static void discard(void *data)
     struct list *list = data;
     free(list->keys);
     free(list->found);
+    buffer_deinit(&list->scratch);
     free(list);
 }
 
@@ -205,6 +211,23 @@ static enum status matches(const struct filter *filter, const struct job_row *ro
 
 /* --- the page --- */
 
+/* What the state knows of a job: all of it, an object that is left open, or the selected fields, a closed one. */
+static enum status write_stored(struct list *list, const struct job_key *key, const struct job_row *row, struct buffer *out)
+{
+    struct buffer *whole = list->fields.count > 0 ? &list->scratch : out;
+    buffer_clear(&list->scratch);
+    enum status status = job_write_stored(list->api, list->view, &key->id, row, whole, list->err);
+    if (status != STATUS_OK || whole == out)
+        return status;
+    buffer_append_char(whole, '}');
+    if (whole->failed != STATUS_OK)
+        return error_set(list->err, whole->failed, "a job does not fit into memory");
+    status = job_fields_select(&list->fields, buffer_bytes(whole), out, list->err);
+    if (status == STATUS_OK && out->failed != STATUS_OK)
+        status = error_set(list->err, out->failed, "the answer is too large; ask for fewer rows with limit=");
+    return status;
+}
+
 static enum status add_job(struct list *list, const struct job_key *key, struct buffer *out)
 {
     struct job_row row;
@@ -217,7 +240,7 @@ static enum status add_job(struct list *list, const struct job_key *key, struct 
     if (status != STATUS_OK || !wanted)
         return status;
     uint64_t serial = row.serial;
-    status = job_write_stored(list->api, list->view, &key->id, &row, out, list->err);
+    status = write_stored(list, key, &row, out);
     if (status == STATUS_OK)
         list->found[list->found_count++] = (struct found){.end = out->size, .serial = serial};
     return status;
@@ -246,40 +269,60 @@ static enum status read_page(void *data, struct state_view *view, struct buffer 
     return status;
 }
 
-/* One job's text with what the scheduler adds, cut to the selected fields. */
-static void append_job(struct api *api, const struct list *list, struct bytes stored, uint64_t serial,
-                       struct buffer *scratch, struct buffer *out)
+/* The selected ones of the fields that the scheduler adds, behind those of a closed object. */
+static void append_selected_next(const struct list *list, struct bytes stored, uint64_t serial, struct buffer *out)
 {
     struct error err;
-    struct buffer *into = list->fields.count > 0 ? scratch : out;
-    buffer_clear(scratch);
-    buffer_append(into, stored.data, stored.size);
-    job_write_next(api, serial, into);
-    if (into == out)
-        return;
-    enum status status = scratch->failed;
+    struct buffer next, selected;
+    buffer_init(&next, NEXT_TEXT_MAX);
+    buffer_init(&selected, NEXT_TEXT_MAX);
+    job_write_next(list->api, serial, &next);
+    enum status status = next.failed;
+    if (status == STATUS_OK) {
+        next.data[0] = '{'; /* in place of the comma */
+        status = job_fields_select(&list->fields, buffer_bytes(&next), &selected, &err);
+    }
     if (status == STATUS_OK)
-        status = job_fields_select(&list->fields, buffer_bytes(scratch), out, &err);
-    if (status != STATUS_OK)
+        status = selected.failed;
+    if (status != STATUS_OK) {
         out->failed = status;
+    } else if (selected.size <= 2) {
+        buffer_append(out, stored.data, stored.size);
+    } else {
+        buffer_append(out, stored.data, stored.size - 1);
+        if (stored.size > 2)
+            buffer_append_char(out, ',');
+        buffer_append(out, selected.data + 1, selected.size - 1);
+    }
+    buffer_deinit(&selected);
+    buffer_deinit(&next);
+}
+
+static void append_job(const struct list *list, struct bytes stored, uint64_t serial, struct buffer *out)
+{
+    if (list->wants_next) {
+        append_selected_next(list, stored, serial, out);
+        return;
+    }
+    buffer_append(out, stored.data, stored.size);
+    if (list->fields.count == 0)
+        job_write_next(list->api, serial, out);
 }
 
 static void finish_page(struct api *api, void *data, struct bytes read, struct buffer *out)
 {
     const struct list *list = data;
-    struct buffer scratch;
     size_t begin = 0;
-    buffer_init(&scratch, JOB_TEXT_MAX);
+    (void)api; /* the list has it, too */
     buffer_append_string(out, "{\"jobs\":[");
     for (uint32_t i = 0; i < list->found_count; i++) {
         struct bytes stored = {(const char *)read.data + begin, list->found[i].end - begin};
         if (i > 0)
             buffer_append_char(out, ',');
-        append_job(api, list, stored, list->found[i].serial, &scratch, out);
+        append_job(list, stored, list->found[i].serial, out);
         begin = list->found[i].end;
     }
     buffer_append_char(out, ']');
-    buffer_deinit(&scratch);
     struct buffer tail;
     buffer_init(&tail, 1024);
     struct json_writer w = json_writer_on(&tail);
@@ -372,6 +415,14 @@ static enum status read_page_query(const struct http_request *request, struct li
     return error_set(err, STATUS_MALFORMED, "this cursor is not of this list; begin again without one");
 }
 
+static bool selects_next(const struct job_fields *fields)
+{
+    for (uint32_t i = 0; i < fields->count; i++)
+        if (strcmp(fields->names[i], "next_run") == 0 || strcmp(fields->names[i], "held") == 0)
+            return true;
+    return false;
+}
+
 API_HANDLER(handle_job_list)
 {
     static const char *const known[] = {"limit", "cursor",   "sort", "fields", "enabled",
@@ -385,6 +436,7 @@ API_HANDLER(handle_job_list)
         return;
     }
     list->api = api;
+    buffer_init(&list->scratch, JOB_TEXT_MAX);
     enum status status = query_check(request, known, &err);
     if (status == STATUS_OK)
         status = read_order(request, list, &err);
@@ -392,6 +444,7 @@ API_HANDLER(handle_job_list)
         status = read_filter(request, &list->filter, &err);
     if (status == STATUS_OK)
         status = job_fields_parse(request, &list->fields, &err);
+    list->wants_next = status == STATUS_OK && selects_next(&list->fields);
     if (status == STATUS_OK)
         status = read_page_query(request, list, &err);
     if (status != STATUS_OK) {

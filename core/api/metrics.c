@@ -55,6 +55,8 @@ static void cluster_metrics(const struct api *api, struct buffer *out)
     counter(out, "chronos_applied_entries_total", "Entries applied to the state.", status.apply_entries);
     duration(out, "chronos_apply_seconds", "Time of one transaction of the state.", status.apply_batches, status.apply_ns);
     gauge(out, "chronos_proposals_waiting", "Changes that wait for their commit.", status.proposals_waiting);
+    gauge(out, "chronos_stamp_ahead_seconds", "Newest stamp before the wall clock; above 0 after the clock was set back.",
+          (double)status.stamp_ahead_ms / 1000);
     gauge(out, "chronos_disk_free_bytes", "Free bytes on the file system of the log; -1 if it cannot be told.",
           (double)status.disk_free_bytes);
     gauge(out, "chronos_disk_state", "0 enough space, 1 client writes are refused, 2 no slots are decided.", status.disk);

@@ -20,6 +20,7 @@ enum {
     EXPIRE_TICK_MS = 500,               /* only while a proposal with a deadline waits */
     TIMER_MAX_MS = 24 * 60 * 60 * 1000, /* a longer wait is cut: nothing is lost by looking once a day */
     READS_MAX = 1024,
+    STAMP_AHEAD_WARN_MS = 5000,
 };
 
 struct pending_read {
@@ -71,6 +72,21 @@ int64_t cluster_now_ms(const struct cluster *cluster)
     return now > cluster->last_stamp_ms ? now : cluster->last_stamp_ms;
 }
 
+static int64_t stamp_ahead_ms(const struct cluster *cluster)
+{
+    int64_t ahead = cluster->last_stamp_ms - cluster->config.clock->wall_ms(cluster->config.clock->arg);
+    return ahead > 0 ? ahead : 0;
+}
+
+/* The wall clock stands before what was stamped: it was ahead then, or is behind now. */
+static void warn_if_behind(const struct cluster *cluster)
+{
+    int64_t ahead = stamp_ahead_ms(cluster);
+    if (ahead > STAMP_AHEAD_WARN_MS)
+        LOG_ERROR("the wall clock is behind the newest entry: times of new records stay ahead until it has caught up",
+                  LOG_MS("behind", ahead), LOG_STRING("mend", "check the clock of this machine (timedatectl)"));
+}
+
 static uint64_t monotonic_ns(const struct cluster *cluster)
 {
     return cluster->config.clock->monotonic_ns(cluster->config.clock->arg);
@@ -119,6 +135,7 @@ static void on_clock_step(uv_poll_t *poll, int status, int events)
     (void)events;
     if (read(cluster->clock_fd, &expirations, sizeof expirations) < 0 && errno == ECANCELED)
         LOG_WARN("the wall clock was set");
+    warn_if_behind(cluster);
     arm_clock_steps(cluster);
     run_leader(cluster);
 }
@@ -415,6 +432,7 @@ static void ignore_outcome(void *arg, uint64_t token, const struct cluster_outco
 enum status cluster_start(struct cluster *cluster, struct error *err)
 {
     struct buffer noop;
+    warn_if_behind(cluster);
     enum status status = campaign(cluster, err);
     if (status != STATUS_OK)
         return error_wrap(err, "write the new term");
@@ -532,6 +550,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .log_bytes = log.log_bytes,
         .disk = cluster->disk,
         .disk_free_bytes = log.disk_free_bytes,
+        .stamp_ahead_ms = stamp_ahead_ms(cluster),
         .proposals_waiting = proposals_count(cluster->proposals),
         .log_commits = log.commits,
         .log_entries = log.entries,

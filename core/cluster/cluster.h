@@ -53,7 +53,6 @@ struct cluster_config {
     const struct plugin_component *backend;
     const cJSON *backend_options;
     int64_t min_free_bytes;
-    int64_t clock_tolerance_ms;
     struct cluster_leader_ops leader; /* called in order given here for every batch */
     struct cluster_leader_ops runner; /* `changes` and `lead` of core/run; `run` NULL */
     /* Both may be given later, by cluster_attach: their owners want data_dir locked first. */
@@ -95,6 +94,7 @@ struct cluster_status {
     int64_t log_bytes;
     enum disk_state disk;
     int64_t disk_free_bytes;
+    int64_t stamp_ahead_ms;          /* newest stamp before the wall clock; 0: not ahead (docs/adr 0009) */
     uint32_t proposals_waiting;
     uint64_t log_commits, log_entries, apply_batches, apply_entries; /* counters */
     uint64_t log_commit_ns, apply_ns;                                /* time spent, counters */

@@ -204,7 +204,6 @@ static enum status open_cluster(struct node *node, struct error *err)
         .backend = node->plugins.backend,
         .backend_options = config->storage.options,
         .min_free_bytes = config->storage.min_free_bytes,
-        .clock_tolerance_ms = config->scheduler.clock_tolerance_ms,
     };
     return cluster_open(&cluster, &node->cluster, err);
 }

@@ -15,7 +15,7 @@ static bool pass_due(const struct scheduler *s, int64_t now_ms)
 
 void sweep_propose(struct scheduler *s, int64_t now_ms)
 {
-    if (s->next_sweep_ms == 0)
+    if (s->next_sweep_ms == 0 || s->next_sweep_ms > now_ms + SWEEP_SPACING_MS) /* the clock was set back */
         s->next_sweep_ms = now_ms + SWEEP_SPACING_MS;
     if (s->sweep_in_flight || now_ms < s->next_sweep_ms || !pass_due(s, now_ms))
         return;
