@@ -125,7 +125,6 @@ void node_open_unannounced(struct node *node, const char *directory, const struc
                                     .data_dir = node->directory,
                                     .backend = backend(),
                                     .min_free_bytes = 1,
-
                                     .leader = {.changes = no_changes, .run = never},
                                     .runner = runner_ops(node->runner)};
     OK(cluster_open(&config, &node->cluster, &failure));
