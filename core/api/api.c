@@ -197,7 +197,10 @@ void api_handle(void *arg, const struct http_request *request)
         status = guard_check(api, request, &err);
         if (status == STATUS_OK && api->draining)
             status = error_set(&err, STATUS_SHUTTING_DOWN, "this node is shutting down");
-    } else if (request->query.size > 0) {
+    } else {
+        status = guard_check_read(api, request, &err);
+    }
+    if (status == STATUS_OK && !is_write(request->method) && request->query.size > 0) {
         (void)query_bool(request, "consistent", &consistent, &status, &err);
     }
     if (status != STATUS_OK)

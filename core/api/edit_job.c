@@ -73,12 +73,20 @@ static bool find_due(struct operation *operation, uint64_t serial, struct decisi
                      const struct decision **ret_due)
 {
     const struct edit *edit = operation->data;
+    struct error full;
     bool any = false;
     enum status status = scheduler_due(operation->api->config.scheduler, serial, edit->now_ms, decision, &any);
     *ret_due = any ? decision : NULL;
     if (status == STATUS_OK || status == STATUS_NOT_FOUND) /* not known to this scheduler: apply decides */
         return true;
     if (status == STATUS_BUSY) {
+        struct cluster_status cluster;
+        cluster_status_get(operation->api->config.cluster, &cluster);
+        if (cluster.disk == DISK_CRITICAL) { /* the decision in the way cannot be applied: say why */
+            (void)error_set(&full, STATUS_DISK_FULL, "the disk is full; make room and try again");
+            edit_fail(operation, &full);
+            return false;
+        }
         if (edit_may_retry(operation))
             operation_retry_later(operation, edit_attempt);
         return false;

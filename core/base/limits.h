@@ -46,6 +46,7 @@ enum {
     /* Schedules. */
     SCHEDULE_YEARS_MAX = 8,          /* nothing within so many years: refused */
     WALK_INSTANTS_PER_TURN = 1000,   /* slots evaluated for one job in one loop turn */
+    MARK_AHEAD_MENDED_MS = 300000,   /* a mark so far ahead of an explicit edit is a clock's error: the edit mends it */
     GAP_COUNT_MAX = 100000,          /* a longer gap is counted "at least" */
     CATCHUP_LIMIT_MAX = 10000,
     UPCOMING_COUNT_MAX = 1000,

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -95,6 +96,15 @@ static int open_log_file(const char *path, struct error *err)
     return fd;
 }
 
+/* A description of our own, so that the shell's stays as it is. */
+static int open_terminal(int fd)
+{
+    char path[32];
+    (void)snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
+    int own = open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return own >= 0 ? own : fd;
+}
+
 /* The descriptor of the log file; it stays the same when the file is reopened, so that no line goes astray. */
 static int log_fd = -1;
 
@@ -106,6 +116,8 @@ static enum status open_log(const struct config *config, struct error *err)
         fd = log_fd = open_log_file(output, err);
     if (fd < 0)
         return STATUS_IO;
+    if (isatty(fd)) /* a stopped terminal must not stop the node: lines that do not fit are dropped and counted */
+        fd = open_terminal(fd);
     log_setup(config->logging.level, config->logging.format, fd);
     return STATUS_OK;
 }
@@ -168,9 +180,7 @@ static void raise_file_limit(void)
 
 static enum status start_signals(struct node *node, struct error *err)
 {
-    struct sigaction ignore = {.sa_handler = SIG_IGN};
-    int failed = sigaction(SIGPIPE, &ignore, NULL);
-    failed |= uv_signal_init(&node->loop, &node->terminate);
+    int failed = uv_signal_init(&node->loop, &node->terminate);
     failed |= uv_signal_init(&node->loop, &node->interrupt);
     failed |= uv_signal_init(&node->loop, &node->hangup);
     failed |= uv_timer_init(&node->loop, &node->insecure);

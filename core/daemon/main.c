@@ -1,5 +1,7 @@
 /* chronos: one node of the distributed cron. */
+#include <fcntl.h>
 #include <malloc.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -25,6 +27,19 @@ static const char *program_directory(void)
     char *slash = strrchr(path, '/');
     *(slash != NULL ? slash : path) = '\0';
     return path;
+}
+
+/* A daemon may be started with its standard descriptors closed: the first files opened must not take their numbers, or log
+ * lines would go into them. And a log or a client that went away must not end it. */
+static void secure_descriptors(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        (void)close(fd);
+    (void)signal(SIGPIPE, SIG_IGN); /* cannot fail for this signal */
 }
 
 static void print_problem(void *arg, const char *message)
@@ -78,6 +93,7 @@ int main(int argc, char **argv)
 {
     struct options options;
     struct error err;
+    secure_descriptors();
     (void)mallopt(M_ARENA_MAX, HEAP_ARENAS); /* an arena a thread would multiply idle memory */
     if (options_parse(argc, argv, &options, &err) != STATUS_OK) {
         (void)fprintf(stderr, "chronos: %s\n", err.message);

@@ -150,11 +150,12 @@ static enum status run_due(struct apply *a, const struct decision *due, struct d
 
 /* --- marks --- */
 
-/* A mark begins anew where the proposer's clock stood, never before what was decided already. */
+/* A mark begins anew where the proposer's clock stood, not before what was decided already, or small steps of the clock would
+ * decide a slot twice. A mark far ahead was left by a clock that was wrong: an explicit edit mends it (docs/adr 0009). */
 static void reset_mark(const struct apply *a, struct job_marks *marks, int64_t mark_ms)
 {
     int64_t wanted = mark_ms != 0 ? mark_ms : a->now_ms;
-    if (marks->mark_ms < wanted)
+    if (marks->mark_ms < wanted || marks->mark_ms - wanted > MARK_AHEAD_MENDED_MS)
         marks->mark_ms = wanted;
 }
 

@@ -107,6 +107,20 @@ static int32_t read_cwd(struct view *view, const struct chronos_param *param, bo
     return CHRONOS_OK;
 }
 
+/* Whoever may list processes reads their arguments: a secret belongs into the environment. */
+static int32_t check_no_secret(const struct chronos_param *param, bool saving, struct chronos_error *err)
+{
+    const char *text = text_of(param);
+
+    if (!saving || (strstr(text, "${env:") == NULL && strstr(text, "${file:") == NULL)) {
+        return CHRONOS_OK;
+    }
+    return plugin_error(err, CHRONOS_INVALID, 0,
+                        "%s: a secret here would show in the list of processes; put it into env, as {\"TOKEN\": "
+                        "\"${env:NAME}\"}, and use $TOKEN",
+                        param->name);
+}
+
 static int32_t read_param(struct view *view, const struct chronos_param *param, bool saving, struct chronos_error *err)
 {
     if (!is(param, "stdin") && strlen(text_of(param)) != param->value.size) {
@@ -114,8 +128,10 @@ static int32_t read_param(struct view *view, const struct chronos_param *param, 
     }
     if (is(param, "command")) {
         view->command = param;
+        return check_no_secret(param, saving, err);
     } else if (is(param, "argv")) {
         view->first_argument = view->argument_count++ == 0 ? param : view->first_argument;
+        return check_no_secret(param, saving, err);
     } else if (is(param, "env")) {
         view->environment_count++;
         return check_variable(param, err);

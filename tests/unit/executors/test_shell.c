@@ -610,6 +610,9 @@ static void test_validate(void **state)
     assert_int_equal(fake_validate(*state, &job, NULL), CHRONOS_OK);
     struct chronos_error err = {.struct_size = sizeof(err)};
     assert_int_equal(fake_try_start(*state, &job, &err), CHRONOS_INVALID);
+    job = command("curl -H 'Authorization: ${env:TOKEN}' http://127.0.0.1/");
+    assert_int_equal(fake_validate(*state, &job, &err), CHRONOS_INVALID);
+    assert_non_null(strstr(err.msg, "list of processes"));
     job = command("echo ${HOME}");
     job_set(&job, "umask", "0027");
     assert_int_equal(fake_validate(*state, &job, NULL), CHRONOS_OK);

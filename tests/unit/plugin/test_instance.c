@@ -39,7 +39,7 @@ static int32_t create(const struct chronos_host *host, void **self, struct chron
     return CHRONOS_OK;
 }
 
-static void *left_behind; /* reachable, so that a leak checker sees that the test means it */
+static void *volatile left_behind; /* reachable, so that a leak checker sees that the test means it */
 
 static int32_t create_fails(const struct chronos_host *host, void **self, struct chronos_error *err)
 {
