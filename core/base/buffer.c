@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { FIRST_CAPACITY = 64 };
+enum { FIRST_CAPACITY = 512 };
 
 void buffer_init(struct buffer *b, size_t limit_bytes)
 {

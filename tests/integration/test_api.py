@@ -353,6 +353,14 @@ class ListTest(ApiCase):
     def test_fields(self):
         answer = self.node.get(f"{JOBS}?fields=name,version,next_run&limit=2").json
         self.assertEqual(answer["jobs"], [{"name": f"job-0{i}", "version": 1, "next_run": None} for i in range(2)])
+        self.assertEqual(answer["jobs"][0], self.node.get(f"{JOBS}/job-00?fields=next_run,version,name").json)
+        for fields, wanted in (("next_run", {"next_run": None}), ("held", {}), ("name,held", {"name": "job-00"}),
+                               ("tags", {"tags": {"team": "frontend", "half": "low"}}),
+                               ("held,next_run,enabled", {"next_run": None, "enabled": False})):
+            with self.subTest(fields=fields):
+                self.assertEqual(self.node.get(f"{JOBS}?fields={fields}&limit=1").json["jobs"], [wanted])
+        every = ",".join(self.read("job-07"))
+        self.assertEqual(self.node.get(f"{JOBS}?fields={every}&name=job-07").json["jobs"], [self.read("job-07")])
         self.assertEqual(self.node.get(f"{JOBS}/job-03?fields=name").json, {"name": "job-03"})
         self.problem(self.node.get(f"{JOBS}?fields=name,tag"), 400, "MALFORMED", contains="tags")
         self.problem(self.node.get(f"{JOBS}?fields="), 400, "MALFORMED")
@@ -476,8 +484,8 @@ class ExecutionTest(ApiCase):
         until = self.node.executions("listed", until=middle)
         self.assertEqual([r["id"] for r in since + until], newest_first)
         self.assertTrue(all(r["scheduled_time"] >= middle for r in since))
-        for query in ("status=done", "limit=0", "since=x", "until=1", "cursor=A", "stauts=failed", "trigger=" + "x" * 64,
-                      "trigger=cron"):
+        for query in ("status=done", "limit=0", "since=x", "until=1", "cursor=A", "cursor=ZXg", "cursor=anh",
+                      "stauts=failed", "trigger=" + "x" * 64, "trigger=cron"):
             with self.subTest(query=query):
                 self.problem(self.node.get(f"{JOBS}/listed/executions?{query}"), 400, "MALFORMED")
                 self.problem(self.node.get(f"{RUNS}?{query}"), 400, "MALFORMED")
@@ -532,7 +540,8 @@ class ExecutionTest(ApiCase):
         self.assertEqual(output("?offset=10").body, b"")
         self.assertEqual(output("?offset=9999999999").body, b"")
         self.assertEqual(output("?attempt=1&limit=1").body, b"0")
-        for query in ("?offset=-1", "?limit=0", "?offset=x", "?attempt=0", "?offest=1"):
+        self.assertEqual(output("?limit=4194304").body, b"0123456789")
+        for query in ("?offset=-1", "?limit=0", "?limit=4194305", "?offset=x", "?attempt=0", "?offest=1"):
             with self.subTest(query=query):
                 self.problem(self.node.get(f"{RUNS}/{run}/output{query}"), 400, "MALFORMED")
 
@@ -551,6 +560,127 @@ class ExecutionTest(ApiCase):
         answer = self.node.get(f"{RUNS}/{run['id']}/output")
         self.assertEqual((answer.body, answer.headers["Content-Type"]), (b"\xff\x00\x01", "application/octet-stream"))
         self.assertEqual(run["output"], "\ufffd\ufffd\x01")  # JSON carries neither: the output itself does
+
+
+class CutChainTest(ApiCase):
+    """Retention has taken runs that stand between open ones and the newest."""
+
+    KEPT = 5
+    config = f"storage: {{executions_per_job: {KEPT}}}\n"
+
+    def skip_until_gone(self, name):
+        """Runs that are skipped, until retention has taken the first of them and leaves the others alone."""
+        first = self.node.trigger(name)["id"]
+
+        def gone():
+            if (self.node.get(f"{RUNS}/{first}").status == 404 and
+                    len(self.node.executions(name, status="skipped")) == self.KEPT):
+                return True
+            self.assertEqual(self.node.trigger(name)["status"], "skipped")
+            return False
+        wait_for(gone, "the first skipped run to leave")
+
+    def open_run(self, name, **body):
+        run = self.node.trigger(name, **body)["id"]
+        wait_for(lambda: self.node.execution(run)["status"] == "running", "the run to begin")
+        return run
+
+    def test_open_runs_behind_cuts(self):
+        self.job("behind", command="sleep 600")
+        opened = [self.open_run("behind")]
+        self.skip_until_gone("behind")
+        opened.insert(0, self.open_run("behind", force=True))
+        self.skip_until_gone("behind")
+        whole = [r["id"] for r in self.node.executions("behind")]
+        self.assertEqual(len(whole), self.KEPT + len(opened))
+        self.assertEqual(whole, sorted(set(whole), reverse=True), "newest first, none twice")
+        self.assertEqual(whole[-2:], opened)
+        for limit in (1, 2, 3, len(whole) - 2, len(whole) - 1, len(whole)):
+            with self.subTest(limit=limit):
+                self.assertEqual([r["id"] for r in self.node.executions("behind", limit=limit)], whole)
+                self.assertEqual([r["id"] for r in self.node.executions(job="behind", limit=limit)], whole)
+        for limit in (1, 2, 3):
+            with self.subTest(limit=limit):
+                running = self.node.executions("behind", status="running", limit=limit)
+                self.assertEqual([r["id"] for r in running], opened)
+        self.assertEqual(self.node.executions("behind", status="pending"), [])
+        self.assertEqual([r["id"] for r in self.node.executions("behind", status="skipped")], whole[:-2])
+
+    def test_only_the_own_open_runs(self):
+        for name in ("own-a", "own-b", "own-c"):
+            self.job(name, command="sleep 600")
+        runs = {name: self.open_run(name) for name in ("own-b", "own-c", "own-a")}
+        for name, run in runs.items():
+            for query in ({}, {"status": "running"}):
+                with self.subTest(name=name, query=query):
+                    self.assertEqual([r["id"] for r in self.node.executions(name, **query)], [run])
+
+    def test_a_cursor_on_a_run_that_left(self):
+        self.job("left", command="sleep 600")
+        run = self.open_run("left")
+        for _ in range(3):
+            self.node.trigger("left")
+        cursor = self.node.get(f"{JOBS}/left/executions?limit=1").json["next_cursor"]
+        self.skip_until_gone("left")
+        page = self.node.get(f"{JOBS}/left/executions?cursor={cursor}").json
+        self.assertEqual(([r["id"] for r in page["executions"]], page["next_cursor"]), ([run], None))
+
+
+class FailedTest(ApiCase):
+    """Runs that failed are found behind more others than one request may read."""
+
+    config = "storage: {executions_per_job: 100000}\n"
+    READ_AT_MOST = 10_000
+
+    def trigger_many(self, name, count):
+        """Over connections that stay open; the ids, in no order."""
+        left, ids = list(range(count)), []
+
+        def work():
+            connection = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=60)
+            while True:
+                try:
+                    left.pop()
+                except IndexError:
+                    break
+                connection.request("POST", f"{JOBS}/{name}/trigger")
+                ids.append(json.loads(connection.getresponse().read())["id"])
+            connection.close()
+        threads = [threading.Thread(target=work) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        self.assertEqual(len(ids), count)
+        return ids
+
+    def test_behind_many_others(self):
+        self.job("failing", command="exit 1", concurrency="allow")
+        self.job("slow", command="sleep 60", timeout="100ms")
+        late = self.node.ended(self.node.trigger("slow")["id"])["id"]
+        failed = sorted(self.trigger_many("failing", 600), reverse=True)
+        wait_for(lambda: self.node.metric("chronos_open_runs") == 0, "every run to end", 60)
+        self.job("busy", command="sleep 600")
+        self.node.trigger("busy")
+        self.trigger_many("busy", self.READ_AT_MOST + 1)
+        last = self.node.ended(self.node.trigger("slow")["id"])["id"]
+        page = self.node.get(f"{RUNS}?status=failed&limit=1000").json
+        self.assertEqual(([r["id"] for r in page["executions"]], page["next_cursor"]), (failed, None))
+        self.assertEqual({r["status"] for r in page["executions"]}, {"failed"})
+        for limit in (7, 254, 255, 256, 600):
+            with self.subTest(limit=limit):
+                self.assertEqual([r["id"] for r in self.node.executions(status="failed", limit=limit)], failed)
+        page = self.node.get(f"{RUNS}?status=timeout&limit=1").json
+        self.assertEqual([r["id"] for r in page["executions"]], [last])
+        rest = self.node.get(f"{RUNS}?status=timeout&limit=1&cursor={page['next_cursor']}").json
+        self.assertEqual([r["id"] for r in rest["executions"]], [late])
+        self.assertEqual(self.node.get(f"{RUNS}?status=lost").json, {"executions": [], "next_cursor": None})
+        since = self.node.execution(failed[99])["scheduled_time"]
+        some = [r["id"] for r in self.node.executions(status="failed", since=since)]
+        self.assertEqual(some, failed[:len(some)])
+        self.assertGreaterEqual(len(some), 100)
+        self.assertLess(len(some), 600)
+        self.assertEqual(self.node.executions(status="failed", trigger="schedule"), [])
 
 
 class PageTest(ApiCase):

@@ -297,6 +297,39 @@ class NoSpaceTest(DiskCase):
         self.unharmed(node)
         self.check(node, loads)
 
+    def test_sigterm_while_full(self):
+        """What the log holds is not waited for: it goes down in time, and nothing that ran is forgotten."""
+        node = self.small_disk("48m", {**self.NO_LIMIT, "CHRONOS_SERVER_SHUTDOWN_TIMEOUT": "2s"}).start()
+        gates = {name: node.work / f"gate-{name}" for name in ("ends", "hangs")}
+        runs = {}
+        for name, gate in gates.items():
+            node.create(name=name, schedule="@manually", command=f"while [ ! -e {gate} ]; do sleep 0.05; done; echo ended")
+            runs[name] = node.trigger(name)
+            wait_for(lambda run=runs[name]: node.execution(run["id"])["status"] == "running", f"{name} to run")
+        ballast = self.fill(node, 6 << 20)
+        loads = self.load(node)
+        self.full(node)
+        wait_for(lambda: sum(load.answers.get(503, 0) + load.answers.get(504, 0) for load in loads) > 10, "refusals")
+        self.finish(loads)
+        self.fill(node, 0)
+        gates["ends"].touch()  # its report meets the full disk
+        self.assertEqual(node.metric("chronos_disk_state"), 2)
+        began = time.monotonic()
+        node.terminate()
+        self.assertEqual(node.wait_exit(2 + 15), 0, node.log()[-3000:])
+        self.assertLess(time.monotonic() - began, 2 + 10)
+
+        ballast.unlink()
+        gates["hangs"].touch()
+        node.start()
+        for name, run in runs.items():
+            done = node.ended(run["id"])
+            self.assertEqual((done["status"], done["output"]), ("success", "ended\n"), (name, done))
+        self.assertEqual(len(node.execution(runs["hangs"]["id"])["attempts"]), 2)
+        self.check(node, loads)
+        self.unharmed(node)
+        self.check(node, loads)
+
     def test_start_while_full_to_the_last_byte(self):
         """It may refuse to start, with a clear sentence; it must not harm the data."""
         node = self.small_disk("48m", self.NO_LIMIT).start()
@@ -338,6 +371,58 @@ class NoSpaceTest(DiskCase):
         ballast.unlink()
         self.disk_state(node, 0)
         self.assertEqual(node.ended(node.trigger("loud")["id"])["status"], "success")
+        self.unharmed(node)
+
+    class Least(threading.Thread):
+        """The least that was free on the disk of that node."""
+
+        def __init__(self, case, node):
+            super().__init__(daemon=True)
+            self.case, self.node, self.bytes = case, node, case.free(node)
+            self.stopping = threading.Event()
+
+        def run(self):
+            while not self.stopping.wait(0.005):
+                self.bytes = min(self.bytes, self.case.free(self.node))
+
+        def stop(self):
+            self.stopping.set()
+            self.join(10)
+            return self.bytes
+
+    def test_large_output_leaves_what_is_to_be_left(self):
+        """Outputs as large as storage.min_free: they stop being kept long before they reach it; runs go on."""
+        node = self.small_disk("64m", config="output: {captured_bytes: 16MiB}\n").start()
+        size = 8000000
+        loud = {"command": f"head -c {size} /dev/zero | tr '\\0' x", "concurrency": "allow"}
+        node.create(name="loud", schedule="@manually", **loud)
+        node.create(name="small", schedule="@manually", command="head -c 500000 /dev/zero | tr '\\0' y")
+        least = self.Least(self, node)
+        self.addCleanup(least.stop)
+        least.start()
+        kept = []
+        for _ in range(15):
+            run = node.ended(node.trigger("loud")["id"])
+            self.assertEqual((run["status"], run["output_bytes"], run["output_truncated"]), ("success", size, True))
+            answer = node.get(f"{RUNS}/{run['id']}/output?limit=1")
+            kept.append(int(answer.headers.get("X-Chronos-Output-Total", 0)))
+        self.assertEqual(kept[0], size, "an empty disk has room for it")
+        self.assertNotEqual(kept[-1], size, "it never came near the limit: the test is too small")
+        self.assertIn("is not kept", node.log())
+        # While the disk is low, nothing that runs leaves its output there.
+        node.create(name="often", schedule="* * * * * *", **{**loud, "command": loud["command"].replace(str(size), "900000")})
+        wait_for(lambda: node.executions("often", status="success"), "a first one")
+        ballast = self.fill(node, 6 << 20)
+        self.disk_state(node, 1)
+        count = len(node.executions("often", status="success"))
+        wait_for(lambda: len(node.executions("often", status="success")) >= count + 5, "runs while the disk is low")
+        self.assertIsNone(node.process.poll())
+        self.assertGreater(least.stop(), 4 << 20)
+        ballast.unlink()
+        self.disk_state(node, 0)
+        node.post(f"{JOBS}/often/disable")
+        run = node.ended(node.trigger("small")["id"])
+        self.assertEqual(node.get(f"{RUNS}/{run['id']}/output").body, b"y" * 500000)
         self.unharmed(node)
 
 

@@ -58,7 +58,7 @@ static void buffers(void **state)
     buffer_clear(&b);
     buffer_append_string(&b, "kept");
     until_failure = 0;
-    buffer_appendf(&b, "%0200d", 1);
+    buffer_appendf(&b, "%02000d", 1);
     assert_int_equal(b.failed, STATUS_NO_MEMORY);
     assert_string_equal(b.data, "kept");
     put_u64(&b, 1);

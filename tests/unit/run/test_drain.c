@@ -118,6 +118,23 @@ static void test_cluster_takes_no_reports(void **state)
     assert_int_equal(run_outcome(node, &running), RUN_SUCCESS);
 }
 
+/* As on a full disk, where what the cluster has taken is held for ever. */
+static void test_reports_are_not_waited_for_for_ever(void **state)
+{
+    struct fixture *f = *state;
+    struct node *node = &f->node;
+    struct reports *reports = &node->runner->reports;
+    struct report_batch *held = calloc(1, sizeof *held);
+    assert_non_null(held);
+    held->number = ++reports->last_number;
+    OK(map_put(&reports->in_flight, &held->number, sizeof held->number, held, NULL));
+    node->runner->report_wait_ms = 300;
+    uint64_t began_ns = uv_hrtime();
+    node_drain(node, 20000);
+    assert_true(uv_hrtime() - began_ns >= UINT64_C(300000000));
+    assert_true(reports_in_flight(node->runner));
+}
+
 /* A start of the daemon that fails later, or a crash without manners: nothing is lost or leaked. */
 static void test_free_without_drain(void **state)
 {
@@ -140,6 +157,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_cancels_after_the_timeout, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gives_back_what_waits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_cluster_takes_no_reports, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_reports_are_not_waited_for_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(test_free_without_drain, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/codec.h"
 
@@ -253,7 +254,7 @@ static void test_full_disk(void **state)
     put_outbox(f, &small, "a command");
     put_output(f, &big, 4 << 20, 'b'); /* does not fit; what matters does */
     uint64_t until = uv_hrtime() + UINT64_C(20000000000);
-    while (local_writer_takes_output(f->writer))
+    while (local_writer_takes_output(f->writer, 0))
         assert_true(uv_hrtime() < until);
     stop_writer(f);
     assert_int_equal(stored_size(f, &big, &size), STATUS_NOT_FOUND);
@@ -281,6 +282,72 @@ static void test_output_on_its_way(void **state)
     assert_int_equal(size, 100000);
 }
 
+static int64_t used_cpu_ms(void)
+{
+    struct timespec used;
+    assert_int_equal(clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &used), 0);
+    return (int64_t)used.tv_sec * 1000 + used.tv_nsec / 1000000;
+}
+
+/* How much of a processor the process uses while it has nothing to do is what is measured: hence a fixed time. */
+static void assert_sleeps(void)
+{
+    const struct timespec while_idle = {.tv_nsec = 300000000};
+    int64_t before_ms = used_cpu_ms();
+    assert_int_equal(nanosleep(&while_idle, NULL), 0);
+    assert_true(used_cpu_ms() - before_ms < 60);
+}
+
+static void test_sleeps_without_retention(void **state)
+{
+    struct fixture *f = *state;
+    open_store(f, NULL);
+    start_writer(f, 0);
+    assert_sleeps();
+    stop_writer(f);
+}
+
+static void test_sleeps_when_the_store_broke(void **state)
+{
+    enum { OLD = 3000 }; /* a sweep of many transactions: it is not over when the store breaks */
+    struct fixture *f = *state;
+    int64_t now_ms = clock_system.wall_ms(NULL), hour_ms = 3600 * 1000;
+    struct store_txn txn;
+    struct buffer cut_short;
+    open_store(f, NULL);
+    OK(local_begin(f->local, &txn, &failure));
+    for (int i = 0; i < OLD; i++) {
+        struct local_key old = new_key(f, now_ms - 2 * hour_ms);
+        OK(local_put_output(f->local, &txn, &old, (struct bytes){"o", 1}, 1, &failure));
+    }
+    OK(store_commit(&txn, &failure));
+    start_writer(f, hour_ms);
+    buffer_init(&cut_short, 1000);
+    buffer_append(&cut_short, "no row", 6);
+    local_writer_put_outbox(f->writer, &cut_short);
+    uint64_t until = uv_hrtime() + UINT64_C(20000000000);
+    while (local_writer_takes_output(f->writer, 0))
+        assert_true(uv_hrtime() < until);
+    assert_sleeps();
+    stop_writer(f);
+    buffer_deinit(&cut_short);
+}
+
+static void test_no_more_than_a_part_of_the_disk(void **state)
+{
+    struct fixture *f = *state;
+    open_store(f, NULL);
+    start_writer(f, 0);
+    int64_t free_bytes = local_free_bytes(f->local);
+    assert_true(free_bytes > 0);
+    assert_true(local_writer_takes_output(f->writer, 0));
+    assert_true(local_writer_takes_output(f->writer, (size_t)free_bytes / 64));
+    assert_false(local_writer_takes_output(f->writer, (size_t)free_bytes / 2)); /* written twice, it would be all */
+    assert_false(local_writer_takes_output(f->writer, (size_t)free_bytes));
+    assert_true(local_writer_takes_output(f->writer, 0)); /* it was that size, not the store */
+    stop_writer(f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -290,6 +357,9 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_damaged_output, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full_disk, setup, teardown),
         cmocka_unit_test_setup_teardown(test_output_on_its_way, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sleeps_without_retention, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_sleeps_when_the_store_broke, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_more_than_a_part_of_the_disk, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
