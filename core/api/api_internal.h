@@ -10,6 +10,7 @@ enum {
     API_OPERATIONS_MAX = 4096,  /* requests that wait for a commit or a scan; beyond: OVERLOADED */
     API_FIELD_ERRORS_MAX = 20,  /* reported of one document */
     API_ANSWER_MAX = 64 << 20,  /* bytes of one answer */
+    API_PAGE_BYTES = 4 << 20,   /* a page of a list ends early beyond this, with a cursor: slow readers hold it in memory */
     API_RETRIES_MAX = 30,       /* of an edit that met another edit or a decision of the scheduler, each time anew */
 };
 

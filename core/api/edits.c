@@ -39,6 +39,16 @@ void edit_fail_document(struct operation *operation, enum status code, const str
     operation_end(operation);
 }
 
+/* The change was made: a 503 would say that it was not. */
+static void fail_after_commit(struct operation *operation, struct error *err)
+{
+    if (err->code != STATUS_NOT_FOUND) {
+        err->code = STATUS_INTERNAL;
+        (void)error_wrap(err, "the change was made, but cannot be shown"); /* answered on the next line */
+    }
+    edit_fail(operation, err);
+}
+
 static void answer_job(struct operation *operation, int status_code)
 {
     struct api *api = operation->api;
@@ -58,9 +68,11 @@ static void answer_job(struct operation *operation, int status_code)
             status = job_write(api, &view, &edit->job, &row, &body, &err);
         state_view_end(&view);
     }
+    if (status == STATUS_OK && body.failed != STATUS_OK)
+        status = error_set(&err, body.failed, "it does not fit into memory");
     if (status != STATUS_OK) {
         buffer_deinit(&body);
-        edit_fail(operation, &err);
+        fail_after_commit(operation, &err);
         return;
     }
     id_format(JOB_ID_PREFIX, &edit->job, id);
@@ -85,9 +97,11 @@ static void answer_execution(struct operation *operation)
         status = execution_write(&view, &edit->execution, &body, &err);
         state_view_end(&view);
     }
+    if (status == STATUS_OK && body.failed != STATUS_OK)
+        status = error_set(&err, body.failed, "it does not fit into memory");
     if (status != STATUS_OK) {
         buffer_deinit(&body);
-        edit_fail(operation, &err);
+        fail_after_commit(operation, &err);
         return;
     }
     id_format(EXECUTION_ID_PREFIX, &edit->execution, id);

@@ -81,7 +81,7 @@ static void list_finished(struct run_list_query *query, const struct execution_r
 /* Stops the walk at the row that belongs to the next page. */
 static bool is_full(struct run_list_query *query, struct bytes key)
 {
-    if (query->listed < query->page.limit && query->examined < SCAN_ROWS_MAX)
+    if (query->listed < query->page.limit && query->examined < SCAN_ROWS_MAX && query->w->out->size < API_PAGE_BYTES)
         return false;
     query->full = true;
     memcpy(query->next.bytes, key.data, sizeof query->next.bytes);

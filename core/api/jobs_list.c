@@ -259,7 +259,7 @@ static enum status read_page(void *data, struct state_view *view, struct buffer 
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     enum status status = first_keys(list);
     while (status == STATUS_OK && (status = next_key(list, &key)) == STATUS_OK && key != NULL) {
-        if (list->found_count == list->page.limit || examined == SCAN_ROWS_MAX) {
+        if (list->found_count == list->page.limit || examined == SCAN_ROWS_MAX || out->size >= API_PAGE_BYTES) {
             list->next = *key;
             break;
         }

@@ -219,7 +219,7 @@ class ShellTest(RunCase):
         run = self.run_job("flood")
         self.assertEqual((run["status"], run["output_bytes"], run["output_truncated"]), ("success", 5000009, True))
         self.assertTrue(run["output"].endswith("the end\n"))
-        answer = self.node.get(f"{RUNS}/{run['id']}/output?limit=67108864")
+        answer = self.node.get(f"{RUNS}/{run['id']}/output?limit=4194304")
         self.assertEqual(answer.body[:1 << 20], b"x" * (1 << 20))
         self.assertLess(len(answer.body), 1_100_000)
 
