@@ -88,7 +88,8 @@ void edit_attempt_trigger(struct operation *operation)
     if (check_overrides(operation, &present)) {
         edit->execution = scheduler_new_id(scheduler, edit->now_ms);
         struct trigger_run trigger = {.job = edit->job, .execution = edit->execution, .force = edit->force,
-                                      .overrides = buffer_bytes(&edit->overrides)};
+                                      .overrides = buffer_bytes(&edit->overrides),
+                                      .reason = scheduler_waits_for(scheduler, present.spec.executor)};
         /* Not placed: the scheduler gives it a node within the limits, as it does for every run that is ready. */
         buffer_init(&command, ENTRY_SIZE_MAX);
         trigger_run_encode(&trigger, &command);

@@ -115,3 +115,12 @@ void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_N
         out[i].session = s->nodes[i].session;
     }
 }
+
+enum reason scheduler_waits_for(struct scheduler *s, const char *executor_name)
+{
+    enum reason reason = REASON_NO_NODE;
+    const struct executor *executor = scheduler_executor(s, executor_name);
+    if (executor != NULL)
+        (void)node_choose(s, executor, false, &reason); /* only the reason is asked for */
+    return reason == REASON_NO_NODE ? REASON_NO_NODE : REASON_CAPACITY;
+}
