@@ -24,9 +24,9 @@ say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 say "1. Install what Chronos needs"
 sh packaging/install-dependencies.sh build
 
-say "2. Build (build/bin/chronos, build/bin/chronosctl)"
+say "2. Build (build/bin/chronos, build/bin/chronosctl): about a minute the first time"
 log=$(mktemp)
-if ! { cmake -G Ninja --preset release -DCHRONOS_TESTS="$([ -e /usr/include/cmocka.h ] && echo ON || echo OFF)" &&
+if ! { cmake -G Ninja --preset release &&
     cmake --build build; } >"$log" 2>&1; then
     tail -40 "$log"
     echo "The build failed; the whole log is $log" >&2
@@ -37,10 +37,11 @@ rm -f "$log"
 work=$(mktemp -d "${TMPDIR:-/tmp}/chronos-quickstart.XXXXXX")
 node=""
 receiver=""
+watcher=""
 cleanup() {
     trap - EXIT INT TERM
-    for pid in $node $receiver; do kill "$pid" 2>/dev/null || true; done
-    for pid in $node $receiver; do wait "$pid" 2>/dev/null || true; done
+    for pid in $watcher $node $receiver; do kill "$pid" 2>/dev/null || true; done
+    for pid in $watcher $node $receiver; do wait "$pid" 2>/dev/null || true; done
     rm -rf "$work"
 }
 trap cleanup EXIT
@@ -63,7 +64,7 @@ waited=0
 until curl -fsS "$url/ready" >/dev/null 2>&1 && [ -s "$work/port" ]; do
     if ! kill -0 "$node" 2>/dev/null; then
         cat "$work/chronos.log" >&2
-        echo "The node did not start. If $server is in use, choose another: CHRONOS_SERVER_HTTP_ADDRESS=127.0.0.1:8081" >&2
+        echo "The node did not start. If $server is in use, choose another: CHRONOS_SERVER_HTTP_ADDRESS=127.0.0.1:8081 sh packaging/quickstart.sh" >&2
         exit 1
     fi
     waited=$((waited + 1))
@@ -104,4 +105,7 @@ Try next, in another terminal:
 Read on in docs/getting-started.md. Ctrl-C stops the node; its data is deleted with it.
 
 END
-python3 packaging/quickstart-watch.py "$url"
+# In the background, so that a signal is handled at once and not after it.
+python3 packaging/quickstart-watch.py "$url" &
+watcher=$!
+wait "$watcher"

@@ -116,7 +116,7 @@ static enum status bound_port(const struct listener *listener, const char *where
     int size = sizeof name;
     int failed = uv_tcp_getsockname(&listener->uv.tcp, (struct sockaddr *)&name, &size);
     if (failed != 0)
-        return error_set_errno(err, STATUS_IO, -failed, "read the port of %s", where);
+        return error_set_errno(err, STATUS_IO, -failed, "listen on %s", where); /* libuv keeps a failed bind until now */
     uint16_t port = name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&name)->sin6_port
                                                : ((struct sockaddr_in *)(void *)&name)->sin_port;
     *ret_port = ntohs(port);
