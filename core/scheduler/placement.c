@@ -122,5 +122,5 @@ enum reason scheduler_waits_for(struct scheduler *s, const char *executor_name)
     const struct executor *executor = scheduler_executor(s, executor_name);
     if (executor != NULL)
         (void)node_choose(s, executor, false, &reason); /* only the reason is asked for */
-    return reason == REASON_NO_NODE ? REASON_NO_NODE : REASON_CAPACITY;
+    return reason;
 }

@@ -57,7 +57,7 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
  * decision of the job is in flight or more is due than one decision holds (try again after the next change). */
 must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial, int64_t now_ms, struct decision *ret_decision,
                                    bool *ret);
-/* Why a run of this executor that is not placed waits: CAPACITY, or NO_NODE where no node has the executor. */
+/* What a run of this executor would wait for now: NONE, CAPACITY, or NO_NODE where no node has the executor. */
 enum reason scheduler_waits_for(struct scheduler *scheduler, const char *executor);
 struct id scheduler_new_id(struct scheduler *scheduler, int64_t now_ms);
 
