@@ -82,6 +82,8 @@ if [ "$mode" = all ]; then
     step "TSan build"
     check "TSan build" build tsan
     step "TSan tests of the threaded rooms"
+    TSAN_OPTIONS="suppressions=$PWD/tests/lib/tsan.supp"
+    export TSAN_OPTIONS
     suite build-tsan -j "$jobs" -R "$threaded"
     step "clang build with fuzz targets"
     check "clang build" build fuzz
