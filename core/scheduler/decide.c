@@ -271,8 +271,6 @@ static bool propose_decision(struct scheduler *s, struct deciding *deciding, con
     job->in_flight = true;
     heap_remove(&s->due, &job->due);
     s->stats.decided_slots += decision.slot_count;
-    for (uint32_t i = 0; i < decision.range_count; i++)
-        s->stats.dropped_slots += decision.ranges[i].count;
     deciding->slots += decision.slot_count;
     if (deciding->flight->count >= DECISIONS_PER_ENTRY_MAX || deciding->slots >= DECISIONS_PER_ENTRY_MAX ||
         s->arena.size - deciding->begun_at > DECISION_ENTRY_BYTES_MAX)

@@ -72,7 +72,7 @@ must_use enum status scheduler_zone(struct scheduler *scheduler, const char *nam
 
 struct scheduler_stats {
     uint32_t jobs, jobs_enabled, jobs_held, open_runs, ready, running, backoff, decisions_in_flight;
-    uint64_t decided_slots, dropped_slots, stale_decisions;
+    uint64_t decided_slots, stale_decisions;
 };
 void scheduler_stats_get(const struct scheduler *scheduler, struct scheduler_stats *ret);
 
