@@ -492,3 +492,13 @@ void wait_until(bool (*condition)(void *arg), void *arg, const char *what)
         (void)nanosleep(&pause, NULL);
     }
 }
+
+static bool threads_at_most(void *arg)
+{
+    return count_threads() <= *(const size_t *)arg;
+}
+
+void wait_for_threads(size_t count)
+{
+    wait_until(threads_at_most, &count, "the threads are gone");
+}

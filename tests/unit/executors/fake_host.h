@@ -72,5 +72,7 @@ size_t count_fds(void);
 size_t count_threads(void);
 /* Waits for `condition(arg)`; fails the test after WAIT_SECONDS. */
 void wait_until(bool (*condition)(void *arg), void *arg, const char *what);
+/* Waits until this process has at most `count` threads: the kernel lists one for a moment after pthread_join has returned. */
+void wait_for_threads(size_t count);
 
 #endif

@@ -94,7 +94,7 @@ static void test_nothing_left_after_destroy(void **state)
     assert_int_equal(fake_wait(host, token)->result.outcome, CHRONOS_OUTCOME_CANCELLED);
     fake_host_free(host);
     assert_int_equal(count_fds(), fds);
-    assert_int_equal(count_threads(), threads);
+    wait_for_threads(threads);
 }
 
 int main(void)

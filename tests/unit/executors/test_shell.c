@@ -638,7 +638,7 @@ static void test_nothing_left_after_destroy(void **state)
     assert_true(count_fds() <= fds + 4); /* program, socket, epoll, wake: runs leave nothing */
     fake_host_free(host);
     assert_int_equal(count_fds(), fds);
-    assert_int_equal(count_threads(), threads);
+    wait_for_threads(threads);
     assert_int_equal(waitpid(-1, NULL, WNOHANG), -1); /* no child, no zombie */
     assert_int_equal(errno, ECHILD);
 }
