@@ -1,0 +1,154 @@
+/* AppendEntries at the receiver (Raft 5.3) and the heartbeat. */
+#include "raft/internal.h"
+
+static void accept_through(struct raft *r, uint64_t to, uint64_t match)
+{
+    raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = to, .term = r->term, .match = match});
+}
+
+/* The last entry here whose term is at most that of the one refused: the leader goes back by terms, not by entries. */
+static void refuse(struct raft *r, const struct raft_message *m)
+{
+    raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = m->from, .term = r->term, .reject = true,
+                                       .match = m->log.index, .hint = raft_log_find_conflict(&r->log, m->log)});
+}
+
+static bool type_known(uint8_t type)
+{
+    return type == RAFT_ENTRY_NORMAL || type == RAFT_ENTRY_NOOP || type == RAFT_ENTRY_CONF;
+}
+
+/* Consecutive, terms never falling, each with the hash that its content and its predecessor give. */
+static enum status check_entries(const struct raft_message *m)
+{
+    uint64_t term = m->log.term, hash = m->log_hash;
+    for (uint32_t i = 0; i < m->entry_count; i++) {
+        const struct raft_entry *entry = &m->entries[i];
+        struct raft_conf conf;
+        if (entry->id.index != m->log.index + 1 + i || entry->id.term < term || entry->id.term > m->term ||
+            !type_known(entry->type) || (entry->size > 0 && entry->data == NULL))
+            return STATUS_INVALID;
+        if (raft_entry_hash(hash, entry) != entry->hash)
+            return STATUS_CORRUPT;
+        if (entry->type == RAFT_ENTRY_CONF &&
+            raft_conf_decode((struct bytes){entry->data, entry->size}, &conf) != STATUS_OK)
+            return STATUS_CORRUPT;
+        term = entry->id.term;
+        hash = entry->hash;
+    }
+    return STATUS_OK;
+}
+
+/* Equal index and term promise equal history (Raft 5.3, Log Matching). */
+static bool history_differs(const struct raft *r, struct raft_log_id id, uint64_t hash)
+{
+    uint64_t ours = raft_log_matches(&r->log, id) ? raft_log_hash(&r->log, id.index) : 0;
+    return ours != 0 && hash != 0 && ours != hash;
+}
+
+/* How many of the entries are here already; the rest is new or conflicts. */
+static enum status skip_known(const struct raft *r, const struct raft_message *m, uint32_t *ret_known, bool *ret_diverged)
+{
+    uint32_t known = 0;
+    while (known < m->entry_count && raft_log_matches(&r->log, m->entries[known].id) && !MUTANT(10)) {
+        if (history_differs(r, m->entries[known].id, m->entries[known].hash)) {
+            *ret_diverged = true;
+            return STATUS_CORRUPT;
+        }
+        known++;
+    }
+    *ret_known = known;
+    return STATUS_OK;
+}
+
+/* New entries up to the first configuration for which there is no room before more is known to be committed. */
+static uint32_t takeable(const struct raft *r, const struct raft_entry *entries, uint32_t count)
+{
+    uint32_t room = RAFT_CONF_STACK_MAX - (raft_conf_room(r) ? r->conf_count - 1 : r->conf_count);
+    for (uint32_t i = 0; i < count; i++)
+        if (entries[i].type == RAFT_ENTRY_CONF && room-- == 0)
+            return i;
+    return count;
+}
+
+static void push_confs(struct raft *r, const struct raft_entry *entries, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct raft_conf conf;
+        if (entries[i].type != RAFT_ENTRY_CONF)
+            continue;
+        enum status status = raft_conf_decode((struct bytes){entries[i].data, entries[i].size}, &conf);
+        if (status == STATUS_OK)
+            status = raft_push_conf(r, entries[i].id.index, &conf);
+        assert(status == STATUS_OK); /* both were looked at before */
+    }
+}
+
+static enum status append_new(struct raft *r, const struct raft_message *m, uint32_t known, uint32_t *ret_taken,
+                              bool *ret_diverged)
+{
+    const struct raft_entry *entries = m->entries + known;
+    uint64_t bytes = r->log.unstable_bytes;
+    for (uint32_t i = known; i < m->entry_count; i++)
+        bytes += m->entries[i].size;
+    if (r->log.unstable_bytes > 0 && bytes > r->config.cache_bytes)
+        return STATUS_OVERLOADED; /* the disk is behind; the leader asks again */
+    if (entries[0].id.index <= r->log.last.index) {
+        if (entries[0].id.index <= r->commit && !MUTANT(10)) {
+            *ret_diverged = true; /* Leader Completeness is broken somewhere: never undo what was committed */
+            return STATUS_CORRUPT;
+        }
+        raft_log_truncate(&r->log, entries[0].id.index, known > 0 ? entries[-1].hash : m->log_hash);
+        raft_truncate_confs(r, entries[0].id.index);
+        raft_batches_truncated(r, entries[0].id.index);
+    }
+    uint32_t taken = takeable(r, entries, m->entry_count - known);
+    enum status status = raft_log_append(&r->log, entries, taken);
+    if (status != STATUS_OK)
+        return status;
+    push_confs(r, entries, taken);
+    *ret_taken = taken;
+    return STATUS_OK;
+}
+
+enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool *ret_diverged)
+{
+    uint32_t known = 0, taken = 0;
+    enum status status = check_entries(m);
+    if (status != STATUS_OK)
+        return status;
+    raft_heard_leader(r, m->from);
+    if (r->installing || r->install_ready)
+        return STATUS_OK; /* the log is about to be replaced */
+    if (m->log.index < r->commit && !MUTANT(13)) {
+        accept_through(r, m->from, r->commit);
+        return STATUS_OK;
+    }
+    if (!raft_log_matches(&r->log, m->log) && !(MUTANT(13) && m->log.index < r->log.base.index)) {
+        refuse(r, m);
+        return STATUS_OK;
+    }
+    if (history_differs(r, m->log, m->log_hash)) {
+        *ret_diverged = true;
+        return STATUS_CORRUPT;
+    }
+    status = skip_known(r, m, &known, ret_diverged);
+    if (status == STATUS_OK && known < m->entry_count)
+        status = append_new(r, m, known, &taken, ret_diverged);
+    if (status != STATUS_OK)
+        return status;
+    /* Not the last of our log: what lies behind the message may conflict with the leader's. */
+    uint64_t covered = MUTANT(39) ? r->log.last.index : m->log.index + known + taken;
+    raft_commit_to(r, m->commit < covered ? m->commit : covered);
+    accept_through(r, m->from, covered);
+    return STATUS_OK;
+}
+
+void raft_recv_heartbeat(struct raft *r, const struct raft_message *m)
+{
+    raft_heard_leader(r, m->from);
+    /* The leader sends min(match, commit): what it knows that we have. */
+    if (m->commit <= r->log.last.index && !r->installing)
+        raft_commit_to(r, m->commit);
+    raft_send(r, (struct raft_message){.type = RAFT_HEARTBEAT_RESPONSE, .to = m->from, .term = r->term, .read_seq = m->read_seq});
+}
