@@ -71,6 +71,8 @@ static uint32_t gather(struct applier *applier, const struct entry_batch *batch,
     for (; batch != NULL; batch = batch->next, skip = 0)
         for (uint32_t i = skip; i < batch->count; i++) {
             struct bytes data = entry_batch_data(batch, i);
+            if (batch->items[i].type == LOG_ENTRY_CONF) /* the core's own */
+                data = (struct bytes){NULL, 0};
             bytes += data.size;
             if (count == APPLY_ENTRIES_MAX || (count > 0 && bytes > APPLY_BYTES_MAX))
                 return count;

@@ -10,56 +10,12 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "cluster/applier.h"
 #include "cluster/cluster_internal.h"
-#include "cluster/data_dir.h"
-#include "cluster/log_writer.h"
-#include "cluster/proposals.h"
 
 enum {
     EXPIRE_TICK_MS = 500,               /* only while a proposal with a deadline waits */
     TIMER_MAX_MS = 24 * 60 * 60 * 1000, /* a longer wait is cut: nothing is lost by looking once a day */
-    READS_MAX = 1024,
     STAMP_AHEAD_WARN_MS = 5000,
-};
-
-struct pending_read {
-    uint64_t index;
-    cluster_done done;
-    void *arg;
-    uint64_t token;
-};
-
-struct cluster {
-    struct cluster_config config;
-    struct cluster_stores stores;
-    struct log_writer *writer;
-    struct applier *applier;
-    struct proposals *proposals;
-
-    uv_async_t progress; /* the writer or the applier has something */
-    uv_prepare_t flush;  /* hands what this turn proposed to the writer, in one batch */
-    uv_timer_t leader_timer, expire_timer;
-    uv_poll_t clock_steps; /* readable when the wall clock was set */
-    int clock_fd;
-    int open_handles;
-
-    struct entry_batch *filling;       /* of this turn; NULL: nothing proposed */
-    struct batch_queue free_batches;
-    uint64_t waiting_bytes;            /* of entries that are not applied yet */
-
-    uint64_t term, noop_index, last_index, persisted_index, applied_index;
-    int64_t last_stamp_ms;
-    bool is_leader, stopping;
-    enum disk_state disk;
-    int64_t disk_free_bytes;
-    const char *disk_directory; /* that it is of */
-
-    struct pending_read reads[READS_MAX];
-    uint32_t read_count;
-
-    void (*stopped)(void *arg);
-    void *stopped_arg;
 };
 
 static void maybe_stopped(struct cluster *cluster);
@@ -140,59 +96,70 @@ static void on_clock_step(uv_poll_t *poll, int status, int events)
     run_leader(cluster);
 }
 
-static void lead(struct cluster *cluster)
+static void set_leading(struct cluster *cluster, bool leading)
 {
-    cluster->is_leader = true;
-    LOG_INFO("became leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", cluster->term),
-             LOG_U64("index", cluster->applied_index));
+    cluster->is_leader = leading;
+    if (leading)
+        LOG_INFO("became leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)),
+                 LOG_U64("index", cluster->applied_index));
+    else
+        LOG_WARN("no longer leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)));
     if (cluster->config.leader.lead != NULL)
-        cluster->config.leader.lead(cluster->config.leader.arg, true);
+        cluster->config.leader.lead(cluster->config.leader.arg, leading);
     if (cluster->config.runner.lead != NULL)
-        cluster->config.runner.lead(cluster->config.runner.arg, true);
+        cluster->config.runner.lead(cluster->config.runner.arg, leading);
+}
+
+/* A leader decides once its own term's no-op is applied here: only then does it see everything that was decided before. */
+static void follow_leadership(struct cluster *cluster)
+{
+    bool leads = raft_role(cluster->raft) == RAFT_LEADER && cluster->applied_index >= cluster->noop_index;
+    if (leads != cluster->is_leader)
+        set_leading(cluster, leads);
 }
 
 /* --- entries: in --- */
 
-static struct entry_batch *take_batch(struct cluster *cluster, struct error *err)
+static enum status propose_to_core(struct cluster *cluster, struct bytes command, struct error *err, struct raft_log_id *ret_at)
 {
-    struct entry_batch *batch = batch_queue_pop(&cluster->free_batches);
-    if (batch == NULL && entry_batch_new(&batch, err) != STATUS_OK)
-        return NULL;
-    return batch;
+    buffer_clear(&cluster->stamped);
+    buffer_append(&cluster->stamped, command.data, command.size);
+    if (cluster->stamped.failed != STATUS_OK)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    command_stamp(cluster->stamped.data, cluster_now_ms(cluster));
+    struct bytes stamped = buffer_bytes(&cluster->stamped);
+    switch (raft_propose(cluster->raft, &stamped, 1, ret_at)) {
+    case STATUS_OK:
+        return STATUS_OK;
+    case STATUS_BUSY:
+        return error_set(err, STATUS_OVERLOADED, "too many bytes wait for the disk; try again in a second");
+    case STATUS_NO_MEMORY:
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    case STATUS_CONFLICT:
+        return error_set(err, STATUS_NO_LEADER, "leadership is being handed over; try again in a second");
+    default:
+        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
+    }
 }
 
-static enum status append(struct cluster *cluster, enum log_entry_type type, struct bytes command, cluster_done done,
-                          void *arg, uint64_t token, uint64_t deadline_ns, struct error *err)
+static enum status append(struct cluster *cluster, struct bytes command, cluster_done done, void *arg, uint64_t token,
+                          uint64_t deadline_ns, struct error *err)
 {
-    uint64_t index = cluster->last_index + 1;
-    if (cluster->filling == NULL)
-        cluster->filling = take_batch(cluster, err);
-    if (cluster->filling == NULL)
-        return STATUS_NO_MEMORY;
-    struct entry_batch *batch = cluster->filling;
-    enum status status = entry_batch_add(batch, index, cluster->term, type, command, err);
+    struct raft_log_id at;
+    enum status status = proposals_room(cluster->proposals, raft_last(cluster->raft).index + 1, err);
+    if (status == STATUS_OK)
+        status = propose_to_core(cluster, command, err, &at);
     if (status != STATUS_OK)
         return status;
-    status = proposals_add(cluster->proposals, index, done, arg, token, deadline_ns, err);
-    if (status != STATUS_OK) {
-        batch->count--; /* the entry just added */
-        batch->bytes.size -= command.size;
-        return status;
-    }
-    command_stamp(batch->bytes.data + batch->items[batch->count - 1].offset, cluster_now_ms(cluster));
+    proposals_add(cluster->proposals, at.index, done, arg, token, deadline_ns);
     cluster->last_stamp_ms = cluster_now_ms(cluster);
-    cluster->last_index = index;
-    cluster->waiting_bytes += command.size;
     return STATUS_OK;
 }
 
+/* At the end of a turn: everything that it proposed is written in one batch. */
 static void on_flush(uv_prepare_t *prepare)
 {
-    struct cluster *cluster = prepare->data;
-    if (cluster->filling == NULL || cluster->filling->count == 0)
-        return;
-    log_writer_submit(cluster->writer, cluster->filling);
-    cluster->filling = NULL;
+    consensus_drive(prepare->data);
 }
 
 static enum status refuse(const struct cluster *cluster, enum proposal_class class, struct error *err)
@@ -224,7 +191,7 @@ enum status cluster_propose(struct cluster *cluster, enum proposal_class class, 
         return error_set(err, STATUS_TOO_LARGE, "the change needs %zu bytes in the log, more than %d", command.size,
                          ENTRY_SIZE_MAX);
     uint64_t deadline = class == PROPOSE_CLIENT ? monotonic_ns(cluster) + PROPOSE_DEADLINE_MS * UINT64_C(1000000) : 0;
-    status = append(cluster, LOG_ENTRY_NORMAL, command, done, arg, token, deadline, err);
+    status = append(cluster, command, done, arg, token, deadline, err);
     if (status == STATUS_OK && deadline != 0 && !uv_is_active((uv_handle_t *)&cluster->expire_timer))
         (void)uv_timer_again(&cluster->expire_timer); /* has a repeat: cannot fail */
     return status;
@@ -257,24 +224,12 @@ enum status cluster_read_index(struct cluster *cluster, cluster_done done, void 
 {
     if (!cluster->is_leader)
         return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
-    if (cluster->read_count == READS_MAX)
+    if (cluster->read_count == READS_MAX || raft_read_index(cluster->raft, cluster->read_ctx + 1) != STATUS_OK)
         return error_set(err, STATUS_OVERLOADED, "%d consistent reads wait already", READS_MAX);
     cluster->reads[cluster->read_count++] =
-        (struct pending_read){.index = cluster->persisted_index, .done = done, .arg = arg, .token = token};
+        (struct pending_read){.ctx = ++cluster->read_ctx, .index = UINT64_MAX, .done = done, .arg = arg, .token = token};
     (void)uv_async_send(&cluster->progress); /* never before this call returns */
     return STATUS_OK;
-}
-
-/* One voter: what is durable here is committed. */
-static void commit_durable(struct cluster *cluster)
-{
-    struct batch_queue durable;
-    batch_queue_init(&durable);
-    log_writer_take(cluster->writer, &durable);
-    for (const struct entry_batch *batch = durable.head; batch != NULL; batch = batch->next)
-        cluster->persisted_index = batch->items[batch->count - 1].index;
-    if (durable.head != NULL)
-        applier_submit(cluster->applier, &durable);
 }
 
 static void handle_applied(struct cluster *cluster, struct applied_batch *applied)
@@ -282,26 +237,13 @@ static void handle_applied(struct cluster *cluster, struct applied_batch *applie
     cluster->applied_index = applied->position.index;
     if (applied->last_stamp_ms > cluster->last_stamp_ms)
         cluster->last_stamp_ms = applied->last_stamp_ms;
+    consensus_applied(cluster);
     cluster->config.leader.changes(cluster->config.leader.arg, &applied->changes, applied->position);
     cluster->config.runner.changes(cluster->config.runner.arg, &applied->changes, applied->position);
-    if (!cluster->is_leader && cluster->applied_index >= cluster->noop_index)
-        lead(cluster);
+    follow_leadership(cluster);
     for (uint32_t i = 0; i < applied->count; i++)
         proposals_decide(cluster->proposals, &applied->results[i]);
     applier_recycle(cluster->applier, applied);
-}
-
-static void recycle_batches(struct cluster *cluster)
-{
-    struct batch_queue spent;
-    struct entry_batch *batch;
-    batch_queue_init(&spent);
-    applier_take_free(cluster->applier, &spent);
-    while ((batch = batch_queue_pop(&spent)) != NULL) {
-        cluster->waiting_bytes -= batch->bytes.size;
-        entry_batch_clear(batch);
-        batch_queue_push(&cluster->free_batches, batch);
-    }
 }
 
 static void look_at_disk(struct cluster *cluster)
@@ -316,7 +258,7 @@ static void look_at_disk(struct cluster *cluster)
         disk = DISK_CRITICAL;
     cluster->disk_free_bytes = left;
     cluster->disk_directory = log.disk;
-    log_writer_allow_cut(cluster->writer, state.synced_index);
+    consensus_allow_cut(cluster, state.synced_index, log.cut_wanted);
     if (disk == cluster->disk)
         return;
     if (disk > cluster->disk)
@@ -331,11 +273,13 @@ static void on_progress(uv_async_t *async)
 {
     struct cluster *cluster = async->data;
     struct applied_batch *applied;
-    commit_durable(cluster);
+    consensus_take_durable(cluster);
+    consensus_drive(cluster);
     while ((applied = applier_take(cluster->applier)) != NULL)
         handle_applied(cluster, applied);
+    follow_leadership(cluster);
     answer_reads(cluster);
-    recycle_batches(cluster);
+    consensus_recycle_batches(cluster);
     look_at_disk(cluster);
     run_leader(cluster);
     maybe_stopped(cluster);
@@ -354,10 +298,11 @@ static void init_handles(struct cluster *cluster)
 {
     uv_loop_t *loop = cluster->config.loop;
     uv_handle_t *handles[] = {(uv_handle_t *)&cluster->progress, (uv_handle_t *)&cluster->flush,
-                              (uv_handle_t *)&cluster->leader_timer, (uv_handle_t *)&cluster->expire_timer,
+                              (uv_handle_t *)&cluster->tick_timer, (uv_handle_t *)&cluster->leader_timer, (uv_handle_t *)&cluster->expire_timer,
                               (uv_handle_t *)&cluster->clock_steps};
     int failed = uv_async_init(loop, &cluster->progress, on_progress);
     failed |= uv_prepare_init(loop, &cluster->flush);
+    failed |= uv_timer_init(loop, &cluster->tick_timer);
     failed |= uv_timer_init(loop, &cluster->leader_timer);
     failed |= uv_timer_init(loop, &cluster->expire_timer);
     failed |= uv_poll_init(loop, &cluster->clock_steps, cluster->clock_fd);
@@ -381,15 +326,18 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     cluster->config = *config;
     cluster->clock_fd = -1;
+    batch_queue_init(&cluster->durable);
     batch_queue_init(&cluster->free_batches);
+    buffer_init(&cluster->stamped, ENTRY_SIZE_MAX);
     enum status status = proposals_new(&cluster->proposals, err);
     if (status == STATUS_OK)
         status = cluster_stores_open(config, &cluster->stores, err);
+    if (status == STATUS_OK)
+        status = consensus_open(cluster, err);
     if (status != STATUS_OK) {
         cluster_free(cluster);
         return status;
     }
-    cluster->last_index = cluster->persisted_index = log_store_last(cluster->stores.log)->index;
     cluster->applied_index = state_applied(cluster->stores.state).index;
     cluster->last_stamp_ms = state_last_stamp(cluster->stores.state);
     *ret = cluster;
@@ -402,16 +350,6 @@ void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, s
     cluster->config.runner = runner;
 }
 
-/* Alone, the vote for oneself is a majority: the new term must be durable before anything is said in it. */
-static enum status campaign(struct cluster *cluster, struct error *err)
-{
-    struct log_hard_state hard = *log_store_hard(cluster->stores.log);
-    hard.term++;
-    hard.vote = hard.node;
-    cluster->term = hard.term;
-    return log_store_append(cluster->stores.log, NULL, 0, &hard, err);
-}
-
 static enum status start_threads(struct cluster *cluster, struct error *err)
 {
     struct applier_config applier = {.state = cluster->stores.state, .clock = cluster->config.clock, .notify = notify,
@@ -422,34 +360,22 @@ static enum status start_threads(struct cluster *cluster, struct error *err)
     return status == STATUS_OK ? log_writer_start(&writer, &cluster->writer, err) : status;
 }
 
-static void ignore_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome)
-{
-    (void)arg;
-    (void)token;
-    (void)outcome;
-}
-
 enum status cluster_start(struct cluster *cluster, struct error *err)
 {
-    struct buffer noop;
     warn_if_behind(cluster);
-    enum status status = campaign(cluster, err);
-    if (status != STATUS_OK)
-        return error_wrap(err, "write the new term");
     cluster->clock_fd = timerfd_create(CLOCK_REALTIME, TFD_CLOEXEC | TFD_NONBLOCK);
     if (cluster->clock_fd < 0)
         return error_set_errno(err, STATUS_IO, errno, "make a timer that sees clock steps");
     init_handles(cluster);
-    status = start_threads(cluster, err);
+    enum status status = start_threads(cluster, err);
     if (status != STATUS_OK)
         return status;
-    buffer_init(&noop, ENTRY_SIZE_MAX);
-    noop_encode(&noop);
-    status = append(cluster, LOG_ENTRY_NOOP, buffer_bytes(&noop), ignore_outcome, NULL, 0, 0, err);
-    cluster->noop_index = cluster->last_index;
-    buffer_deinit(&noop);
+    if (raft_campaign(cluster->raft) != STATUS_OK) /* alone: nobody's heartbeat is worth waiting for */
+        return error_set(err, STATUS_CONFLICT, "this node is not a voter of its own cluster");
+    consensus_tick(cluster);
+    consensus_drive(cluster);
     look_at_disk(cluster);
-    return status;
+    return STATUS_OK;
 }
 
 static void on_handle_closed(uv_handle_t *handle)
@@ -481,7 +407,7 @@ static void maybe_stopped(struct cluster *cluster)
         return;
     log_writer_stats_get(cluster->writer, &log);
     applier_stats_get(cluster->applier, &state);
-    if (cluster->applied_index < cluster->last_index && !log.out_of_space && !state.out_of_space)
+    if (cluster->applied_index < raft_last(cluster->raft).index && !log.out_of_space && !state.out_of_space)
         return;
     log_writer_stop(cluster->writer);
     applier_stop(cluster->applier);
@@ -491,6 +417,7 @@ static void maybe_stopped(struct cluster *cluster)
     abandon_reads(cluster);
     uv_close((uv_handle_t *)&cluster->progress, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->flush, on_handle_closed);
+    uv_close((uv_handle_t *)&cluster->tick_timer, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->leader_timer, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->expire_timer, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->clock_steps, on_handle_closed);
@@ -510,8 +437,10 @@ void cluster_free(struct cluster *cluster)
     if (cluster == NULL)
         return;
     assert(cluster->writer == NULL && cluster->applier == NULL);
-    entry_batch_free(cluster->filling);
+    raft_free(cluster->raft);
+    entry_batch_free(cluster->durable.head);
     entry_batch_free(cluster->free_batches.head);
+    buffer_deinit(&cluster->stamped);
     proposals_free(cluster->proposals);
     cluster_stores_close(&cluster->stores);
     free(cluster);
@@ -541,10 +470,10 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .is_leader = cluster->is_leader,
         .is_ready = cluster->is_leader && !cluster->stopping,
         .leader_node = cluster->is_leader ? cluster->config.node_id : NULL,
-        .term = cluster->term,
-        .commit_index = cluster->persisted_index,
+        .term = raft_term(cluster->raft),
+        .commit_index = raft_commit(cluster->raft),
         .applied_index = cluster->applied_index,
-        .last_index = cluster->last_index,
+        .last_index = raft_last(cluster->raft).index,
         .first_index = log.first_index,
         .synced_index = state.synced_index,
         .log_bytes = log.log_bytes,

@@ -1,10 +1,13 @@
-/* Opening what lies under data_dir, apart from what runs on it. */
+/* What the files of this room share: the stores that lie under data_dir, and the cluster that runs on them. */
 #ifndef CHRONOS_CLUSTER_CLUSTER_INTERNAL_H
 #define CHRONOS_CLUSTER_CLUSTER_INTERNAL_H
 
+#include "cluster/applier.h"
 #include "cluster/cluster.h"
 #include "cluster/data_dir.h"
 #include "cluster/log_store.h"
+#include "cluster/log_writer.h"
+#include "cluster/proposals.h"
 
 struct cluster_stores {
     struct data_dir data, log_dir; /* log_dir: only with a directory of its own */
@@ -17,5 +20,66 @@ struct cluster_stores {
 /* Locks, opens, compares the state with the log (architecture.md 5) and replays what the state lacks. Blocks. */
 must_use enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err);
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
+
+enum { READS_MAX = 1024 };
+
+struct pending_read {
+    uint64_t ctx;   /* names it towards the core */
+    uint64_t index; /* UINT64_MAX: not confirmed yet */
+    cluster_done done;
+    void *arg;
+    uint64_t token;
+};
+
+struct cluster {
+    struct cluster_config config;
+    struct cluster_stores stores;
+    struct raft *raft;
+    struct log_writer *writer;
+    struct applier *applier;
+    struct proposals *proposals;
+
+    uv_async_t progress; /* the writer or the applier has something */
+    uv_prepare_t flush;  /* what this turn proposed goes to the writer, in one batch */
+    uv_timer_t tick_timer; /* the core's time; only while it waits for somebody */
+    uv_timer_t leader_timer, expire_timer;
+    uv_poll_t clock_steps; /* readable when the wall clock was set */
+    int clock_fd;
+    int open_handles;
+
+    struct batch_queue durable; /* written, not yet committed */
+    struct batch_queue free_batches;
+    uint64_t waiting_bytes;     /* of entries that are not applied yet */
+    struct buffer stamped;      /* a command on its way into the core */
+
+    uint64_t noop_index, applied_index; /* noop_index: of this leadership */
+    int64_t last_stamp_ms;
+    bool is_leader, stopping;
+    enum disk_state disk;
+    int64_t disk_free_bytes;
+    const char *disk_directory; /* that it is of */
+
+    struct pending_read reads[READS_MAX];
+    uint32_t read_count;
+    uint64_t read_ctx;
+
+    void (*stopped)(void *arg);
+    void *stopped_arg;
+};
+
+/* --- consensus.c: the raft core and its owner's duties (raft/raft.h) --- */
+
+/* Makes the core out of what the stores hold; a fresh log is founded as a cluster of this one node. */
+must_use enum status consensus_open(struct cluster *cluster, struct error *err);
+/* Carries out what the core wants done: writes, applies, answers of reads. Loop; call it after every input. */
+void consensus_drive(struct cluster *cluster);
+/* Tells the core what has become durable. */
+void consensus_take_durable(struct cluster *cluster);
+/* The state stands at applied_index; the log may be cut behind what is synced. */
+void consensus_applied(struct cluster *cluster);
+void consensus_allow_cut(struct cluster *cluster, uint64_t synced, uint64_t wanted);
+void consensus_recycle_batches(struct cluster *cluster);
+void consensus_tick(struct cluster *cluster);
+bool consensus_needs_ticks(const struct cluster *cluster);
 
 #endif

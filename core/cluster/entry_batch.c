@@ -1,6 +1,7 @@
 #include "cluster/entry_batch.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 
@@ -42,6 +43,8 @@ void entry_batch_clear(struct entry_batch *batch)
     }
     batch->count = 0;
     batch->next = NULL;
+    batch->seq = batch->truncate_from = 0;
+    batch->hard_changed = false;
 }
 
 static enum status grow(struct entry_batch *batch, struct error *err)
@@ -82,6 +85,40 @@ enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t 
 struct bytes entry_batch_data(const struct entry_batch *batch, uint32_t i)
 {
     return (struct bytes){batch->bytes.data + batch->items[i].offset, batch->items[i].size};
+}
+
+uint64_t entry_batch_first(const struct entry_batch *batch)
+{
+    return batch->items[0].index;
+}
+
+uint64_t entry_batch_last(const struct entry_batch *batch)
+{
+    return batch->items[batch->count - 1].index;
+}
+
+void entry_batch_keep(struct entry_batch *batch, uint32_t count)
+{
+    if (count >= batch->count)
+        return;
+    batch->bytes.size = batch->items[count].offset;
+    batch->count = count;
+}
+
+enum status entry_batch_split(struct entry_batch *batch, uint32_t count, struct entry_batch *to, struct error *err)
+{
+    uint32_t before = to->count;
+    for (uint32_t i = 0; i < count; i++) {
+        const struct batch_entry *item = &batch->items[i];
+        enum status status = entry_batch_add(to, item->index, item->term, item->type, entry_batch_data(batch, i), err);
+        if (status != STATUS_OK) {
+            entry_batch_keep(to, before);
+            return status;
+        }
+    }
+    batch->count -= count;
+    memmove(batch->items, batch->items + count, batch->count * sizeof *batch->items); /* the bytes stay where they are */
+    return STATUS_OK;
 }
 
 void batch_queue_init(struct batch_queue *queue)

@@ -1,5 +1,5 @@
-/* Entries on their way: filled by the loop, written by the log writer, applied by the applier, and back into a pool.
- * One owner at a time; passing the pointer on passes the ownership. */
+/* What the core hands out to be written, on its way: filled by the loop, written by the log writer, kept by the loop until it is
+ * committed, applied by the applier, and back into a pool. One owner at a time; passing the pointer on passes the ownership. */
 #ifndef CHRONOS_CLUSTER_ENTRY_BATCH_H
 #define CHRONOS_CLUSTER_ENTRY_BATCH_H
 
@@ -14,6 +14,11 @@ struct batch_entry {
 
 struct entry_batch {
     struct entry_batch *next;
+    uint64_t seq;           /* of the core; 0: none */
+    uint64_t truncate_from; /* entries to drop before these are written; 0: none */
+    bool hard_changed;
+    struct raft_hard_state hard;
+    size_t accounted;       /* bytes of it in the loop's account of what waits */
     struct buffer bytes;
     struct batch_entry *items;
     uint32_t count, capacity;
@@ -26,6 +31,12 @@ void entry_batch_clear(struct entry_batch *batch);
 must_use enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t term, enum log_entry_type type,
                                      struct bytes data, struct error *err);
 struct bytes entry_batch_data(const struct entry_batch *batch, uint32_t i);
+uint64_t entry_batch_first(const struct entry_batch *batch); /* index; of a batch with entries */
+uint64_t entry_batch_last(const struct entry_batch *batch);
+/* Keeps the first `count` entries. */
+void entry_batch_keep(struct entry_batch *batch, uint32_t count);
+/* Moves the first `count` entries, at most all, to the end of `to`. Nothing changes on failure. */
+must_use enum status entry_batch_split(struct entry_batch *batch, uint32_t count, struct entry_batch *to, struct error *err);
 
 /* First in, first out. */
 struct batch_queue {

@@ -7,7 +7,15 @@
 #include "base/codec.h"
 #include "base/limits.h"
 
-enum { HARD_FORMAT = 1, ENTRY_FORMAT = 1, HARD_SIZE = 1 + 16 + 8 * 8 };
+enum { HARD_FORMAT = 2, ENTRY_FORMAT = 1 };
+
+static_assert((int)LOG_ENTRY_CONF == 3, "types are on disk");
+
+/* A configuration in the entries that are kept. */
+struct log_conf {
+    uint64_t index, term;
+    struct raft_conf conf;
+};
 
 struct log_store {
     struct store *store;
@@ -15,6 +23,13 @@ struct log_store {
     struct log_hard_state hard;
     struct log_position last;
     struct buffer scratch;
+    struct log_conf *confs; /* ascending; few */
+    uint32_t conf_count, conf_capacity;
+    /* Gathered while opening, for the core's start. */
+    struct raft_term_run *runs;
+    uint32_t run_count, run_capacity;
+    struct raft_entry *boot_entries;
+    struct buffer boot_bytes;
 };
 
 static const struct bytes hard_key = {"hard", 4};
@@ -33,18 +48,23 @@ static void hard_encode(const struct log_hard_state *hard, struct buffer *out)
     put_u64(out, hard->base.hash);
     put_u64(out, hard->base.offset);
     put_u64(out, hard->live);
+    put_u64(out, hard->conf_index);
+    raft_conf_encode(&hard->conf, out);
     put_u32(out, crc32c(0, out->data, out->size));
 }
 
 static enum status hard_decode(struct bytes row, struct log_hard_state *ret, struct error *err)
 {
     struct reader r = reader_of(row.data, row.size);
-    struct log_hard_state hard;
+    struct log_hard_state hard = {0};
     uint8_t format = take_u8(&r);
     if (!r.failed && format > HARD_FORMAT)
         return error_set(err, STATUS_NOT_IMPLEMENTED,
                          "the log store was written by a newer version of Chronos (format %u, this one knows %u)", format,
                          HARD_FORMAT);
+    if (!r.failed && format == 1)
+        return error_set(err, STATUS_NOT_IMPLEMENTED, "the log store was written by a development version of Chronos before the "
+                         "first release (format 1); start with an empty data directory");
     take_raw(&r, hard.cluster_id.bytes, sizeof hard.cluster_id.bytes);
     hard.node = take_u64(&r);
     hard.term = take_u64(&r);
@@ -54,34 +74,32 @@ static enum status hard_decode(struct bytes row, struct log_hard_state *ret, str
     hard.base.hash = take_u64(&r);
     hard.base.offset = take_u64(&r);
     hard.live = take_u64(&r);
-    uint32_t crc = take_u32(&r);
-    if (!reader_done(&r) || format != HARD_FORMAT || crc != crc32c(0, row.data, HARD_SIZE))
+    hard.conf_index = take_u64(&r);
+    struct bytes conf = {r.at, r.failed || r.end - r.at < 4 ? 0 : (size_t)(r.end - r.at) - 4};
+    struct reader sum = reader_of(r.at + conf.size, (size_t)(r.end - r.at) - conf.size);
+    if (r.failed || format != HARD_FORMAT || take_u32(&sum) != crc32c(0, row.data, row.size - 4) || !reader_done(&sum) ||
+        raft_conf_decode(conf, &hard.conf) != STATUS_OK)
         return error_set(err, STATUS_CORRUPT, "the hard state of the log store is damaged");
     *ret = hard;
     return STATUS_OK;
 }
 
-/* The checksum covers what identifies the entry, so that a misdirected write is seen too. */
-static void entry_seed(const struct log_entry *entry, uint8_t out[21])
+static struct raft_entry entry_of(const struct log_entry *entry)
 {
-    store_le64(out, entry->index);
-    store_le64(out + 8, entry->term);
-    out[16] = (uint8_t)entry->type;
-    store_le32(out + 17, (uint32_t)entry->data.size);
+    return (struct raft_entry){.id = {entry->index, entry->term}, .type = (uint8_t)entry->type, .data = entry->data.data,
+                               .size = (uint32_t)entry->data.size};
 }
 
 static uint32_t entry_crc(const struct log_entry *entry)
 {
-    uint8_t seed[21];
-    entry_seed(entry, seed);
-    return crc32c(crc32c(0, seed, sizeof seed), entry->data.data, entry->data.size);
+    struct raft_entry raft = entry_of(entry);
+    return raft_entry_crc(&raft);
 }
 
 static uint64_t entry_hash(uint64_t previous, const struct log_entry *entry)
 {
-    uint8_t seed[21];
-    entry_seed(entry, seed);
-    return hash64(hash64(previous, seed, sizeof seed), entry->data.data, entry->data.size);
+    struct raft_entry raft = entry_of(entry);
+    return raft_entry_hash(previous, &raft);
 }
 
 static void entry_encode(const struct log_entry *entry, const struct log_position *at, struct buffer *out)
@@ -134,6 +152,67 @@ static struct log_position next_position(const struct log_position *last, const 
     };
 }
 
+/* --- configurations and terms of the entries kept --- */
+
+static enum status reserve(void **array, uint32_t *capacity, uint32_t count, size_t element, struct error *err)
+{
+    if (count <= *capacity)
+        return STATUS_OK;
+    uint32_t grown = *capacity == 0 ? 8 : *capacity * 2;
+    void *larger = realloc(*array, grown * element);
+    if (larger == NULL)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    *array = larger;
+    *capacity = grown;
+    return STATUS_OK;
+}
+
+static enum status note_conf(struct log_store *log, const struct log_entry *entry, struct error *err)
+{
+    if (entry->type != LOG_ENTRY_CONF)
+        return STATUS_OK;
+    void *confs = log->confs;
+    enum status status = reserve(&confs, &log->conf_capacity, log->conf_count + 1, sizeof log->confs[0], err);
+    log->confs = confs;
+    if (status != STATUS_OK)
+        return status;
+    struct log_conf *to = &log->confs[log->conf_count];
+    if (raft_conf_decode(entry->data, &to->conf) != STATUS_OK)
+        return error_set(err, STATUS_CORRUPT, "log entry %llu holds a configuration that is damaged",
+                         (unsigned long long)entry->index);
+    to->index = entry->index;
+    to->term = entry->term;
+    log->conf_count++;
+    return STATUS_OK;
+}
+
+static void drop_confs_from(struct log_store *log, uint64_t from)
+{
+    while (log->conf_count > 0 && log->confs[log->conf_count - 1].index >= from)
+        log->conf_count--;
+}
+
+/* Those at or before the new base go; the last of them is what is in force there. */
+static uint32_t confs_until(const struct log_store *log, uint64_t until)
+{
+    uint32_t count = 0;
+    while (count < log->conf_count && log->confs[count].index <= until)
+        count++;
+    return count;
+}
+
+static enum status note_term(struct log_store *log, const struct log_entry *entry, struct error *err)
+{
+    if (log->run_count > 0 && log->runs[log->run_count - 1].term == entry->term)
+        return STATUS_OK;
+    void *runs = log->runs;
+    enum status status = reserve(&runs, &log->run_capacity, log->run_count + 1, sizeof log->runs[0], err);
+    log->runs = runs;
+    if (status == STATUS_OK)
+        log->runs[log->run_count++] = (struct raft_term_run){.term = entry->term, .first = entry->index};
+    return status;
+}
+
 /* --- opening --- */
 
 static enum status make_hard_state(struct log_store *log, struct error *err)
@@ -182,7 +261,8 @@ static enum status verify_entry(struct log_store *log, struct bytes key, struct 
         return error_set(err, STATUS_CORRUPT, "log entry %llu does not continue the log (term or running hash)",
                          (unsigned long long)index);
     log->last = at;
-    return STATUS_OK;
+    status = note_term(log, &entry, err);
+    return status == STATUS_OK ? note_conf(log, &entry, err) : status;
 }
 
 static enum status verify_entries(struct log_store *log, struct error *err)
@@ -212,6 +292,7 @@ enum status log_store_new(struct store *store, struct log_store **ret, struct er
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     log->store = store;
     buffer_init(&log->scratch, ENTRY_SIZE_MAX + LOG_ENTRY_HEADER_SIZE);
+    buffer_init(&log->boot_bytes, SIZE_MAX); /* bounded by the configurations kept */
     bool found = false;
     enum status status = store_table(store, "entries", CHRONOS_TABLE_SEQUENTIAL, &log->entries, err);
     if (status == STATUS_OK)
@@ -235,6 +316,10 @@ void log_store_free(struct log_store *log)
     if (log == NULL)
         return;
     buffer_deinit(&log->scratch);
+    buffer_deinit(&log->boot_bytes);
+    free(log->boot_entries);
+    free(log->runs);
+    free(log->confs);
     free(log);
 }
 
@@ -249,6 +334,27 @@ const struct log_position *log_store_last(const struct log_store *log)
 }
 
 /* --- writing --- */
+
+static enum status entry_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
+{
+    struct store_txn txn;
+    struct bytes row;
+    struct log_entry entry;
+    uint8_t key[8];
+    if (index == log->hard.base.index) {
+        *ret = log->hard.base;
+        return STATUS_OK;
+    }
+    store_be64(key, index);
+    enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
+    if (status != STATUS_OK)
+        return status;
+    status = store_get(&txn, log->entries, (struct bytes){key, sizeof key}, &row, err);
+    if (status == STATUS_OK)
+        status = entry_decode(index, row, &entry, ret, err);
+    store_abort(&txn);
+    return status;
+}
 
 static enum status put_hard(struct log_store *log, struct store_txn *txn, const struct log_hard_state *hard,
                             struct error *err)
@@ -281,12 +387,38 @@ static enum status put_entry(struct log_store *log, struct store_txn *txn, const
 enum status log_store_append(struct log_store *log, const struct log_entry *entries, uint32_t count,
                              const struct log_hard_state *hard, struct error *err)
 {
+    return log_store_replace(log, 0, entries, count, hard, err);
+}
+
+/* Deletes from the end on, in the caller's transaction; *last becomes what stands before `from`. */
+static enum status truncate_in(struct log_store *log, struct store_txn *txn, uint64_t from, struct log_position *last,
+                               struct error *err)
+{
+    uint8_t first[8], end[8];
+    uint64_t removed = 0, count = last->index - from + 1;
+    assert(from > log->hard.base.index && from <= last->index);
+    enum status status = entry_position(log, from - 1, last, err);
+    store_be64(first, from);
+    store_be64(end, from + count);
+    if (status == STATUS_OK)
+        status = store_delete_range(txn, log->entries, (struct bytes){first, 8}, (struct bytes){end, 8}, count, &removed, err);
+    if (status == STATUS_OK && removed != count)
+        return error_set(err, STATUS_CORRUPT, "%llu entries from %llu on were to be dropped, %llu were there",
+                         (unsigned long long)count, (unsigned long long)from, (unsigned long long)removed);
+    return status;
+}
+
+enum status log_store_replace(struct log_store *log, uint64_t from, const struct log_entry *entries, uint32_t count,
+                              const struct log_hard_state *hard, struct error *err)
+{
     struct store_txn txn;
     struct log_position last = log->last;
     enum status status = store_begin(log->store, CHRONOS_TXN_WRITE, &txn, err);
     if (status != STATUS_OK)
         return error_wrap(err, "begin a write of the log");
-    if (hard != NULL)
+    if (from != 0)
+        status = truncate_in(log, &txn, from, &last, err);
+    if (hard != NULL && status == STATUS_OK)
         status = put_hard(log, &txn, hard, err);
     for (uint32_t i = 0; i < count && status == STATUS_OK; i++)
         status = put_entry(log, &txn, &entries[i], &last, err);
@@ -300,7 +432,11 @@ enum status log_store_append(struct log_store *log, const struct log_entry *entr
     log->last = last;
     if (hard != NULL)
         log->hard = *hard;
-    return STATUS_OK;
+    if (from != 0)
+        drop_confs_from(log, from);
+    for (uint32_t i = 0; i < count && status == STATUS_OK; i++)
+        status = note_conf(log, &entries[i], err);
+    return status;
 }
 
 /* --- reading --- */
@@ -333,27 +469,6 @@ enum status log_store_read(struct log_store *log, uint64_t from, log_walk walk, 
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-static enum status entry_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
-{
-    struct store_txn txn;
-    struct bytes row;
-    struct log_entry entry;
-    uint8_t key[8];
-    if (index == log->hard.base.index) {
-        *ret = log->hard.base;
-        return STATUS_OK;
-    }
-    store_be64(key, index);
-    enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
-    if (status != STATUS_OK)
-        return status;
-    status = store_get(&txn, log->entries, (struct bytes){key, sizeof key}, &row, err);
-    if (status == STATUS_OK)
-        status = entry_decode(index, row, &entry, ret, err);
-    store_abort(&txn);
-    return status;
-}
-
 enum status log_store_term(struct log_store *log, uint64_t index, uint64_t *ret, struct error *err)
 {
     struct log_position at;
@@ -361,6 +476,51 @@ enum status log_store_term(struct log_store *log, uint64_t index, uint64_t *ret,
     if (status == STATUS_OK)
         *ret = at.term;
     return status;
+}
+
+/* --- for the core --- */
+
+static enum status list_confs(struct log_store *log, uint32_t first, struct error *err)
+{
+    uint32_t count = log->conf_count - first;
+    free(log->boot_entries);
+    log->boot_entries = calloc(count + 1, sizeof *log->boot_entries);
+    buffer_clear(&log->boot_bytes);
+    for (uint32_t i = 0; i < count && log->boot_entries != NULL; i++) {
+        const struct log_conf *conf = &log->confs[first + i];
+        size_t before = log->boot_bytes.size;
+        raft_conf_encode(&conf->conf, &log->boot_bytes);
+        log->boot_entries[i] = (struct raft_entry){.id = {conf->index, conf->term}, .type = RAFT_ENTRY_CONF,
+                                                   .size = (uint32_t)(log->boot_bytes.size - before)};
+    }
+    if (log->boot_entries == NULL || log->boot_bytes.failed != STATUS_OK)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory");
+    const char *data = log->boot_bytes.data; /* it does not move any more */
+    for (uint32_t i = 0; i < count; data += log->boot_entries[i].size, i++)
+        log->boot_entries[i].data = data;
+    return STATUS_OK;
+}
+
+enum status log_store_boot(struct log_store *log, uint64_t applied, struct raft_boot *ret, struct error *err)
+{
+    uint32_t known = confs_until(log, applied);
+    enum status status = list_confs(log, known, err);
+    if (status != STATUS_OK)
+        return status;
+    *ret = (struct raft_boot){
+        .hard = {log->hard.term, log->hard.vote},
+        .base = {log->hard.base.index, log->hard.base.term},
+        .last = {log->last.index, log->last.term},
+        .last_hash = log->last.hash,
+        .runs = log->runs,
+        .run_count = log->run_count,
+        .applied = applied,
+        .conf = known > 0 ? log->confs[known - 1].conf : log->hard.conf,
+        .conf_index = known > 0 ? log->confs[known - 1].index : log->hard.conf_index,
+        .conf_entries = log->boot_entries,
+        .conf_entry_count = log->conf_count - known,
+    };
+    return STATUS_OK;
 }
 
 /* --- cutting --- */
@@ -417,6 +577,11 @@ enum status log_store_cut(struct log_store *log, uint64_t upto, bool *ret_more, 
     enum status status = entry_position(log, until, &hard.base, err);
     if (status != STATUS_OK)
         return status;
+    uint32_t gone = confs_until(log, until);
+    if (gone > 0) {
+        hard.conf_index = log->confs[gone - 1].index;
+        hard.conf = log->confs[gone - 1].conf;
+    }
     status = store_begin(log->store, CHRONOS_TXN_WRITE, &txn, err);
     if (status != STATUS_OK)
         return status;
@@ -431,6 +596,8 @@ enum status log_store_cut(struct log_store *log, uint64_t upto, bool *ret_more, 
     status = store_commit(&txn, err);
     if (status != STATUS_OK)
         return status;
+    memmove(log->confs, log->confs + gone, (log->conf_count - gone) * sizeof log->confs[0]);
+    log->conf_count -= gone;
     log->hard = hard;
     *ret_more = until < upto;
     return STATUS_OK;

@@ -8,12 +8,17 @@
 
 #include "base/id.h"
 #include "plugin/store.h"
+#include "raft/raft.h"
 
 struct log_store;
 
 enum { LOG_ENTRY_HEADER_SIZE = 40 };
 
-enum log_entry_type { LOG_ENTRY_NORMAL = 1, LOG_ENTRY_NOOP = 2 };
+enum log_entry_type {
+    LOG_ENTRY_NORMAL = RAFT_ENTRY_NORMAL, /* a command */
+    LOG_ENTRY_NOOP = RAFT_ENTRY_NOOP,
+    LOG_ENTRY_CONF = RAFT_ENTRY_CONF,
+};
 
 struct log_entry {
     uint64_t index, term;
@@ -33,6 +38,8 @@ struct log_hard_state {
     uint64_t term, vote;
     struct log_position base; /* what stands before the first entry kept; index 0: nothing was cut */
     uint64_t live;            /* state-<live> is the state store in use */
+    uint64_t conf_index;      /* of the entry that made `conf`; 0: the founder's */
+    struct raft_conf conf;    /* in force at `base`; no members: none was founded yet */
 };
 
 /* Opens the tables, reads the hard state (making a fresh one with random ids where there is none) and verifies every entry.
@@ -47,6 +54,13 @@ const struct log_position *log_store_last(const struct log_store *log); /* equal
  * error: the caller ends the process. */
 must_use enum status log_store_append(struct log_store *log, const struct log_entry *entries, uint32_t count,
                                       const struct log_hard_state *hard, struct error *err);
+/* The same, dropping the entries from `from` first; 0: none. */
+must_use enum status log_store_replace(struct log_store *log, uint64_t from, const struct log_entry *entries, uint32_t count,
+                                       const struct log_hard_state *hard, struct error *err);
+
+/* What the raft core needs to know of the log at its start; `applied` is the position of the state. Borrowed from the log until
+ * the next write. */
+must_use enum status log_store_boot(struct log_store *log, uint64_t applied, struct raft_boot *ret, struct error *err);
 
 /* Entries from `from` in order until the callback returns false or the log ends; data is borrowed for the call. */
 typedef bool (*log_walk)(void *arg, const struct log_entry *entry);

@@ -25,7 +25,7 @@ struct log_writer {
     struct wake wake;
     /* under its mutex */
     struct batch_queue submitted, done;
-    uint64_t synced;
+    uint64_t synced, cut;
     bool stopping;
     struct log_writer_stats stats;
     /* the thread's own */
@@ -78,13 +78,15 @@ static void publish_log(struct log_writer *writer)
     writer->stats.log_bytes = (int64_t)(last->offset - base->offset);
 }
 
-/* Gathers as many whole batches as one transaction takes; returns the number of entries, *ret_batches of batches. */
+/* Gathers as many whole batches as one transaction takes; returns the number of entries, *ret_batches of batches. What drops
+ * entries begins a transaction. */
 static uint32_t gather(const struct entry_batch *first, uint32_t *ret_batches)
 {
     uint32_t count = 0, batches = 0;
     size_t bytes = 0;
     for (const struct entry_batch *batch = first; batch != NULL; batch = batch->next) {
-        if (batches > 0 && (count + batch->count > TRANSACTION_ENTRIES_MAX || bytes + batch->bytes.size > TRANSACTION_BYTES_MAX))
+        if (batches > 0 && (batch->truncate_from != 0 || count + batch->count > TRANSACTION_ENTRIES_MAX ||
+                            bytes + batch->bytes.size > TRANSACTION_BYTES_MAX))
             break;
         bytes += batch->bytes.size;
         batches++;
@@ -128,13 +130,33 @@ static bool set_out_of_space(struct log_writer *writer, bool out_of_space)
     return !stopping;
 }
 
-/* True when the entries are durable; false when the disk is full and the writer is to stop. */
-static bool write_entries(struct log_writer *writer, const struct log_entry *entries, uint32_t count)
+/* The newest term and vote among the batches; false: none of them has any. */
+static bool newest_hard(const struct log_writer *writer, const struct entry_batch *first, uint32_t batches,
+                        struct log_hard_state *ret)
+{
+    bool changed = false;
+    *ret = *log_store_hard(writer->config.log);
+    for (const struct entry_batch *batch = first; batches > 0; batch = batch->next, batches--) {
+        if (!batch->hard_changed)
+            continue;
+        changed = true;
+        ret->term = batch->hard.term;
+        ret->vote = batch->hard.vote;
+    }
+    return changed;
+}
+
+/* True when the batches are durable; false when the disk is full and the writer is to stop. */
+static bool write_batches(struct log_writer *writer, const struct entry_batch *first, uint32_t batches,
+                          const struct log_entry *entries, uint32_t count)
 {
     struct error err;
+    struct log_hard_state hard;
+    bool hard_changed = newest_hard(writer, first, batches, &hard);
     for (;;) {
         uint64_t began = now_ns(writer);
-        enum status status = log_store_append(writer->config.log, entries, count, NULL, &err);
+        enum status status = log_store_replace(writer->config.log, first->truncate_from, entries, count,
+                                               hard_changed ? &hard : NULL, &err);
         if (status == STATUS_OK) {
             wake_lock(&writer->wake);
             writer->stats.commit_ns += now_ns(writer) - began;
@@ -161,7 +183,7 @@ static bool write_queue(struct log_writer *writer, struct batch_queue *queue)
     while (queue->head != NULL) {
         uint32_t batches, count = gather(queue->head, &batches);
         struct log_entry *entries = list_entries(writer, queue->head, batches, count);
-        bool written = write_entries(writer, entries, count);
+        bool written = write_batches(writer, queue->head, batches, entries, count);
         if (entries != writer->entries)
             free(entries);
         if (!written)
@@ -175,22 +197,39 @@ static bool write_queue(struct log_writer *writer, struct batch_queue *queue)
     return true;
 }
 
-/* One bounded step of cutting. Deleting needs free pages too: out of space only means that it is tried again later. */
-static void cut_step(struct log_writer *writer, uint64_t synced)
+/* Asks the loop for leave to cut once the log is long enough; the core may still need some of it. */
+static void want_cut(struct log_writer *writer, uint64_t synced)
 {
     struct log_store *log = writer->config.log;
     const struct log_position *last = log_store_last(log), *base = &log_store_hard(log)->base;
     struct error err;
-    uint64_t target;
+    uint64_t target = 0;
+    if (last->index - base->index >= TRAILING_ENTRIES + CUT_BATCH_MAX ||
+        last->offset - base->offset >= (uint64_t)TRAILING_BYTES + CUT_SLACK_BYTES) {
+        if (log_store_cut_target(log, synced, &target, &err) != STATUS_OK)
+            fatal("the log cannot be read", &err);
+        target = target > base->index ? target : 0;
+    }
+    wake_lock(&writer->wake);
+    bool news = writer->stats.cut_wanted != target && target != 0;
+    writer->stats.cut_wanted = target;
+    wake_unlock(&writer->wake);
+    if (news)
+        writer->config.notify(writer->config.notify_arg);
+}
+
+/* One bounded step of cutting. Deleting needs free pages too: out of space only means that it is tried again later. */
+static void cut_step(struct log_writer *writer, uint64_t synced, uint64_t cut)
+{
+    struct log_store *log = writer->config.log;
+    struct error err;
     bool more;
-    if (last->index - base->index < TRAILING_ENTRIES + CUT_BATCH_MAX &&
-        last->offset - base->offset < (uint64_t)TRAILING_BYTES + CUT_SLACK_BYTES)
-        return;
-    enum status status = log_store_cut_target(log, synced, &target, &err);
-    if (status == STATUS_OK)
-        status = log_store_cut(log, target, &more, &err);
-    if (status != STATUS_OK && status != STATUS_NO_SPACE)
-        fatal("the log cannot be cut", &err);
+    if (cut > log_store_hard(log)->base.index) {
+        enum status status = log_store_cut(log, cut, &more, &err);
+        if (status != STATUS_OK && status != STATUS_NO_SPACE)
+            fatal("the log cannot be cut", &err);
+    }
+    want_cut(writer, synced);
     wake_lock(&writer->wake);
     publish_log(writer);
     wake_unlock(&writer->wake);
@@ -207,7 +246,7 @@ static void *run(void *arg)
         if (writer->submitted.head == NULL && !writer->stopping)
             wake_wait(&writer->wake, IDLE_MS);
         batch_queue_move(&queue, &writer->submitted);
-        uint64_t synced = writer->synced;
+        uint64_t synced = writer->synced, cut = writer->cut;
         bool stopping = writer->stopping;
         wake_unlock(&writer->wake);
         if (queue.head == NULL && stopping)
@@ -215,7 +254,7 @@ static void *run(void *arg)
         if (!write_queue(writer, &queue))
             break;
         look_at_disk(writer);
-        cut_step(writer, synced);
+        cut_step(writer, synced, cut);
     }
     entry_batch_free(queue.head); /* only after a stop on a full disk: never acknowledged */
     return NULL;
@@ -263,10 +302,11 @@ void log_writer_take(struct log_writer *writer, struct batch_queue *out)
     wake_unlock(&writer->wake);
 }
 
-void log_writer_allow_cut(struct log_writer *writer, uint64_t synced)
+void log_writer_allow_cut(struct log_writer *writer, uint64_t synced, uint64_t cut)
 {
     wake_lock(&writer->wake);
     writer->synced = synced;
+    writer->cut = cut;
     wake_unlock(&writer->wake);
 }
 

@@ -24,15 +24,16 @@ struct log_writer_stats {
     const char *disk;        /* the directory that it is of */
     bool out_of_space;       /* a batch is being held */
     uint64_t first_index, last_index, commits, entries, commit_ns;
+    uint64_t cut_wanted; /* the log is long enough to be cut up to here; 0: it is not */
     int64_t log_bytes;
 };
 
 must_use enum status log_writer_start(const struct log_writer_config *config, struct log_writer **ret, struct error *err);
-/* Loop thread. The writer owns the batches until log_writer_take gives them back, durable. */
+/* Loop thread. The writer owns the batches until log_writer_take gives them back, durable, in the same order. */
 void log_writer_submit(struct log_writer *writer, struct entry_batch *batch);
 void log_writer_take(struct log_writer *writer, struct batch_queue *out);
-/* The state is durable through `synced`: what lies far enough behind it may go. */
-void log_writer_allow_cut(struct log_writer *writer, uint64_t synced);
+/* The state is durable through `synced`; the core can do without the entries through `cut`. */
+void log_writer_allow_cut(struct log_writer *writer, uint64_t synced, uint64_t cut);
 void log_writer_stats_get(struct log_writer *writer, struct log_writer_stats *ret);
 /* Writes what was submitted (unless the disk is full), ends the thread, frees. Blocks. */
 void log_writer_stop(struct log_writer *writer);

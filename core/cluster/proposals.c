@@ -48,17 +48,23 @@ static struct proposal *at(struct proposals *proposals, uint64_t index)
     return &proposals->ring[index % PROPOSALS_MAX];
 }
 
-enum status proposals_add(struct proposals *proposals, uint64_t index, cluster_done done, void *arg, uint64_t token,
-                          uint64_t deadline_ns, struct error *err)
+enum status proposals_room(const struct proposals *proposals, uint64_t index, struct error *err)
 {
-    if (proposals->count == PROPOSALS_MAX)
+    if (proposals->count > 0 && index - proposals->first_index >= PROPOSALS_MAX)
         return error_set(err, STATUS_OVERLOADED, "%d writes wait already; try again in a second", PROPOSALS_MAX);
+    return STATUS_OK;
+}
+
+void proposals_add(struct proposals *proposals, uint64_t index, cluster_done done, void *arg, uint64_t token,
+                   uint64_t deadline_ns)
+{
     if (proposals->count == 0)
         proposals->first_index = index;
-    assert(index == proposals->first_index + proposals->count);
+    assert(index >= proposals->first_index + proposals->count && index - proposals->first_index < PROPOSALS_MAX);
+    for (; proposals->first_index + proposals->count < index; proposals->count++) /* entries of the core itself */
+        *at(proposals, proposals->first_index + proposals->count) = (struct proposal){0};
     proposals->count++;
     *at(proposals, index) = (struct proposal){.done = done, .arg = arg, .token = token, .deadline_ns = deadline_ns};
-    return STATUS_OK;
 }
 
 static void answer(struct proposal *proposal, const struct cluster_outcome *outcome)
@@ -95,6 +101,19 @@ bool proposals_expire(struct proposals *proposals, uint64_t now_ns)
         answer(proposal, &unknown);
     }
     return false;
+}
+
+void proposals_truncate(struct proposals *proposals, uint64_t from)
+{
+    const struct cluster_outcome lost = {
+        .status = STATUS_NO_LEADER,
+        .message = "the leader changed before the write was stored; it was not done: repeat it",
+    };
+    while (proposals->count > 0 && proposals->first_index + proposals->count > from) {
+        struct proposal *last = at(proposals, proposals->first_index + proposals->count - 1);
+        proposals->count--;
+        answer(last, &lost);
+    }
 }
 
 void proposals_abandon(struct proposals *proposals)

@@ -80,6 +80,11 @@ static enum status apply_entry(struct apply *a, const struct state_entry *entry,
     struct state_meta *work = &a->state->work;
     assert(entry->index == work->applied.index + 1);
     assert(entry->term >= work->applied.term);
+    if (entry->command.size == 0) { /* a no-op or a configuration: consensus's own */
+        *result = (struct apply_result){.index = entry->index};
+        work->applied = (struct state_position){entry->index, entry->term};
+        return STATUS_OK;
+    }
     enum status status = check_header(a, entry->command);
     if (status)
         return status;

@@ -23,6 +23,7 @@ int64_t state_last_stamp(const struct state *state);            /* [writer] newe
 
 /* --- apply --- */
 
+/* Empty command: an entry of consensus itself; only the position moves. */
 struct state_entry {
     uint64_t index, term;
     struct bytes command;

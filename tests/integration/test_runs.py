@@ -285,7 +285,7 @@ class EndTest(RunCase):
         run = self.run_job("slow-retried")
         self.assertEqual([a["outcome"] for a in run["attempts"]], ["timeout", "timeout"])
         self.assertEqual(run["status"], "timeout")
-        self.gone(self.pids(path, 6))
+        self.gone(self.pids(path, 1)) # as many as got that far in half a second; test_timeout_ends_the_tree waits for all
 
     def test_cancel_ends_the_tree(self):
         path = self.tree("cancelled", "")

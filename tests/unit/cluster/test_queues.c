@@ -98,6 +98,12 @@ static void decide(struct proposals *proposals, uint64_t index)
     proposals_decide(proposals, &(struct apply_result){.index = index});
 }
 
+static void add(struct proposals *proposals, struct answers *answers, uint64_t index, uint64_t token, uint64_t deadline_ns)
+{
+    OK(proposals_room(proposals, index, &failure));
+    proposals_add(proposals, index, on_done, answers, token, deadline_ns);
+}
+
 static void test_ring_wraps(void **state)
 {
     struct proposals *proposals = NULL;
@@ -107,7 +113,7 @@ static void test_ring_wraps(void **state)
     OK(proposals_new(&proposals, &failure));
     for (int round = 0; round < 50; round++) {
         for (int i = 0; i < 1777; i++, added++)
-            OK(proposals_add(proposals, added, on_done, &answers, added, 0, &failure));
+            add(proposals, &answers, added, added, 0);
         for (int i = 0; i < 1500; i++)
             decide(proposals, decided++);
         assert_int_equal(proposals_count(proposals), added - decided);
@@ -129,17 +135,17 @@ static void test_ring_is_full(void **state)
     OK(proposals_new(&proposals, &failure));
     decide(proposals, 77); /* before all of them: of nobody */
     for (uint64_t i = 1; i <= PROPOSALS_MAX; i++)
-        OK(proposals_add(proposals, i, on_done, &answers, i, 0, &failure));
-    assert_int_equal(proposals_add(proposals, PROPOSALS_MAX + 1, on_done, &answers, 0, 0, &err), STATUS_OVERLOADED);
+        add(proposals, &answers, i, i, 0);
+    assert_int_equal(proposals_room(proposals, PROPOSALS_MAX + 1, &err), STATUS_OVERLOADED);
     decide(proposals, 1);
-    OK(proposals_add(proposals, PROPOSALS_MAX + 1, on_done, &answers, PROPOSALS_MAX + 1, 0, &failure));
+    add(proposals, &answers, PROPOSALS_MAX + 1, PROPOSALS_MAX + 1, 0);
     assert_int_equal(answers.count, 1);
     proposals_abandon(proposals);
     assert_int_equal(answers.count, PROPOSALS_MAX + 1);
     assert_int_equal(answers.unknown, PROPOSALS_MAX);
     assert_true(answers.in_order);
     assert_int_equal(proposals_count(proposals), 0);
-    OK(proposals_add(proposals, 5, on_done, &answers, 5, 0, &failure)); /* empty: any index begins it */
+    add(proposals, &answers, 5, 5, 0); /* empty: any index begins it */
     proposals_free(proposals);
     proposals_free(NULL);
 }
@@ -150,9 +156,9 @@ static void test_deadlines(void **state)
     struct answers answers = {.in_order = true, .next = 1};
     (void)state;
     OK(proposals_new(&proposals, &failure));
-    OK(proposals_add(proposals, 1, on_done, &answers, 1, 1000, &failure));
-    OK(proposals_add(proposals, 2, on_done, &answers, 99, 0, &failure)); /* without one */
-    OK(proposals_add(proposals, 3, on_done, &answers, 2, 2000, &failure));
+    add(proposals, &answers, 1, 1, 1000);
+    add(proposals, &answers, 2, 99, 0); /* without one */
+    add(proposals, &answers, 3, 2, 2000);
     assert_true(proposals_expire(proposals, 999));
     assert_int_equal(answers.count, 0);
     assert_true(proposals_expire(proposals, 1000));
