@@ -44,7 +44,7 @@ static enum status open_state(const struct cluster_config *config, struct cluste
     return status == STATUS_OK ? status : error_wrap(err, "open the state in %s", path);
 }
 
-/* The two stores must be of one history (architecture.md 5). */
+/* The two stores must be of one history. */
 static enum status compare(struct cluster_stores *stores, struct error *err)
 {
     struct state_position applied = state_applied(stores->state);

@@ -1,5 +1,5 @@
 /* When a job is due: cron expressions, intervals, single instants, as pure functions from (spec, instant) to the next
- * instant. No clock, no I/O, no global. Source: design/semantics.md sections 1 and 2.
+ * instant. No clock, no I/O, no global. The user's page: docs/api.md, "Jobs".
  *
  * A schedule is immutable and may be read by several threads. Instants are int64 milliseconds since 1970 UTC. */
 #ifndef CHRONOS_SCHEDULE_SCHEDULE_H
