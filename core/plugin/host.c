@@ -1,6 +1,6 @@
-/* The table that a plugin calls (struct chronos_host_ops in chronos/plugin.h). Everything that arrives here is foreign: lengths, text,
- * codes and struct sizes are checked, and what breaks the contract is logged as misbehaviour of the plugin. No function
- * here calls back into the plugin, and the only lock is a leaf that is held for a few instructions. */
+/* The table that a plugin calls (chronos/host.h). Everything that arrives here is foreign: lengths, text, codes and
+ * struct sizes are checked, and what breaks the contract is logged as misbehaviour of the plugin. No function here calls
+ * back into the plugin, and the only lock is a leaf that is held for a few instructions. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>

@@ -151,6 +151,29 @@ executors: {max_concurrent: [1]}
         self.refused("storage:\n  backend: lmbd\n", ("chronos.yaml:2: storage.backend: ", "storage_lmbd.so"))
         self.refused("executors:\n  shell: {}\n  bash: {}\n", ("chronos.yaml:3: executors.bash: ", "executor_bash.so"))
 
+    def test_every_mistake_in_the_options_of_plugins(self):
+        text = """\
+storage:
+  backend: lmdb
+  lmdb: {map_sise: 1GiB, map_size: 12}
+executors:
+  shell:
+    shel: /bin/bash
+  http: {max_conections: 5}
+  shel: {}
+"""
+        lines = ('chronos.yaml:3: storage.lmdb.map_sise: unknown key "map_sise"; did you mean "map_size"?',
+                 "chronos.yaml:3: storage.lmdb.map_size: must be between",
+                 'chronos.yaml:6: executors.shell.shel: unknown key "shel"; known: guardian',
+                 'chronos.yaml:7: executors.http.max_conections: unknown key "max_conections"; did you mean "max_connections"?',
+                 ('chronos.yaml:8: executors.shel: there is no executor plugin "shel"', 'did you mean "shell"?'))
+        self.refused(text, *lines)
+        done = self.chronos("--config", "chronos.yaml", "--data-dir", "data")  # a start says the same
+        self.assertEqual(done.returncode, 78, done)
+        self.assertEqual(len(done.stderr.splitlines()), len(lines), done.stderr)
+        self.refused("storage: {backend: lmbd}\n", ('chronos.yaml:1: storage.backend: there is no storage plugin "lmbd"',
+                                                    'did you mean "lmdb"?'))
+
 
 class PluginFileTest(ConfigCase):
     def setUp(self):
