@@ -1,6 +1,7 @@
 """docs/plugin-guide.md, step by step: the SDK installed to an empty prefix, the template copied elsewhere, built, checked, loaded, run."""
 # ctest: once timeout=300
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -63,6 +64,14 @@ class TemplateTest(TestCase):
                          "a path of the source tree was installed")
         for path in self.prefix.rglob("*.cmake"):
             self.assertNotIn(str(ROOT), path.read_text(), path)
+
+    def test_the_links_of_what_is_installed(self):
+        pages = list(self.prefix.rglob("*.md"))
+        self.assertIn(self.prefix / "share/doc/chronos/docs/getting-started.md", pages)
+        for page in pages:
+            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+                with self.subTest(page=page.name, link=link):
+                    self.assertTrue("://" in link or (page.parent / link).is_file())
 
     def test_the_template_is_short(self):
         lines = [line for line in (self.template / "executor_hello.c").read_text().splitlines() if line.strip()]
