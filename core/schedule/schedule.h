@@ -54,6 +54,7 @@ void schedule_describe(const struct schedule *schedule, struct buffer *out);
 /* What is allowed but often not meant. Writes up to `max` static sentences, returns how many. */
 size_t schedule_lint(const struct schedule *schedule, const char *out_warnings[], size_t max);
 
+const struct zone *schedule_zone(const struct schedule *schedule); /* the one it was parsed with */
 size_t schedule_memory(const struct schedule *schedule); /* bytes, without the zone */
 
 #endif
