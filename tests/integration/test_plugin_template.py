@@ -83,6 +83,21 @@ class TemplateTest(TestCase):
     def test_with_make(self):
         self.follow(self.build_with_make())
 
+    def test_what_is_no_plugin_is_said_once(self):
+        done = subprocess.run([self.prefix / "bin" / "chronos-plugin-check", self.prefix / "bin" / "chronosctl"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("0 passed", done.stdout)
+        self.assertLess(len(done.stdout.splitlines()), 12, done.stdout)
+
+    def test_make_without_the_sdk(self):
+        folder = self.copy("without_sdk")
+        environment = {"PATH": os.environ["PATH"], "PKG_CONFIG_LIBDIR": str(folder)}
+        done = subprocess.run(["make"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("PKG_CONFIG_PATH=<prefix>/share/pkgconfig make", done.stderr)
+        subprocess.run(["make", "clean"], cwd=folder, env=environment, capture_output=True, timeout=60, check=True)
+
     def test_installed_by_its_own_rules(self):
         """`make install` puts it where a bare name finds it, and the executor's id alone is enough to load it."""
         folder = self.copy("installed")
@@ -99,6 +114,7 @@ class TemplateTest(TestCase):
         """Steps 4 to 7."""
         checked = call(self.prefix / "bin" / "chronos-plugin-check", plugin)
         self.assertNotIn("FAIL", checked)
+        self.assertLess(len(checked.splitlines()), 10, "what is for other kinds of plugins is told once")
         place = self.work / "opt" / plugin.parent.parent.name / "executor_hello.so"
         call("install", "-D", "-m", "0644", plugin, place)
         config = f"plugins:\n  load:\n    - path: {place}\nexecutors:\n  hello: {{}}\n"
