@@ -37,9 +37,11 @@ static void load_listed(struct loading *loading)
     const struct config *config = loading->config;
     for (uint32_t i = 0; i < config->plugins.load_count; i++) {
         const struct config_plugin *wanted = &config->plugins.load[i];
+        char key[KEY_SIZE];
         struct error err;
+        (void)snprintf(key, sizeof key, "plugins.load.%u", i);
         if (plugin_load(loading->plugins.registry, config->plugins.directory, wanted->path, wanted->sha256, &err) != STATUS_OK)
-            refuse(loading, "plugins.load", &err);
+            refuse(loading, key, &err);
     }
 }
 

@@ -202,6 +202,9 @@ class PluginFileTest(ConfigCase):
         self.bad("nothing.so", "nothing.so", "No such file")
         self.bad("some/relative.so", "some/relative.so", "absolute")
         self.bad(f"{self.plugins}/../x.so", "..")
+        path = self.copy("executor_noop")
+        self.refused(self.load(path, "    - path: /x.so\n    - path: /y.so\n"),
+                     ("chronos.yaml:4: plugins.load.1: ", "/x.so"), ("chronos.yaml:5: plugins.load.2: ", "/y.so"))
 
     def test_who_may_write_it(self):
         for mode in (0o666, 0o664, 0o646):
@@ -418,6 +421,11 @@ class StartTest(ConfigCase):
         self.assertEqual(second.wait_exit(), 1)
         last = second.log().strip().splitlines()[-1]
         self.assertTrue(last.startswith("chronos: cannot start: server.http.address: "), last)
+        self.assertIn("in use by another program; stop it, or choose another address", last)
+        (self.work / "file").touch()
+        third = self.chronos("--data-dir", "file", "--http-address", "127.0.0.1:0")
+        self.assertEqual(third.returncode, 1)
+        self.assertTrue(third.stderr.splitlines()[-1].startswith("chronos: cannot start: cluster.data_dir: "), third)
         self.assertIn(f"127.0.0.1:{first.port}", last)
         self.assertIn("in use", last)
         self.assertEqual(first.get("/ready").status, 200)
