@@ -739,6 +739,17 @@ class PageTest(ApiCase):
         for name in ("sell", "x" * 100, BACKEND):
             self.problem(self.node.get(f"/api/v1/executors/{name}"), 404, "NOT_FOUND")
 
+    def test_a_path_that_is_not_there(self):
+        for path, detail in (("/api/v1/job", "there is no /api/v1/job; did you mean /api/v1/jobs?"),
+                             ("/healthz", "there is no /healthz; did you mean /health?"), ("/", "there is no /; paths are ")):
+            with self.subTest(path=path):
+                answer = self.node.get(path)
+                self.problem(answer, 404, "NOT_FOUND")
+                self.assertTrue(answer.json["detail"].startswith(detail), answer.json)
+        answer = self.node.delete("/health")
+        self.problem(answer, 405, "METHOD_NOT_ALLOWED")
+        self.assertTrue(answer.json["detail"].startswith("/health is not for DELETE; it takes "), answer.json)
+
     def test_validate_a_schedule(self):
         answer = self.node.post("/api/v1/schedules/validate",
                                 {"schedule": "0 9 * * 1-5", "timezone": "Europe/Berlin", "count": 3})
