@@ -238,7 +238,7 @@ static int send_patch(struct invocation *invocation, const char *reference, cJSO
     buffer_deinit(&path);
     if (code != EXIT_CODE_OK)
         return code;
-    code = show_job_done(invocation, answer, dry_run ? "would be valid" : "updated");
+    code = show_job_done(invocation, answer, dry_run ? "is valid and would be updated" : "updated");
     cJSON_Delete(answer);
     return code;
 }

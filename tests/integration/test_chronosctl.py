@@ -117,6 +117,7 @@ class Jobs(CtlCase):
                                      (["job", "upcoming", "x", "--count", "5000"], REFUSED, ": --count is a number"),
                                      (["job", "upcoming", "x", "--from", "now"], REFUSED, ": --from is an RFC 3339 time"),
                                      (["execution", "list", "--status", "ok"], REFUSED, ": --status is one of"),
+                                     (["execution", "list", "--since", "1h", "--until", "2h"], USAGE, "later than --until"),
                                      (["execution", "output", "x"], NOT_FOUND, "chronosctl execution list")):
             with self.subTest(words=words):
                 err = self.err(*words, code=code)
@@ -347,6 +348,8 @@ class Executions(CtlCase):
         run = self.out("job", "trigger", "x", "--wait", "-o", "name").strip()
         want = self.node.get(f"/api/v1/executions/{run}/output").body
         self.assertEqual(self.out("execution", "output", run).encode(errors="surrogateescape"), want)
+        self.assertEqual(self.ctl("execution", "output", run, "--attempt", "2", code=REFUSED),
+                         ("", "chronosctl: there is no attempt 2: the newest is 1\n"))
         self.assertIn(b"\x1b[31m", want)
         self.assertIn("\\x1b[31mred", self.out("execution", "get", run))  # also a NUL must not stop it
 
