@@ -91,11 +91,13 @@ static bool add_executor(cJSON *job, struct executor_flags *flags)
 /* What every job has; the server would say it by its fields. */
 static int check_complete(const struct arguments *arguments)
 {
-    const char *missing = !arguments_has(arguments, "name")       ? "--name"
-                          : !arguments_has(arguments, "schedule") ? "--schedule: \"0 9 * * 1-5\", \"@every 5m\" or \"@manually\", say"
-                                                                  : NULL;
-    if (missing == NULL && !arguments_has(arguments, "command") && !arguments_has(arguments, "webhook") &&
-        !arguments_has(arguments, "executor"))
+    const char *missing = NULL;
+    if (!arguments_has(arguments, "name"))
+        missing = "--name";
+    else if (!arguments_has(arguments, "schedule"))
+        missing = "--schedule: \"0 9 * * 1-5\", \"@every 5m\" or \"@manually\", say";
+    else if (!arguments_has(arguments, "command") && !arguments_has(arguments, "webhook") &&
+             !arguments_has(arguments, "executor"))
         missing = "--command, --webhook or --executor";
     return missing == NULL ? EXIT_CODE_OK : complain_usage("job create needs %s", missing);
 }
