@@ -8,7 +8,7 @@
 #include "api/api_internal.h"
 #include "api/masks.h"
 
-enum { RETRY_MS = 1000, COPY_MAX = 4 << 20 };
+enum { RETRY_MS = 1000, COPY_MAX = 4 << 20, PATH_SHOWN_MAX = 160, ROUTES_MAX = 64 };
 
 /* --- operations that asked to be called again --- */
 
@@ -150,16 +150,33 @@ static void begin_consistent(struct api *api, const struct http_request *request
 
 /* --- the way of a request --- */
 
+/* Among those that name no job or execution: whoever has such a name in his path knows the rest of it. */
+static const char *nearest_route(const char *path)
+{
+    const char *known[ROUTES_MAX + 1] = {NULL};
+    size_t count = 0;
+    for (size_t i = 0; i < api_route_count && count < ROUTES_MAX; i++)
+        if (strchr(api_routes[i].pattern, ':') == NULL)
+            known[count++] = api_routes[i].pattern;
+    return nearest_word(path, known);
+}
+
 static void answer_no_route(struct api *api, const struct http_request *request, enum status status, struct buffer *allow)
 {
     struct buffer body, headers;
-    char detail[256];
-    (void)snprintf(detail, sizeof detail, "%s %.*s", http_method_name(request->method),
-                   (int)(request->path.size < 160 ? request->path.size : 160), (const char *)request->path.data);
+    char detail[512], path[PATH_SHOWN_MAX + 1];
+    (void)snprintf(path, sizeof path, "%.*s", (int)(request->path.size < PATH_SHOWN_MAX ? request->path.size : PATH_SHOWN_MAX),
+                   (const char *)request->path.data);
     if (status != STATUS_METHOD_NOT_ALLOWED) {
+        const char *near = nearest_route(path);
+        (void)snprintf(detail, sizeof detail, "there is no %s; %s%s%s", path,
+                       near != NULL ? "did you mean " : "paths are /api/v1/..., /health, /ready, /live, /version and /metrics",
+                       near != NULL ? near : "", near != NULL ? "?" : "");
         answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND, detail, NULL);
         return;
     }
+    (void)snprintf(detail, sizeof detail, "%s is not for %s; it takes %.*s", path, http_method_name(request->method),
+                   (int)(allow->size < PATH_SHOWN_MAX ? allow->size : PATH_SHOWN_MAX), allow->data);
     buffer_init(&body, 4096);
     buffer_init(&headers, 512);
     buffer_appendf(&headers, "Allow: %.*s\r\n", (int)allow->size, allow->data);

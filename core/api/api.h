@@ -1,4 +1,4 @@
-/* REST resources over the cluster: one file per resource, one table of routes, problem documents (design/api.md).
+/* REST resources over the cluster: one file per resource, one table of routes, problem documents (docs/api.md).
  * Everything runs on the loop thread, apart from scans, which run on libuv's pool with a view of their own. */
 #ifndef CHRONOS_API_API_H
 #define CHRONOS_API_API_H

@@ -2,7 +2,7 @@
  *
  * Each is one compare-and-set command. It is built from the job as it stands now; when something came in between, be it
  * another edit or a decision of the scheduler, it is built anew from what stands then. An edit that moves the
- * mark carries the slots that the old version still owed (design/semantics.md 3). */
+ * mark carries the slots that the old version still owed. */
 #include "api/edits.h"
 
 #include <stdio.h>

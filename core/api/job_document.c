@@ -188,8 +188,9 @@ static cJSON *shorthand_config(struct parsing *p, const struct plugin_component 
             return config;
         p->no_memory = true;
     } else {
-        field_refuse(&p->fields, component->shorthand, "must be a string or an object, the config of executor \"%s\"",
-                     component->id);
+        field_refuse(&p->fields, component->shorthand, "must be a string or an object, the config of executor \"%s\"%s",
+                     component->id,
+                     cJSON_IsBool(value) || cJSON_IsNumber(value) ? "; put true, false and numbers in quotes" : "");
     }
     cJSON_Delete(config);
     cJSON_Delete(value);

@@ -5,6 +5,8 @@
 
 #include "api/job_document.h"
 
+enum { KEY_SIZE = 32 };
+
 static const char *const schedule_keys[] = {"schedule", "timezone", "dst_gap", "dst_overlap", "day_match", NULL};
 static const char *const nothing[] = {NULL};
 
@@ -132,4 +134,30 @@ enum status job_spec_compile(const struct job_spec *spec, struct scheduler *sche
     if (status != STATUS_OK)
         return status;
     return schedule_parse(spec->schedules, spec->schedule_count, zone, options, spec->anchor_ms, ret, err);
+}
+
+void schedule_write_next(struct json_writer *w, const char *key, const struct schedule *schedule, int64_t from_ms,
+                         int64_t count)
+{
+    int64_t instants[UPCOMING_COUNT_MAX];
+    char text[KEY_SIZE];
+    uint32_t found = 0;
+    count = count < UPCOMING_COUNT_MAX ? count : UPCOMING_COUNT_MAX;
+    for (int64_t at = from_ms; (int64_t)found < count && schedule_next(schedule, at, &at);)
+        instants[found++] = at;
+    json_key(w, key);
+    json_array_begin(w);
+    for (uint32_t i = 0; i < found; i++)
+        json_time(w, instants[i]);
+    json_array_end(w);
+    (void)snprintf(text, sizeof text, "%s_local", key);
+    json_key(w, text);
+    json_array_begin(w);
+    for (uint32_t i = 0; i < found; i++) {
+        char local[TIME_TEXT_SIZE];
+        int64_t second = instants[i] / 1000 - (instants[i] % 1000 < 0);
+        time_format_local(instants[i], zone_offset(schedule_zone(schedule), second), local);
+        json_string(w, local);
+    }
+    json_array_end(w);
 }

@@ -20,4 +20,8 @@ void schedule_fields_read(const struct fields *fields, struct schedule_fields *r
 struct schedule *schedule_fields_compile(const struct fields *fields, const struct schedule_fields *from,
                                          struct scheduler *scheduler, bool reachable, int64_t now_ms);
 
+/* "<key>": the next instants after from_ms, "<key>_local": the same on the clock of the schedule's zone. */
+void schedule_write_next(struct json_writer *w, const char *key, const struct schedule *schedule, int64_t from_ms,
+                         int64_t count);
+
 #endif

@@ -7,11 +7,12 @@
 #include <string.h>
 
 #include "api/job_document.h"
+#include "api/job_schedule.h"
 #include "api/masks.h"
 
 enum {
     UPCOMING_DEFAULT = 10,
-    UPCOMING_MAX = 64 * 1024,
+    UPCOMING_MAX = 128 * 1024,
     MISSED_MAX = 1 << 20,
     QUOTED_MAX = 140,
     FIELDS_TEXT_SIZE = 1024,
@@ -329,11 +330,7 @@ static void write_upcoming(struct json_writer *w, const struct job_spec *spec, c
     json_member_string(w, "job_name", spec->name);
     json_member_bool(w, "enabled", spec->enabled);
     json_member_string(w, "timezone", spec->timezone);
-    json_key(w, "upcoming");
-    json_array_begin(w);
-    for (int64_t at = from_ms; count > 0 && schedule_next(schedule, at, &at); count--)
-        json_time(w, at);
-    json_array_end(w);
+    schedule_write_next(w, "upcoming", schedule, from_ms, count);
     json_object_end(w);
 }
 

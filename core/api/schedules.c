@@ -4,17 +4,9 @@
 
 #include "api/api_internal.h"
 #include "api/job_document.h"
+#include "api/job_schedule.h"
 
 enum { VALIDATE_MAX = 256 * 1024, NEXT_DEFAULT = 5, WARNINGS_MAX = 8 };
-
-static void write_next(struct json_writer *w, const struct schedule *schedule, int64_t from_ms, int64_t count)
-{
-    json_key(w, "next");
-    json_array_begin(w);
-    for (int64_t at = from_ms; count > 0 && schedule_next(schedule, at, &at); count--)
-        json_time(w, at);
-    json_array_end(w);
-}
 
 static void write_answer(struct json_writer *w, const struct schedule *schedule, int64_t now_ms, int64_t count)
 {
@@ -26,7 +18,8 @@ static void write_answer(struct json_writer *w, const struct schedule *schedule,
     json_member_bool(w, "valid", true);
     json_key(w, "description");
     json_string_bytes(w, words.data, words.size);
-    write_next(w, schedule, now_ms, count);
+    json_member_string(w, "timezone", zone_name(schedule_zone(schedule)));
+    schedule_write_next(w, "next", schedule, now_ms, count);
     json_key(w, "warnings");
     json_array_begin(w);
     size_t found = schedule_lint(schedule, warnings, WARNINGS_MAX);

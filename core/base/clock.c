@@ -92,6 +92,16 @@ void time_format(int64_t unix_ms, char out[TIME_TEXT_SIZE])
     *at = '\0';
 }
 
+void time_format_local(int64_t unix_ms, int32_t offset_s, char out[TIME_TEXT_SIZE])
+{
+    int32_t minutes = offset_s / 60, ahead = minutes < 0 ? -minutes : minutes; /* RFC 3339 has no seconds in offsets */
+    time_format(unix_ms + minutes * INT64_C(60000), out);
+    char *at = strchr(out, 'Z');
+    *at++ = minutes < 0 ? '-' : '+';
+    at = write_digits(at, ahead / 60, 2, ':');
+    (void)write_digits(at, ahead % 60, 2, '\0');
+}
+
 /* Reading: a cursor that fails once and for all. */
 struct scan {
     const char *at, *end;

@@ -18,6 +18,9 @@ extern const struct clock clock_system; /* any thread */
 /* RFC 3339, UTC, milliseconds: "2027-01-01T00:00:00.000Z". Years 1..9999; out of range is clamped. */
 enum { TIME_TEXT_SIZE = 32 };
 void time_format(int64_t unix_ms, char out[TIME_TEXT_SIZE]);
+/* An instant of the years 1 to 9999 on a clock that is offset_s ahead of UTC: "2027-01-01T01:00:00.000+01:00". Seconds of
+ * the offset are dropped, so that the text still means the same instant. */
+void time_format_local(int64_t unix_ms, int32_t offset_s, char out[TIME_TEXT_SIZE]);
 /* Accepts RFC 3339 with Z or an offset, 0 to 9 fraction digits (cut to ms), 'T' or ' ' between date and time. */
 must_use enum status time_parse(const char *text, size_t size, int64_t *ret_unix_ms, struct error *err);
 

@@ -1,5 +1,5 @@
 /* Every limit of the core, with its reason. A limit with a config key names it; each is hit by a test.
- * What a caller gets at a limit is a clear refusal, never growth (design/architecture.md section 7). */
+ * What a caller gets at a limit is a clear refusal, never growth. */
 #ifndef CHRONOS_BASE_LIMITS_H
 #define CHRONOS_BASE_LIMITS_H
 
@@ -28,7 +28,7 @@ enum {
     JOBS_MAX = 1000000,
     NODE_NAME_MAX = 63,              /* as a DNS label */
 
-    /* Log entries (design/raft.md 6; architecture.md 3). */
+    /* Log entries (docs/formats.md, "Log store"). */
     ENTRY_SIZE_MAX = 1 << 20,
     DECISIONS_PER_ENTRY_MAX = 512,
     DECISION_ENTRY_BYTES_MAX = 128 * 1024,
@@ -68,7 +68,7 @@ enum {
     JOB_CACHE_MAX = 256,             /* parsed job documents that a node keeps */
     JOB_CACHE_BYTES_MAX = 4 << 20,   /* and the text they came from; parsed they take a few times that */
 
-    /* HTTP (design/http.md 3). */
+    /* HTTP: what one client can make the server keep. */
     HTTP_HEADER_BYTES_MAX = 16 * 1024,
     HTTP_HEADERS_MAX = 100,
     HTTP_TARGET_MAX = 8 * 1024,
@@ -85,7 +85,7 @@ enum {
     PAGE_MAX = 1000,
     SCAN_ROWS_MAX = 10000,           /* rows one unindexed filter may read for one page */
 
-    /* Plugins (design/abi.md). */
+    /* Plugins (chronos/plugin.h). */
     PLUGIN_COMPONENTS_MAX = 64,      /* of one plugin */
     PLUGIN_OPTIONS_MAX = 256,        /* of one component */
     PLUGIN_OPTION_NAME_MAX = 127,    /* bytes, dots included */

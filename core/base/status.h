@@ -1,6 +1,6 @@
 /* Outcomes of the core, and the one table that gives each its name, HTTP status and whether a repeat can help.
  *
- * Source: design/style.md habit 3, design/api.md section 1. A code is stable: never renumber, never reuse a name.
+ * The user's page: docs/api.md, "Errors". A code is stable: never renumber, never reuse a name.
  * The name is what a client sees in `code` of a problem document. */
 #ifndef CHRONOS_BASE_STATUS_H
 #define CHRONOS_BASE_STATUS_H

@@ -1,5 +1,5 @@
 /* The thread that alone writes the state store: applies committed entries in order, many in one transaction, syncs the
- * state now and then so that the log behind it can go (design/architecture.md 3.3). */
+ * state now and then so that the log behind it can go. */
 #ifndef CHRONOS_CLUSTER_APPLIER_H
 #define CHRONOS_CLUSTER_APPLIER_H
 

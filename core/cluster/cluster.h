@@ -4,7 +4,7 @@
  * has synced it. Callers see no difference when the raft core arrives.
  *
  * Threads: everything here is called on the loop thread. Inside, the log writer owns the log store and the applier owns the
- * state store (design/architecture.md 4); both are fed by bounded queues and post back to the loop. */
+ * state store; both are fed by bounded queues and post back to the loop. */
 #ifndef CHRONOS_CLUSTER_CLUSTER_H
 #define CHRONOS_CLUSTER_CLUSTER_H
 
@@ -58,7 +58,7 @@ struct cluster_config {
     /* Both may be given later, by cluster_attach: their owners want data_dir locked first. */
 };
 
-/* Locks data_dir, opens the stores, checks them against each other (architecture.md 5), replays the log into the state.
+/* Locks data_dir, opens the stores, checks them against each other, replays the log into the state.
  * Blocks; call it before the loop runs. CONFLICT when another process holds the directory. */
 must_use enum status cluster_open(const struct cluster_config *config, struct cluster **ret, struct error *err);
 /* Before cluster_start: in place of the tables of the configuration. */

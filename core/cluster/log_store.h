@@ -1,7 +1,7 @@
 /* The replicated log on disk: entries and the one always-synced row of hard state (docs/formats.md, "Log store").
  *
  * Every entry carries a CRC32C and a running hash over the whole log, so that a flipped bit and a diverged history are both
- * seen. A bad entry is never cut away silently: the node stops (design/raft.md section 3). One thread at a time: the opener
+ * seen. A bad entry is never cut away silently: the node stops. One thread at a time: the opener
  * until the log writer takes over. */
 #ifndef CHRONOS_CLUSTER_LOG_STORE_H
 #define CHRONOS_CLUSTER_LOG_STORE_H

@@ -2,7 +2,7 @@
  * next transaction. Between transactions it cuts the log behind the synced state and watches the free disk space.
  *
  * Running out of space is not a disk error: the batch is held and tried again. Any other failure of a write or sync ends the
- * process (design/raft.md section 3: a retried sync can lie). */
+ * process (a retried sync can lie). */
 #ifndef CHRONOS_CLUSTER_LOG_WRITER_H
 #define CHRONOS_CLUSTER_LOG_WRITER_H
 

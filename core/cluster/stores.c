@@ -11,7 +11,7 @@ static enum status open_directories(const struct cluster_config *config, struct 
 {
     enum status status = data_dir_open(config->data_dir, config->backend->id, &stores->data, err);
     if (status != STATUS_OK)
-        return status;
+        return error_wrap(err, "cluster.data_dir");
     if (config->log_dir == NULL)
         return data_dir_make(&stores->data, "log", stores->log_path, err);
     status = data_dir_open(config->log_dir, config->backend->id, &stores->log_dir, err);
@@ -44,7 +44,7 @@ static enum status open_state(const struct cluster_config *config, struct cluste
     return status == STATUS_OK ? status : error_wrap(err, "open the state in %s", path);
 }
 
-/* The two stores must be of one history (architecture.md 5). */
+/* The two stores must be of one history. */
 static enum status compare(struct cluster_stores *stores, struct error *err)
 {
     struct state_position applied = state_applied(stores->state);

@@ -1,5 +1,5 @@
 # chronos_room(<name> SOURCES <file>... [USES <room or library>...])
-#   One static library a folder of core/. USES names the rooms that it may include (architecture.md section 2).
+#   One static library a folder of core/. USES names the rooms that it may include (core/README.md).
 function(chronos_room name)
   cmake_parse_arguments(arg "" "" "SOURCES;USES" ${ARGN})
   add_library(chronos_${name} STATIC ${arg_SOURCES})

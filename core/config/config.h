@@ -1,4 +1,4 @@
-/* chronos.yaml as a typed, validated value (design/api.md section 4; the user's page).
+/* chronos.yaml as a typed, validated value (docs/configuration.md).
  *
  * Order, each overriding the one before: the defaults embedded from configs/defaults.yaml, the file, the environment
  * (CHRONOS_CLUSTER_NODE_ID for cluster.node_id, ...), the command line. Every error names file, line, key and, for an

@@ -34,7 +34,7 @@ static bool is_service_link(const char *name, const char *value)
     return ends(name, "_PORT") && (begins(value, "tcp://") || begins(value, "udp://") || begins(value, "sctp://"));
 }
 
-/* What a run's process gets (design/api.md section 3): a job may call `chronos config validate`. */
+/* What a run's process gets of its executor (run/params.c): a job may call `chronos config validate`. */
 static bool is_of_a_run(const char *name)
 {
     static const char *const names[] = {"CHRONOS_JOB_ID",        "CHRONOS_JOB_NAME", "CHRONOS_EXECUTION_ID",

@@ -46,8 +46,8 @@ int get_execution(struct invocation *invocation, const char *id, cJSON **ret)
 
 /* --- list --- */
 
-/* A time, or a duration: so long ago. */
-static int append_time_filter(struct invocation *invocation, const char *flag, struct buffer *path)
+/* A time, or a duration: so long ago. *ret_ms is left alone where the flag was not given. */
+static int append_time_filter(struct invocation *invocation, const char *flag, struct buffer *path, int64_t *ret_ms)
 {
     const char *text = arguments_text(&invocation->arguments, flag);
     char exact[TIME_TEXT_SIZE];
@@ -61,6 +61,7 @@ static int append_time_filter(struct invocation *invocation, const char *flag, s
         return complain_usage("--%s: \"%s\" is neither a time (2027-01-01T00:00:00Z) nor a duration (2h)", flag, text);
     time_format(at_ms, exact);
     query_append(path, flag, exact);
+    *ret_ms = at_ms;
     return EXIT_CODE_OK;
 }
 
@@ -68,6 +69,7 @@ static int list_path(struct invocation *invocation, struct buffer *path)
 {
     const struct arguments *arguments = &invocation->arguments;
     char job[REFERENCE_SIZE];
+    int64_t since_ms = INT64_MIN, until_ms = INT64_MAX;
     int code = EXIT_CODE_OK;
     api_path(path, "executions", NULL, NULL);
     if (arguments_has(arguments, "job")) {
@@ -78,9 +80,11 @@ static int list_path(struct invocation *invocation, struct buffer *path)
     if (arguments_has(arguments, "status"))
         query_append(path, "status", arguments_text(arguments, "status"));
     if (code == EXIT_CODE_OK)
-        code = append_time_filter(invocation, "since", path);
+        code = append_time_filter(invocation, "since", path, &since_ms);
     if (code == EXIT_CODE_OK)
-        code = append_time_filter(invocation, "until", path);
+        code = append_time_filter(invocation, "until", path, &until_ms);
+    if (code == EXIT_CODE_OK && since_ms > until_ms)
+        code = complain_usage("--since is later than --until");
     return code;
 }
 

@@ -116,7 +116,7 @@ static int replace(struct invocation *invocation, const struct applying *applyin
         return EXIT_CODE_OK;
     }
     if (response.status < 200 || response.status > 299)
-        code = problem_report(applying->job->label, client_server(invocation->client), &response);
+        code = problem_report(&invocation->arguments, applying->job->label, client_server(invocation->client), &response);
     else
         code = rest_parse(invocation, applying->job->label, &response, &answer);
     bool moved = strcmp(response.etag, etag) != 0;
@@ -179,7 +179,7 @@ static int apply_try(struct invocation *invocation, const struct applying *apply
     if (response.status == 404 && response.is_problem)
         code = create(invocation, applying);
     else if (response.status < 200 || response.status > 299)
-        code = problem_report(applying->job->label, client_server(invocation->client), &response);
+        code = problem_report(&invocation->arguments, applying->job->label, client_server(invocation->client), &response);
     else if ((code = rest_parse(invocation, applying->job->label, &response, &present)) == EXIT_CODE_OK) {
         code = replace_if_different(invocation, applying, path.data, present, etag, last_try, ret_again);
         cJSON_Delete(present);

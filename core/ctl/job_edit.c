@@ -88,18 +88,35 @@ static bool add_executor(cJSON *job, struct executor_flags *flags)
     return true;
 }
 
+/* What every job has; the server would say it by its fields. */
+static int check_complete(const struct arguments *arguments)
+{
+    const char *missing = NULL;
+    if (!arguments_has(arguments, "name"))
+        missing = "--name";
+    else if (!arguments_has(arguments, "schedule"))
+        missing = "--schedule: \"0 9 * * 1-5\", \"@every 5m\" or \"@manually\", say";
+    else if (!arguments_has(arguments, "command") && !arguments_has(arguments, "webhook") &&
+             !arguments_has(arguments, "executor"))
+        missing = "--command, --webhook or --executor";
+    return missing == NULL ? EXIT_CODE_OK : complain_usage("job create needs %s", missing);
+}
+
 static int create_from_flags(struct invocation *invocation)
 {
     struct executor_flags executor;
     struct error err;
     cJSON *job;
+    int code = check_complete(&invocation->arguments);
+    if (code != EXIT_CODE_OK)
+        return code;
     if (job_flags_document(&invocation->arguments, &job, &err) != STATUS_OK)
         return complain_input(&err);
     if (job_flags_executor(&invocation->arguments, &executor, &err) != STATUS_OK) {
         cJSON_Delete(job);
         return complain_input(&err);
     }
-    int code = EXIT_CODE_REFUSED;
+    code = EXIT_CODE_REFUSED;
     if (add_executor(job, &executor))
         code = create_one(invocation, NULL, job);
     else
@@ -223,7 +240,7 @@ static int send_patch(struct invocation *invocation, const char *reference, cJSO
     buffer_deinit(&path);
     if (code != EXIT_CODE_OK)
         return code;
-    code = show_job_done(invocation, answer, dry_run ? "would be valid" : "updated");
+    code = show_job_done(invocation, answer, dry_run ? "is valid and would be updated" : "updated");
     cJSON_Delete(answer);
     return code;
 }

@@ -248,21 +248,53 @@ void append_member(struct invocation *invocation, const cJSON *member)
     buffer_deinit(&text);
 }
 
-static void append_instants(struct invocation *invocation, const cJSON *instants)
+/* "2026-11-30 02:00:00 +01:00 Europe/Berlin" of the server's "2026-11-30T02:00:00.000+01:00"; nothing for UTC, which is
+ * beside it, and for a server that does not say. */
+static void append_local(struct buffer *out, const cJSON *local, const char *zone)
 {
-    const cJSON *instant;
+    enum { TIME_AT = 11, FRACTION_AT = 19, OFFSET_AT = 23, LOCAL_SIZE = 29 };
+    if (!cJSON_IsString(local) || zone == NULL || strcmp(zone, "UTC") == 0 || strcmp(zone, "Etc/UTC") == 0)
+        return;
+    const char *text = local->valuestring;
+    if (strlen(text) != LOCAL_SIZE)
+        return;
+    const char *fraction = strncmp(text + FRACTION_AT, ".000", 4) == 0 ? "" : ".";
+    buffer_appendf(out, "%.*s %.*s%s%.*s %s %s  ", TIME_AT - 1, text, FRACTION_AT - TIME_AT, text + TIME_AT, fraction,
+                   *fraction != '\0' ? OFFSET_AT - FRACTION_AT - 1 : 0, text + FRACTION_AT + 1, text + OFFSET_AT, zone);
+}
+
+/* The instants of `member`, one a line, each with what the clock of the job's zone shows then. */
+static void append_instants(struct invocation *invocation, const cJSON *answer, const char *member)
+{
+    const cJSON *instants = cJSON_GetObjectItemCaseSensitive(answer, member), *instant;
+    const char *zone = member_string(answer, "timezone");
+    char local_member[32];
+    struct buffer line;
+    (void)snprintf(local_member, sizeof local_member, "%s_local", member);
+    const cJSON *local = cJSON_GetObjectItemCaseSensitive(answer, local_member);
+    local = cJSON_IsArray(local) ? local->child : NULL;
+    buffer_init(&line, CELL_TEXT_MAX);
     cJSON_ArrayForEach(instant, instants)
     {
         char exact[TIME_TEXT_SIZE], relative[RELATIVE_TEXT_SIZE];
         int64_t at_ms;
         struct error err;
+        const cJSON *beside = local;
+        local = local != NULL ? local->next : NULL;
         if (!cJSON_IsString(instant) ||
             time_parse(instant->valuestring, strlen(instant->valuestring), &at_ms, &err) != STATUS_OK)
             continue;
         time_format(at_ms, exact);
         show_relative(at_ms, invocation->now_ms, relative);
-        buffer_appendf(&invocation->out, "  %s  %s\n", exact, relative);
+        buffer_clear(&line);
+        buffer_appendf(&line, "%s  ", exact);
+        append_local(&line, beside, zone);
+        buffer_append_string(&line, relative);
+        buffer_append_string(&invocation->out, "  ");
+        text_append_safe(&invocation->out, line.data, line.size, TEXT_ONE_LINE);
+        buffer_append_char(&invocation->out, '\n');
     }
+    buffer_deinit(&line);
 }
 
 static int get_upcoming(struct invocation *invocation, const char *job, int64_t count, cJSON **ret)
@@ -292,7 +324,7 @@ static int describe_job(struct invocation *invocation, const cJSON *job, const c
         return code;
     const cJSON *instants = cJSON_GetObjectItemCaseSensitive(answer, "upcoming");
     buffer_append_string(&invocation->out, cJSON_GetArraySize(instants) > 0 ? "upcoming:\n" : "upcoming:          -\n");
-    append_instants(invocation, instants);
+    append_instants(invocation, answer, "upcoming");
     cJSON_Delete(answer);
     return EXIT_CODE_OK;
 }
@@ -421,7 +453,7 @@ int run_job_upcoming(struct invocation *invocation)
             complain(NULL, "the job is disabled: this is when it would run");
         if (cJSON_GetArraySize(instants) == 0)
             complain(NULL, "the job does not come due any more; it runs when it is triggered");
-        append_instants(invocation, instants);
+        append_instants(invocation, answer, "upcoming");
     }
     cJSON_Delete(answer);
     return code;
@@ -434,7 +466,7 @@ static void describe_schedule(struct invocation *invocation, const cJSON *answer
     if (words != NULL)
         text_append_safe(&invocation->out, words, strlen(words), TEXT_ONE_LINE);
     buffer_append_string(&invocation->out, cJSON_GetArraySize(next) > 0 ? "\nnext:\n" : "\n");
-    append_instants(invocation, next);
+    append_instants(invocation, answer, "next");
     cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(answer, "warnings"))
     {
         if (!cJSON_IsString(warning))

@@ -194,6 +194,29 @@ static enum status add_file(struct manifest *manifest, const char *file, struct 
     return status;
 }
 
+/* The member that was meant to be the name, or the list of jobs; NULL where none looks like it. */
+static const char *meant_as(const cJSON *job, const char **ret_near)
+{
+    static const char *const known[] = {"name", "jobs", NULL};
+    const cJSON *member;
+    cJSON_ArrayForEach(member, job)
+    {
+        *ret_near = nearest_word(member->string, known);
+        if (*ret_near != NULL)
+            return member->string;
+    }
+    return NULL;
+}
+
+static enum status no_name(const struct manifest_job *job, struct error *err)
+{
+    const char *near = NULL, *member = meant_as(job->json, &near);
+    if (member == NULL || strcmp(member, near) == 0)
+        return error_set(err, STATUS_INVALID, "%s: the job has no name", job->label);
+    return error_set(err, STATUS_INVALID, "%s: the job has no name; did you mean \"%s\" where \"%.40s\" stands?", job->label,
+                     near, member);
+}
+
 /* The server would refuse a second job of the same name, but after the first was created. */
 static enum status check_names(const struct manifest *manifest, struct error *err)
 {
@@ -204,7 +227,7 @@ static enum status check_names(const struct manifest *manifest, struct error *er
         struct manifest_job *job = &manifest->jobs[i];
         const char *name = member_string(job->json, "name");
         if (name == NULL || *name == '\0') {
-            status = error_set(err, STATUS_INVALID, "%s: the job has no name", job->label);
+            status = no_name(job, err);
             break;
         }
         const struct manifest_job *earlier = map_get(&names, name, strlen(name));

@@ -129,20 +129,25 @@ static int follow(struct invocation *invocation, struct following *following)
     }
 }
 
-/* A node keeps output.captured_bytes of an attempt's output, and drops even that after a while. */
-static int warn_if_cut(struct invocation *invocation, const struct following *following)
+/* A node keeps output.captured_bytes of an attempt's output, and drops even that after a while. An attempt that never was
+ * is not one without output. */
+static int check_what_was_read(struct invocation *invocation, const struct following *following)
 {
     cJSON *execution;
     int code = get_execution(invocation, following->id, &execution);
     if (code != EXIT_CODE_OK)
         return code;
-    int64_t written = member_int(execution, "output_bytes", 0);
-    bool is_newest = following->attempt == 0 || following->attempt == newest_attempt(execution);
-    if (is_newest && written > following->offset)
+    int64_t written = member_int(execution, "output_bytes", 0), newest = newest_attempt(execution);
+    bool is_newest = following->attempt == 0 || following->attempt == newest;
+    if (following->attempt > newest) {
+        complain(NULL, "there is no attempt %" PRId64 ": the newest is %" PRId64, following->attempt, newest);
+        code = EXIT_CODE_REFUSED;
+    } else if (is_newest && written > following->offset) {
         complain(NULL, "%" PRId64 " of %" PRId64 " bytes were kept (output.captured_bytes, output.retention)",
                  following->offset, written);
+    }
     cJSON_Delete(execution);
-    return EXIT_CODE_OK;
+    return code;
 }
 
 int run_execution_output(struct invocation *invocation)
@@ -159,5 +164,5 @@ int run_execution_output(struct invocation *invocation)
     text_filter_end(&following.filter, &invocation->out);
     if (code == EXIT_CODE_OK)
         code = invocation_print(invocation);
-    return code == EXIT_CODE_OK ? warn_if_cut(invocation, &following) : code;
+    return code == EXIT_CODE_OK ? check_what_was_read(invocation, &following) : code;
 }

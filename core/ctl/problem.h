@@ -3,6 +3,7 @@
 #define CHRONOS_CTL_PROBLEM_H
 
 #include "base/error.h"
+#include "ctl/arguments.h"
 #include "ctl/client.h"
 
 enum exit_code {
@@ -19,9 +20,12 @@ void complain(const char *prefix, const char *format, ...) __attribute__((format
 int complain_error(const char *prefix, const struct error *err); /* returns the exit code that fits */
 int complain_usage(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-/* An answer that is not 2xx: its problem document, or what can be said without one. Returns the exit code. */
-int problem_report(const char *prefix, const char *server, const struct response *response);
+/* An answer that is not 2xx: its problem document, or what can be said without one. Fields of a job are called by the flags
+ * that set them, where those are among `arguments` (NULL: none). Returns the exit code. */
+int problem_report(const struct arguments *arguments, const char *prefix, const char *server,
+                   const struct response *response);
 /* The same as text, for tests. */
-void problem_text(const char *prefix, const char *server, const struct response *response, struct buffer *out);
+void problem_text(const struct arguments *arguments, const char *prefix, const char *server,
+                  const struct response *response, struct buffer *out);
 
 #endif

@@ -76,6 +76,10 @@ static int resolve(struct invocation *invocation, const struct kind *kind, const
         complain(NULL, "no %s \"%.40s...\": that is longer than any name or id", kind->noun, text);
         return EXIT_CODE_NOT_FOUND;
     }
+    if (kind == &execution_kind && strncmp(text, kind->prefix, strlen(kind->prefix)) != 0) {
+        complain(NULL, "\"%s\" is not the id of an execution (%s...); chronosctl execution list shows them", text, kind->prefix);
+        return EXIT_CODE_NOT_FOUND;
+    }
     bool is_prefix = strncmp(text, kind->prefix, strlen(kind->prefix)) == 0 && !id_parse(kind->prefix, text, size, &id);
     if (is_prefix)
         return find_prefix(invocation, kind, text, ret);

@@ -17,7 +17,7 @@ int rest_call(struct invocation *invocation, const char *prefix, const struct re
         *ret = response;
         return EXIT_CODE_OK;
     }
-    int code = problem_report(prefix, client_server(invocation->client), &response);
+    int code = problem_report(&invocation->arguments, prefix, client_server(invocation->client), &response);
     response_deinit(&response);
     return code;
 }

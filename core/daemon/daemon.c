@@ -354,7 +354,7 @@ static void release(struct node *node)
 }
 
 /* A start that failed half-way ends the process: what was opened is closed by the kernel, and every store survives that. */
-enum status daemon_run(const struct config *config, struct error *err)
+enum status daemon_run(const struct config *config, config_report report, void *arg, struct error *err)
 {
     static struct node node;
     node = (struct node){.config = config, .clock = &clock_system};
@@ -366,7 +366,7 @@ enum status daemon_run(const struct config *config, struct error *err)
     if (status == STATUS_OK && uv_loop_init(&node.loop) != 0)
         status = error_set(err, STATUS_INTERNAL, "make the event loop");
     if (status == STATUS_OK)
-        status = plugins_load(config, &node.plugins, err);
+        status = plugins_load(config, report, arg, &node.plugins, err);
     if (status == STATUS_OK)
         status = start(&node, err);
     if (status != STATUS_OK)
@@ -379,10 +379,10 @@ enum status daemon_run(const struct config *config, struct error *err)
     return STATUS_OK;
 }
 
-enum status daemon_check_plugins(const struct config *config, struct error *err)
+enum status daemon_check_plugins(const struct config *config, config_report report, void *arg, struct error *err)
 {
     struct plugins plugins;
-    enum status status = plugins_load(config, &plugins, err);
+    enum status status = plugins_load(config, report, arg, &plugins, err);
     if (status == STATUS_OK)
         plugins_unload(&plugins);
     return status;

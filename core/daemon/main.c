@@ -72,8 +72,10 @@ static struct config *load(const struct options *options)
 static int validate(const struct options *options, const struct config *config)
 {
     struct error err;
-    if (daemon_check_plugins(config, &err) != STATUS_OK) {
-        (void)fprintf(stderr, "chronos: %s\n", err.message);
+    int count = 0;
+    if (daemon_check_plugins(config, print_problem, &count, &err) != STATUS_OK) {
+        if (count == 0)
+            print_problem(&count, err.message);
         return EXIT_CONFIG;
     }
     (void)printf("%s: valid\n", options->config_file);
@@ -83,8 +85,11 @@ static int validate(const struct options *options, const struct config *config)
 static int run(const struct config *config)
 {
     struct error err;
-    if (daemon_run(config, &err) == STATUS_OK)
+    int count = 0;
+    if (daemon_run(config, print_problem, &count, &err) == STATUS_OK)
         return EXIT_SUCCESS;
+    if (count > 0) /* of the configuration, and said */
+        return EXIT_CONFIG;
     (void)fprintf(stderr, "chronos: cannot start: %s\n", err.message);
     return EXIT_FAILURE;
 }

@@ -16,8 +16,10 @@ struct plugins {
 };
 
 /* First plugins.load, then storage_<backend>.so, then executor_<id>.so for each member of `executors` that no loaded plugin
- * offers. The options are checked against the schemas. Errors name file, line and key where the configuration has them. */
-must_use enum status plugins_load(const struct config *config, struct plugins *ret, struct error *err);
+ * offers. The options are checked against the schemas. Every problem is reported, with file, line and key where the
+ * configuration has them; the return is the first one's code and *err its text. Without a report there is no memory. */
+must_use enum status plugins_load(const struct config *config, config_report report, void *arg, struct plugins *ret,
+                                  struct error *err);
 void plugins_unload(struct plugins *plugins);
 
 #endif

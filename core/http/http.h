@@ -1,6 +1,6 @@
 /* HTTP/1.1 server on one libuv loop: connections, limits, parsing, answers. It knows nothing of Chronos' resources.
  *
- * Source: design/http.md. All functions run on the loop thread. A handler gets a complete request and either answers at
+ * Source: RFC 9110, RFC 9112. All functions run on the loop thread. A handler gets a complete request and either answers at
  * once or keeps `token` and answers later; a token names {slot, generation}, so an answer to a connection that went away
  * is dropped, never misdirected. While one request of a connection is unanswered the next one is not parsed.
  * http_respond() never calls the handler. The process must ignore SIGPIPE: libuv writes with writev(2). */

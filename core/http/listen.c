@@ -100,11 +100,19 @@ static void listener_adopt(struct listener *listener)
     listener->server->handle_count++;
 }
 
+static enum status listen_failed(const char *where, int failed, struct error *err)
+{
+    if (failed == UV_EADDRINUSE)
+        return error_set(err, STATUS_IO, "listen on %s: in use by another program; stop it, or choose another address",
+                         where);
+    return error_set_errno(err, STATUS_IO, -failed, "listen on %s", where);
+}
+
 static enum status listener_start(struct listener *listener, const char *where, struct error *err)
 {
     int failed = uv_listen(&listener->uv.stream, LISTEN_BACKLOG, server_accept);
     if (failed != 0)
-        return error_set_errno(err, STATUS_IO, -failed, "listen on %s", where);
+        return listen_failed(where, failed, err);
     listener->next = listener->server->listeners;
     listener->server->listeners = listener;
     return STATUS_OK;
@@ -116,7 +124,7 @@ static enum status bound_port(const struct listener *listener, const char *where
     int size = sizeof name;
     int failed = uv_tcp_getsockname(&listener->uv.tcp, (struct sockaddr *)&name, &size);
     if (failed != 0)
-        return error_set_errno(err, STATUS_IO, -failed, "listen on %s", where); /* libuv keeps a failed bind until now */
+        return listen_failed(where, failed, err); /* libuv keeps a failed bind until now */
     uint16_t port = name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&name)->sin6_port
                                                : ((struct sockaddr_in *)(void *)&name)->sin_port;
     *ret_port = ntohs(port);

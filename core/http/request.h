@@ -1,6 +1,6 @@
 /* The strict request layer: where a header block ends, what it says, and how its body is framed.
  *
- * Source: design/http.md 2 and 3, RFC 9112. Everything is checked here first; llhttp (strict, never lenient) then reads
+ * Source: RFC 9112. Everything is checked here first; llhttp (strict, never lenient) then reads
  * the same bytes as a second opinion, and a request on whose framing the two differ is refused. No sockets in here, so
  * that the fuzz target runs exactly this code. Internal to core/http. */
 #ifndef CHRONOS_HTTP_REQUEST_H

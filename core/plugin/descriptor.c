@@ -1,4 +1,4 @@
-/* Reading a plugin's descriptor (design/abi.md section 5 step 5, section 11): every claim is checked before it is used,
+/* Reading a plugin's descriptor (chronos/plugin.h): every claim is checked before it is used,
  * and tables are copied into zeroed structs of the host's own size, so that slots which the plugin does not have are
  * NULL. */
 #include <inttypes.h>

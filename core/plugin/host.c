@@ -1,6 +1,6 @@
-/* The table that a plugin calls (design/abi.md section 7). Everything that arrives here is foreign: lengths, text,
- * codes and struct sizes are checked, and what breaks the contract is logged as misbehaviour of the plugin. No function
- * here calls back into the plugin, and the only lock is a leaf that is held for a few instructions. */
+/* The table that a plugin calls (chronos/host.h). Everything that arrives here is foreign: lengths, text, codes and
+ * struct sizes are checked, and what breaks the contract is logged as misbehaviour of the plugin. No function here calls
+ * back into the plugin, and the only lock is a leaf that is held for a few instructions. */
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
@@ -289,7 +289,7 @@ static void host_fail(const struct chronos_host *host, const struct chronos_erro
     LOG_ERROR("plugin instance failed", LOG_STRING("plugin", data->component->plugin_name),
               LOG_STRING("instance", data->label), LOG_INT("code", from.code), LOG_STRING("error", from.msg));
     if (!data->sink.failed)
-        fatal("a store gave up", &(struct error){.code = STATUS_IO}); /* design/architecture.md section 4 */
+        fatal("a store gave up", &(struct error){.code = STATUS_IO}); /* nothing can be synced any more */
     data->sink.failed(data->sink.arg, &from);
 }
 

@@ -1,4 +1,4 @@
-/* A live instance of a component: its host table, its configuration, its log lines (design/abi.md section 7). */
+/* A live instance of a component: its host table, its configuration, its log lines. */
 #ifndef CHRONOS_PLUGIN_INSTANCE_H
 #define CHRONOS_PLUGIN_INSTANCE_H
 

@@ -1,4 +1,4 @@
-/* From a name in the configuration to mapped code (design/abi.md section 5, steps 1, 2 and 4).
+/* From a name in the configuration to mapped code.
  *
  * Which path is walked:
  *   - A `file` that begins with '/' is the administrator's word: it is walked from the root exactly as it is written.
@@ -311,7 +311,7 @@ static void name_of_fd(int fd, char out[64])
 }
 
 /* glibc finds what is loaded by name before it opens anything: were a descriptor closed whose name it knows, the next
- * file that gets the number would be taken for the old one (design/abi.md section 3). */
+ * file that gets the number would be taken for the old one. */
 static bool known_to_linker(int fd)
 {
     char name[64];

@@ -1,4 +1,4 @@
-/* Plugins of this process: found by path, checked, loaded once, never unloaded (design/abi.md section 5).
+/* Plugins of this process: found by path, checked, loaded once, never unloaded.
  * All functions here: the main thread, before the loop runs; the results are immutable and may be read by any thread. */
 #ifndef CHRONOS_PLUGIN_REGISTRY_H
 #define CHRONOS_PLUGIN_REGISTRY_H

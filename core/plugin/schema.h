@@ -1,5 +1,5 @@
 /* A component's options as a schema: checks, defaults and conversion of the node's configuration and of jobs' configs,
- * so that no plugin sees an unchecked value (design/abi.md section 6). Pure; any thread. */
+ * so that no plugin sees an unchecked value (struct chronos_option in chronos/plugin.h). Pure; any thread. */
 #ifndef CHRONOS_PLUGIN_SCHEMA_H
 #define CHRONOS_PLUGIN_SCHEMA_H
 

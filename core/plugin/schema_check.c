@@ -10,7 +10,7 @@
 #include "plugin/private.h"
 #include "plugin/schema_private.h"
 
-enum { MESSAGE_SIZE = 320, SHOWN_SIZE = 65 };
+enum { MESSAGE_SIZE = 320, SHOWN_SIZE = 65, KEYS_SHOWN_MAX = 12, HINT_MAX = 200 };
 
 struct checker {
     plugin_problem_report report;
@@ -330,24 +330,58 @@ static const char *below(const struct level *level, const char *name)
     return strncmp(name, level->text, level->size) == 0 ? name + level->size : NULL;
 }
 
-/* The nearest key of this level. `memory` holds the words. */
-static const char *suggest(const struct plugin_schema *schema, enum plugin_scope scope, const struct level *level,
-                           const char *key, struct buffer *memory)
+/* The keys of one level, each once: options, and groups of options. */
+struct words {
+    const char *items[PLUGIN_OPTIONS_MAX + 1]; /* NULL-terminated */
+    size_t count;
+    struct buffer memory;
+};
+
+static bool is_listed(const struct words *words, const char *text, size_t size)
 {
-    const char *words[PLUGIN_OPTIONS_MAX + 1] = {NULL};
+    for (size_t at = 0; at < words->memory.size; at += strlen(words->memory.data + at) + 1)
+        if (strlen(words->memory.data + at) == size && memcmp(words->memory.data + at, text, size) == 0)
+            return true;
+    return false;
+}
+
+static void words_init(struct words *words, const struct plugin_schema *schema, enum plugin_scope scope,
+                       const struct level *level)
+{
+    *words = (struct words){.count = 0};
+    buffer_init(&words->memory, (size_t)PLUGIN_OPTIONS_MAX * (PLUGIN_OPTION_NAME_MAX + 1));
     for (uint32_t i = 0; i < schema->count; i++) {
         const char *rest = below(level, schema->options[i].name);
-        if (rest && schema_in_scope(&schema->options[i], scope)) {
-            buffer_append(memory, rest, strcspn(rest, "."));
-            buffer_append(memory, "", 1);
-        }
+        size_t size = rest ? strcspn(rest, ".") : 0;
+        if (!rest || !schema_in_scope(&schema->options[i], scope) || is_listed(words, rest, size))
+            continue;
+        buffer_append(&words->memory, rest, size);
+        buffer_append(&words->memory, "", 1);
     }
-    if (memory->failed || memory->size == 0)
-        return NULL;
-    size_t count = 0;
-    for (const char *at = memory->data; at < memory->data + memory->size; at += strlen(at) + 1)
-        words[count++] = at;
-    return nearest_word(key, words);
+    if (words->memory.failed) /* a message without a hint then */
+        return;
+    for (size_t at = 0; at < words->memory.size; at += strlen(words->memory.data + at) + 1)
+        words->items[words->count++] = words->memory.data + at;
+}
+
+static void words_deinit(struct words *words)
+{
+    buffer_deinit(&words->memory);
+}
+
+/* "; did you mean "x"?", or the keys that there are if those are few. */
+static void append_hint(struct buffer *out, const struct words *words, const char *key)
+{
+    const char *near = nearest_word(key, words->items);
+    if (near) {
+        buffer_appendf(out, "; did you mean \"%s\"?", near);
+        return;
+    }
+    if (words->count == 0 || words->count > KEYS_SHOWN_MAX)
+        return;
+    buffer_append_string(out, "; known: ");
+    for (size_t i = 0; i < words->count; i++)
+        buffer_appendf(out, "%s%s", i > 0 ? ", " : "", words->items[i]);
 }
 
 static bool other_scope_has(const struct plugin_schema *schema, enum plugin_scope scope, const struct level *level,
@@ -374,14 +408,14 @@ static void unknown_key(struct checker *c, const struct plugin_schema *schema, e
                                              shown);
         return;
     }
-    struct buffer memory;
-    buffer_init(&memory, (size_t)PLUGIN_OPTIONS_MAX * (PLUGIN_OPTION_NAME_MAX + 1));
-    const char *near = suggest(schema, scope, level, key, &memory);
-    if (near)
-        problem(c, "unknown key \"%s\"; did you mean \"%s\"?", shown, near);
-    else
-        problem(c, "unknown key \"%s\"", shown);
-    buffer_deinit(&memory);
+    struct words words;
+    struct buffer hint;
+    words_init(&words, schema, scope, level);
+    buffer_init(&hint, HINT_MAX);
+    append_hint(&hint, &words, key);
+    problem(c, "unknown key \"%s\"%s", shown, hint.size > 0 && !hint.failed ? hint.data : "");
+    buffer_deinit(&hint);
+    words_deinit(&words);
 }
 
 enum meaning { MEANS_NOTHING, MEANS_OPTION, MEANS_GROUP };

@@ -1,5 +1,5 @@
 /* One thread for each executor instance: every start, cancel and drain of it happens there, never on the loop
- * (design/architecture.md 4). */
+ * (docs/plugin-guide.md, "Threads"). */
 #ifndef CHRONOS_RUN_DISPATCHER_H
 #define CHRONOS_RUN_DISPATCHER_H
 

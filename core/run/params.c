@@ -77,7 +77,7 @@ enum status run_params(const struct plugin_component *component, const struct at
 
 /* --- the environment --- */
 
-/* A key that is the same for every attempt, on every node: the slot where there is one (semantics.md 5). */
+/* A key that is the same for every attempt, on every node: the slot where there is one. */
 static void write_idempotency_key(struct run_environment *env, const struct attempt *attempt)
 {
     char slot[TIME_TEXT_SIZE];

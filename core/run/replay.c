@@ -1,5 +1,5 @@
 /* The outbox of earlier sessions: how runs ended that this node could not say before it went down. Only when all of it is
- * committed does the node announce itself anew, for that ends the old sessions (design/architecture.md 3.5). */
+ * committed does the node announce itself anew, for that ends the old sessions. */
 #include "base/log.h"
 #include "run/runner.h"
 

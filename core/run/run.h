@@ -1,5 +1,4 @@
-/* Runs on this node: start what the applied state says is ours, watch over it, report how it ended
- * (design/architecture.md 3.5, semantics.md 5).
+/* Runs on this node: start what the applied state says is ours, watch over it, report how it ended.
  *
  * Level-triggered: after every batch the open attempts of (this node, this session) that were not started yet are started;
  * the cancel mark of a row is obeyed. A replay never starts anything, for its session is gone. Each executor instance has a

@@ -189,6 +189,11 @@ bool schedule_is_once(const struct schedule *schedule)
     return all_of_kind(schedule, MEMBER_AT);
 }
 
+const struct zone *schedule_zone(const struct schedule *schedule)
+{
+    return schedule->zone;
+}
+
 size_t schedule_memory(const struct schedule *schedule)
 {
     return sizeof *schedule + schedule->count * sizeof(union member);

@@ -1,5 +1,5 @@
 /* When a job is due: cron expressions, intervals, single instants, as pure functions from (spec, instant) to the next
- * instant. No clock, no I/O, no global. Source: design/semantics.md sections 1 and 2.
+ * instant. No clock, no I/O, no global. The user's page: docs/api.md, "Jobs".
  *
  * A schedule is immutable and may be read by several threads. Instants are int64 milliseconds since 1970 UTC. */
 #ifndef CHRONOS_SCHEDULE_SCHEDULE_H
@@ -54,6 +54,7 @@ void schedule_describe(const struct schedule *schedule, struct buffer *out);
 /* What is allowed but often not meant. Writes up to `max` static sentences, returns how many. */
 size_t schedule_lint(const struct schedule *schedule, const char *out_warnings[], size_t max);
 
+const struct zone *schedule_zone(const struct schedule *schedule); /* the one it was parsed with */
 size_t schedule_memory(const struct schedule *schedule); /* bytes, without the zone */
 
 #endif

@@ -75,7 +75,8 @@ bool cron_next_local(const struct cron *cron, int64_t from_s, int64_t end_s, int
 uint32_t cron_month_days(const struct cron *cron, int month_length, int first_weekday);
 int month_length(int64_t year, int month);
 
-/* What `*` or a step in minute or hour makes of it (semantics.md section 2). */
+/* What `*` or a step in minute or hour makes of it: it fires whenever the local clock shows a match, whatever dst_gap
+ * and dst_overlap say. */
 static inline bool cron_is_interval(const struct cron *cron)
 {
     return (cron->flags & (CRON_MINUTE_INTERVAL | CRON_HOUR_INTERVAL)) != 0;

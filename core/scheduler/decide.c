@@ -1,4 +1,4 @@
-/* Due slots to decisions: walk from the mark to now under the job's policy (semantics.md section 3).
+/* Due slots to decisions: walk from the mark to now under the job's policy.
  *
  * A slot is missed when it is older than the misfire threshold. Of the missed ones, those beyond the catch-up window are
  * dropped, the policy keeps the newest few, and the rest is dropped as a range. A slot that is merely late is run. */

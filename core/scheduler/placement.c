@@ -61,7 +61,7 @@ static bool has_executor(const struct node *node, const struct executor *executo
     return false;
 }
 
-/* Catch-up takes at most half of any capacity (semantics.md 3), but never nothing. */
+/* Catch-up takes at most half of any capacity, but never nothing. */
 static bool has_room(const struct node *node, bool catchup)
 {
     uint32_t half = node->capacity > 1 ? node->capacity / 2 : 1;

@@ -1,4 +1,4 @@
-/* What is due, and what becomes of it: the leader's decisions (design/semantics.md 3-5, architecture.md 3.4).
+/* What is due, and what becomes of it: the leader's decisions.
  *
  * Pure: instants come in, commands go out. It keeps an index in memory of jobs, marks, open runs and nodes, built from the
  * state's changes alone; every decision it owes is derived from that index, never from memory of having seen an event, so a
@@ -52,7 +52,7 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
 
 /* --- for commands of users, on the leader --- */
 
-/* Slots of the job's old version that are due up to now, for job_put/delete/enable.due (semantics.md 3: an edit loses none).
+/* Slots of the job's old version that are due up to now, for job_put/delete/enable.due (an edit loses none).
  * *ret is false where there are none (then `due` may be NULL). Borrowed until the next call. NOT_FOUND, or BUSY while a
  * decision of the job is in flight or more is due than one decision holds (try again after the next change). */
 must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial, int64_t now_ms, struct decision *ret_decision,

@@ -20,7 +20,7 @@ static uint32_t concurrent_max(const struct job_spec *spec)
     return given ? spec->max_concurrent : JOB_CONCURRENT_MAX;
 }
 
-/* design/semantics.md 4. Decided here, not by the leader: here it is known for certain which runs are active. */
+/* Overlap (docs/adr/0001). Decided here, not by the leader: here it is known for certain which runs are active. */
 static struct admission admit(const struct job_spec *spec, const struct job_marks *marks, enum run_trigger trigger)
 {
     static const struct admission start = {VERDICT_START, REASON_NONE}, wait = {VERDICT_WAIT, REASON_NONE};

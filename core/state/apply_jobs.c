@@ -1,5 +1,5 @@
 /* JOB_PUT, JOB_DELETE, JOB_ENABLE. Each checks everything first, so that a refusal has changed nothing; then carries
- * out what the old version still owed (`due`), so that an edit loses no slot (design/semantics.md 3). */
+ * out what the old version still owed (`due`), so that an edit loses no slot. */
 #include <string.h>
 
 #include "state/apply_internal.h"

@@ -1,4 +1,4 @@
-/* A run as the API shows it (design/api.md 2): one shape, for open runs and for terminal ones. */
+/* A run as the API shows it (docs/api.md, "Executions"): one shape, for open runs and for terminal ones. */
 #include <inttypes.h>
 #include <string.h>
 

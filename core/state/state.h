@@ -1,4 +1,4 @@
-/* The replicated state machine over a storage backend (design/architecture.md 3-5).
+/* The replicated state machine over a storage backend (docs/formats.md, "State store").
  *
  * One writer (the applier thread) applies entries in order; readers use views. Apply reads no clock, no randomness, no
  * schedule and no zone: the same entries give the same state on every node, whatever the backend. */

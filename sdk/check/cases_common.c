@@ -173,7 +173,7 @@ static void live(struct driver *driver, const char *dir)
 static void need_storage(struct kit *kit)
 {
     if (kit->component->kind != CHRONOS_KIND_STORAGE) {
-        kit_skip(kit, "written for storage components");
+        kit_skip(kit, "component \"%s\" is of another kind", kit->component->id);
     }
 }
 

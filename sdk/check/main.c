@@ -45,6 +45,8 @@ struct totals {
     unsigned passed;
     unsigned failed;
     unsigned skipped;
+    struct report last;  /* what was printed in full */
+    unsigned repeated;   /* cases behind it that ended the same way, for the same reason */
 };
 
 static const struct kit_case *const SUITES[] = {
@@ -259,6 +261,29 @@ static void print_result(const struct options *options, const struct kit_case *t
     (void)fflush(stdout); /* one line at a time, for those who watch */
 }
 
+/* The line for those that were not printed. */
+static void print_repeated(struct totals *totals)
+{
+    if (totals->repeated > 0) {
+        (void)printf("      the same for %u more\n", totals->repeated);
+    }
+    totals->repeated = 0;
+}
+
+/* One cause, be it another kind of plugin or a file that is none, is told once. */
+static bool is_repeated(const struct options *options, const struct report *report, struct totals *totals)
+{
+    bool same = !options->json && report->outcome != KIT_PASSED && report->outcome == totals->last.outcome &&
+                strcmp(report->text, totals->last.text) == 0;
+
+    totals->repeated += same;
+    if (!same) {
+        print_repeated(totals);
+    }
+    totals->last = *report;
+    return same;
+}
+
 static void run_one(const struct options *options, const struct kit_case *test, struct totals *totals)
 {
     char scratch[KIT_PATH_SIZE / 2];
@@ -277,7 +302,9 @@ static void run_one(const struct options *options, const struct kit_case *test, 
         }
         remove_tree(scratch);
     }
-    print_result(options, test, &report, monotonic_ms() - start, first);
+    if (!is_repeated(options, &report, totals)) {
+        print_result(options, test, &report, monotonic_ms() - start, first);
+    }
     totals->passed += report.outcome == KIT_PASSED;
     totals->failed += report.outcome == KIT_FAILED;
     totals->skipped += report.outcome == KIT_SKIPPED;
@@ -302,6 +329,7 @@ static int run_all(const struct options *options)
             }
         }
     }
+    print_repeated(&totals);
     if (options->json) {
         (void)printf("\n  ],\n  \"passed\": %u, \"failed\": %u, \"skipped\": %u, \"ms\": %lld}\n", totals.passed,
                      totals.failed, totals.skipped, (long long)(monotonic_ms() - start));

@@ -221,6 +221,11 @@ class JobTest(ApiCase):
         answer = self.node.get(f"{JOBS}/upcoming/upcoming?count=3&from=2027-03-27T00:00:00Z").json
         self.assertEqual(answer["upcoming"],
                          ["2027-03-27T03:30:00.000Z", "2027-03-28T02:30:00.000Z", "2027-03-29T02:30:00.000Z"])
+        self.assertEqual(answer["timezone"], "Europe/Berlin")
+        self.assertEqual(answer["upcoming_local"], [
+            "2027-03-27T04:30:00.000+01:00", "2027-03-28T04:30:00.000+02:00", "2027-03-29T04:30:00.000+02:00"])
+        longest = self.node.get(f"{JOBS}/upcoming/upcoming?count=1000").json
+        self.assertEqual((len(longest["upcoming"]), len(longest["upcoming_local"])), (1000, 1000))
         self.assertEqual(len(self.node.get(f"{JOBS}/upcoming/upcoming").json["upcoming"]), 10)
         self.job("never", schedule="@manually")
         self.assertEqual(self.node.get(f"{JOBS}/never/upcoming").json["upcoming"], [])
@@ -734,6 +739,17 @@ class PageTest(ApiCase):
         for name in ("sell", "x" * 100, BACKEND):
             self.problem(self.node.get(f"/api/v1/executors/{name}"), 404, "NOT_FOUND")
 
+    def test_a_path_that_is_not_there(self):
+        for path, detail in (("/api/v1/job", "there is no /api/v1/job; did you mean /api/v1/jobs?"),
+                             ("/healthz", "there is no /healthz; did you mean /health?"), ("/", "there is no /; paths are ")):
+            with self.subTest(path=path):
+                answer = self.node.get(path)
+                self.problem(answer, 404, "NOT_FOUND")
+                self.assertTrue(answer.json["detail"].startswith(detail), answer.json)
+        answer = self.node.delete("/health")
+        self.problem(answer, 405, "METHOD_NOT_ALLOWED")
+        self.assertTrue(answer.json["detail"].startswith("/health is not for DELETE; it takes "), answer.json)
+
     def test_validate_a_schedule(self):
         answer = self.node.post("/api/v1/schedules/validate",
                                 {"schedule": "0 9 * * 1-5", "timezone": "Europe/Berlin", "count": 3})
@@ -743,6 +759,8 @@ class PageTest(ApiCase):
         self.assertEqual(len(document["next"]), 3)
         self.assertTrue(all(instant(t) > time.time() for t in document["next"]))
         self.assertIn("09:00", document["description"])
+        self.assertEqual(document["timezone"], "Europe/Berlin")
+        self.assertEqual([t[10:] for t in document["next_local"]], [f"T09:00:00.000{t[23:]}" for t in document["next_local"]])
         self.assertEqual(self.node.post("/api/v1/schedules/validate", {"schedule": "@manually"}).json["next"], [])
         self.assertNotEqual(self.node.post("/api/v1/schedules/validate", {"schedule": "* * * * * *"}).json["warnings"], [])
         for body, field in (({"schedule": "99 * * * *"}, "/schedule"), ({"schedule": "0 0 31 2 *"}, "/schedule"),

@@ -90,7 +90,7 @@ class BadInputCase(TestCase):
 
 
 class HttpTableTest(BadInputCase):
-    """The rows of the table in the design of the HTTP server, over a raw socket."""
+    """What HTTP/1.1 forbids, and what is allowed but odd, over a raw socket."""
 
     HOST = b"Host: localhost\r\n"
     JOB = b'{"name":"smuggled","schedule":"@manually","command":"true"}'

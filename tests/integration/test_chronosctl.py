@@ -96,9 +96,33 @@ class Jobs(CtlCase):
         err = self.err("job", "create", "--name", "x", "--schedule", "61 * * * *", "--concurrency", "foo", "--command", "true",
                        code=REFUSED)
         lines = err.splitlines()
-        self.assertTrue(lines[0].startswith("chronosctl: schedule: minute: 61 is out of range 0-59"), err)
-        self.assertIn("  /schedule: minute: 61 is out of range 0-59", lines)
-        self.assertTrue(any(line.startswith("  /concurrency: ") for line in lines), err)
+        self.assertEqual(lines[:2], ["chronosctl: 2 fields are wrong:", "  --schedule: minute: 61 is out of range 0-59"])
+        self.assertTrue(lines[2].startswith("  --concurrency: "), err)
+        self.assertEqual(self.err("job", "create", "--name", "x", "--schedule", "@daily", "--webhook", "http://x", "--method",
+                                  "FETCH", code=REFUSED).count("\n"), 1)
+        err = self.err("job", "apply", "-f", self.file("bad.yaml", "name: x\nschedule: 61 * * * *\ncommand: 'true'\n"),
+                       code=REFUSED)
+        self.assertRegex(err, r'^chronosctl: \S+bad.yaml:1: job "x": schedule: minute: 61 is out of range 0-59\n$')
+
+    def test_what_a_job_needs_is_said_by_flags(self):
+        for words, missing in ((["--schedule", "@daily", "--command", "true"], "--name"),
+                               (["--name", "x", "--command", "true"], "--schedule"),
+                               (["--name", "x", "--schedule", "@daily"], "--command, --webhook or --executor")):
+            with self.subTest(words=words):
+                self.assertIn(f"job create needs {missing}", self.err("job", "create", *words, code=USAGE))
+
+    def test_hints_are_for_the_command_line(self):
+        self.node.create(name="x", schedule="@daily", command="true")
+        for words, code, message in ((["job", "get", "y"], NOT_FOUND, "chronosctl job list shows all"),
+                                     (["job", "upcoming", "x", "--count", "5000"], REFUSED, ": --count is a number"),
+                                     (["job", "upcoming", "x", "--from", "now"], REFUSED, ": --from is an RFC 3339 time"),
+                                     (["execution", "list", "--status", "ok"], REFUSED, ": --status is one of"),
+                                     (["execution", "list", "--since", "1h", "--until", "2h"], USAGE, "later than --until"),
+                                     (["execution", "output", "x"], NOT_FOUND, "chronosctl execution list")):
+            with self.subTest(words=words):
+                err = self.err(*words, code=code)
+                self.assertIn(message, err)
+                self.assertNotRegex(err, "/api/|query parameter|%2B")
 
     def test_name_taken(self):
         self.node.create(name="x", schedule="@daily", command="true")
@@ -199,13 +223,17 @@ class Jobs(CtlCase):
         out = self.out("job", "upcoming", "x", "--count", "3", "--from", "2030-01-01T00:00:00Z")
         self.assertEqual([line.split()[0] for line in out.splitlines()],
                          ["2030-01-02T00:00:00.000Z", "2030-01-03T00:00:00.000Z", "2030-01-04T00:00:00.000Z"])
+        self.node.create(name="b", schedule="0 2 * * *", timezone="Europe/Berlin", command="true")
+        out = self.out("job", "upcoming", "b", "--count", "2", "--from", "2026-10-24T12:00:00Z")
+        self.assertRegex(out, r"^  2026-10-25T00:00:00\.000Z  2026-10-25 02:00:00 \+02:00 Europe/Berlin  \w[^\n]*\n"
+                              r"  2026-10-26T01:00:00\.000Z  2026-10-26 02:00:00 \+01:00 Europe/Berlin  \w[^\n]*\n$")
         self.node.create(name="m", schedule="@manually", command="true")
         self.assertIn("does not come due", self.err("job", "upcoming", "m"))
 
     def test_validate_schedule(self):
         out = self.out("job", "validate-schedule", "0 9 * * 1-5", "--timezone", "America/New_York", "--count", "2")
         self.assertEqual(out.splitlines()[0], "at 09:00, Monday to Friday")
-        self.assertEqual(len(re.findall(r"^  \S+Z  in ", out, re.M)), 2)
+        self.assertEqual(len(re.findall(r"^  \S+Z  \S+ 09:00:00 -0[45]:00 America/New_York  in ", out, re.M)), 2)
         self.assertIn("61 is out of range", self.err("job", "validate-schedule", "61 * * * *", code=REFUSED))
         self.assertTrue(json.loads(self.out("job", "validate-schedule", "@daily", "@hourly", "-o", "json"))["valid"])
 
@@ -320,6 +348,8 @@ class Executions(CtlCase):
         run = self.out("job", "trigger", "x", "--wait", "-o", "name").strip()
         want = self.node.get(f"/api/v1/executions/{run}/output").body
         self.assertEqual(self.out("execution", "output", run).encode(errors="surrogateescape"), want)
+        self.assertEqual(self.ctl("execution", "output", run, "--attempt", "2", code=REFUSED),
+                         ("", "chronosctl: there is no attempt 2: the newest is 1\n"))
         self.assertIn(b"\x1b[31m", want)
         self.assertIn("\\x1b[31mred", self.out("execution", "get", run))  # also a NUL must not stop it
 

@@ -151,6 +151,29 @@ executors: {max_concurrent: [1]}
         self.refused("storage:\n  backend: lmbd\n", ("chronos.yaml:2: storage.backend: ", "storage_lmbd.so"))
         self.refused("executors:\n  shell: {}\n  bash: {}\n", ("chronos.yaml:3: executors.bash: ", "executor_bash.so"))
 
+    def test_every_mistake_in_the_options_of_plugins(self):
+        text = """\
+storage:
+  backend: lmdb
+  lmdb: {map_sise: 1GiB, map_size: 12}
+executors:
+  shell:
+    shel: /bin/bash
+  http: {max_conections: 5}
+  shel: {}
+"""
+        lines = ('chronos.yaml:3: storage.lmdb.map_sise: unknown key "map_sise"; did you mean "map_size"?',
+                 "chronos.yaml:3: storage.lmdb.map_size: must be between",
+                 'chronos.yaml:6: executors.shell.shel: unknown key "shel"; known: guardian',
+                 'chronos.yaml:7: executors.http.max_conections: unknown key "max_conections"; did you mean "max_connections"?',
+                 ('chronos.yaml:8: executors.shel: there is no executor plugin "shel"', 'did you mean "shell"?'))
+        self.refused(text, *lines)
+        done = self.chronos("--config", "chronos.yaml", "--data-dir", "data")  # a start says the same
+        self.assertEqual(done.returncode, 78, done)
+        self.assertEqual(len(done.stderr.splitlines()), len(lines), done.stderr)
+        self.refused("storage: {backend: lmbd}\n", ('chronos.yaml:1: storage.backend: there is no storage plugin "lmbd"',
+                                                    'did you mean "lmdb"?'))
+
 
 class PluginFileTest(ConfigCase):
     def setUp(self):
@@ -179,6 +202,9 @@ class PluginFileTest(ConfigCase):
         self.bad("nothing.so", "nothing.so", "No such file")
         self.bad("some/relative.so", "some/relative.so", "absolute")
         self.bad(f"{self.plugins}/../x.so", "..")
+        path = self.copy("executor_noop")
+        self.refused(self.load(path, "    - path: /x.so\n    - path: /y.so\n"),
+                     ("chronos.yaml:4: plugins.load.1: ", "/x.so"), ("chronos.yaml:5: plugins.load.2: ", "/y.so"))
 
     def test_who_may_write_it(self):
         for mode in (0o666, 0o664, 0o646):
@@ -395,6 +421,11 @@ class StartTest(ConfigCase):
         self.assertEqual(second.wait_exit(), 1)
         last = second.log().strip().splitlines()[-1]
         self.assertTrue(last.startswith("chronos: cannot start: server.http.address: "), last)
+        self.assertIn("in use by another program; stop it, or choose another address", last)
+        (self.work / "file").touch()
+        third = self.chronos("--data-dir", "file", "--http-address", "127.0.0.1:0")
+        self.assertEqual(third.returncode, 1)
+        self.assertTrue(third.stderr.splitlines()[-1].startswith("chronos: cannot start: cluster.data_dir: "), third)
         self.assertIn(f"127.0.0.1:{first.port}", last)
         self.assertIn("in use", last)
         self.assertEqual(first.get("/ready").status, 200)

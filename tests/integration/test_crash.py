@@ -100,7 +100,7 @@ class CrashTest(TestCase):
 
     @staticmethod
     def taken_over_too_often(run):
-        """Hit by four crashes in a row: lost, with that as its recorded reason (semantics.md 5, at most three takeovers)."""
+        """Hit by four crashes in a row: lost, with that as its recorded reason (at most three takeovers)."""
         return run["status"] == "lost" and run["reason"] == "node_restart" and len(run["attempts"]) == 4
 
     def check_slots(self, node, created):

@@ -1,6 +1,7 @@
 """docs/plugin-guide.md, step by step: the SDK installed to an empty prefix, the template copied elsewhere, built, checked, loaded, run."""
 # ctest: once timeout=300
 import os
+import re
 import shutil
 import subprocess
 import tempfile
@@ -64,6 +65,14 @@ class TemplateTest(TestCase):
         for path in self.prefix.rglob("*.cmake"):
             self.assertNotIn(str(ROOT), path.read_text(), path)
 
+    def test_the_links_of_what_is_installed(self):
+        pages = list(self.prefix.rglob("*.md"))
+        self.assertIn(self.prefix / "share/doc/chronos/docs/getting-started.md", pages)
+        for page in pages:
+            for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+                with self.subTest(page=page.name, link=link):
+                    self.assertTrue("://" in link or (page.parent / link).is_file())
+
     def test_the_template_is_short(self):
         lines = [line for line in (self.template / "executor_hello.c").read_text().splitlines() if line.strip()]
         self.assertLess(len(lines), 250)
@@ -73,6 +82,21 @@ class TemplateTest(TestCase):
 
     def test_with_make(self):
         self.follow(self.build_with_make())
+
+    def test_what_is_no_plugin_is_said_once(self):
+        done = subprocess.run([self.prefix / "bin" / "chronos-plugin-check", self.prefix / "bin" / "chronosctl"],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, 1, done)
+        self.assertIn("0 passed", done.stdout)
+        self.assertLess(len(done.stdout.splitlines()), 12, done.stdout)
+
+    def test_make_without_the_sdk(self):
+        folder = self.copy("without_sdk")
+        environment = {"PATH": os.environ["PATH"], "PKG_CONFIG_LIBDIR": str(folder)}
+        done = subprocess.run(["make"], cwd=folder, env=environment, capture_output=True, text=True, timeout=60)
+        self.assertNotEqual(done.returncode, 0)
+        self.assertIn("PKG_CONFIG_PATH=<prefix>/share/pkgconfig make", done.stderr)
+        subprocess.run(["make", "clean"], cwd=folder, env=environment, capture_output=True, timeout=60, check=True)
 
     def test_installed_by_its_own_rules(self):
         """`make install` puts it where a bare name finds it, and the executor's id alone is enough to load it."""
@@ -90,6 +114,7 @@ class TemplateTest(TestCase):
         """Steps 4 to 7."""
         checked = call(self.prefix / "bin" / "chronos-plugin-check", plugin)
         self.assertNotIn("FAIL", checked)
+        self.assertLess(len(checked.splitlines()), 10, "what is for other kinds of plugins is told once")
         place = self.work / "opt" / plugin.parent.parent.name / "executor_hello.so"
         call("install", "-D", "-m", "0644", plugin, place)
         config = f"plugins:\n  load:\n    - path: {place}\nexecutors:\n  hello: {{}}\n"

@@ -267,6 +267,7 @@ static void test_executors(void **state)
         {"\"executor\":\"shell\",\"command\":\"x\"", "/command", "is short for \"executor\": \"shell\"", STATUS_INVALID},
         {"\"config\":{},\"command\":\"x\"", "/command", "give one of the two", STATUS_INVALID},
         {"\"command\":7", "/command", "must be a string or an object", STATUS_INVALID},
+        {"\"command\":true", "/command", "; put true, false and numbers in quotes", STATUS_INVALID},
         {"\"command\":\"x\",\"webhook\":{\"url\":\"http://x/\"}", "/webhook", "together with \"command\"", STATUS_INVALID},
     };
     char text[1024];

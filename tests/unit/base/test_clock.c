@@ -69,6 +69,31 @@ static void formats_times(void **state)
     }
 }
 
+static void formats_local_times(void **state)
+{
+    (void)state;
+    static const struct {
+        int64_t ms;
+        int32_t offset_s;
+        const char *text;
+    } cases[] = {
+        {1798761600000, 3600, "2027-01-01T01:00:00.000+01:00"},
+        {1798761600000, -12600, "2026-12-31T20:30:00.000-03:30"},
+        {1798761600001, 0, "2027-01-01T00:00:00.001+00:00"},
+        {1798761600000, 20700, "2027-01-01T05:45:00.000+05:45"},
+        {-2524521600000, 3208, "1890-01-01T00:53:00.000+00:53"}, /* local mean time: 53m28s */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char text[TIME_TEXT_SIZE];
+        int64_t again = 0;
+        struct error err;
+        time_format_local(cases[i].ms, cases[i].offset_s, text);
+        assert_string_equal(text, cases[i].text);
+        assert_int_equal(time_parse(text, strlen(text), &again, &err), STATUS_OK);
+        assert_true(again == cases[i].ms);
+    }
+}
+
 static void parses_times(void **state)
 {
     (void)state;
@@ -272,6 +297,7 @@ int main(void)
         cmocka_unit_test(the_system_clock_runs),
         cmocka_unit_test(days_and_dates_agree),
         cmocka_unit_test(formats_times),
+        cmocka_unit_test(formats_local_times),
         cmocka_unit_test(parses_times),
         cmocka_unit_test(refuses_times),
         cmocka_unit_test(times_round_trip),

@@ -108,6 +108,10 @@ static void test_files(void **state)
     assert_contains(err.message, "one.yaml:1");
     assert_int_equal(read_two("name: x\n", "schedule: '@daily'\n", true, &err, &count), STATUS_INVALID);
     assert_contains(err.message, "two.yaml:1: the job has no name");
+    assert_int_equal(read_two("name: x\n", "jbos: [{name: y}]\n", true, &err, &count), STATUS_INVALID);
+    assert_contains(err.message, "the job has no name; did you mean \"jobs\" where \"jbos\" stands?");
+    assert_int_equal(read_two("name: x\n", "schedule: '@daily'\nnmae: y\n", true, &err, &count), STATUS_INVALID);
+    assert_contains(err.message, "did you mean \"name\" where \"nmae\" stands?");
     assert_int_equal(read_two("name: x\n", "schedule: '@daily'\n", false, &err, &count), STATUS_OK);
     assert_int_equal(read_two("name: x\n", "name: 5\n", true, &err, &count), STATUS_INVALID);
     assert_int_equal(read_two("name: x\n", "name: *\n", true, &err, &count), STATUS_MALFORMED);

@@ -1,7 +1,10 @@
 #include "ctl/show.h"
 
+#include <stdio.h>
+
 #include "base/json.h"
 #include "check.h"
+#include "ctl/invocation.h"
 #include "ctl/problem.h"
 
 static const int64_t second = 1000, minute = 60000, hour = 3600000, day = 86400000;
@@ -67,6 +70,9 @@ static void test_json(void **state)
     cJSON_Delete(again);
 }
 
+/* As if these words had been typed. */
+static const struct arguments *typed;
+
 static void assert_problem(bool is_problem, const char *prefix, const char *body, const char *expected)
 {
     struct response response = {.status = 422, .is_problem = is_problem};
@@ -74,7 +80,7 @@ static void assert_problem(bool is_problem, const char *prefix, const char *body
     buffer_init(&response.body, 1 << 16);
     buffer_append_string(&response.body, body);
     buffer_init(&out, 1 << 16);
-    problem_text(prefix, "http://x", &response, &out);
+    problem_text(typed, prefix, "http://x", &response, &out);
     assert_string_equal(out.data, expected);
     buffer_deinit(&out);
     response_deinit(&response);
@@ -86,7 +92,13 @@ static void test_problem(void **state)
     assert_problem(true, NULL,
                    "{\"detail\":\"schedule: bad\",\"errors\":[{\"field\":\"/schedule\",\"message\":\"minute: 61\"},"
                    "{\"field\":\"/name\",\"message\":\"\\u001b[2J\"}, 5, {\"field\":\"/x\"}]}",
-                   "chronosctl: schedule: bad\n  /schedule: minute: 61\n  /name: \\x1b[2J\n");
+                   "chronosctl: 2 fields are wrong:\n  schedule: minute: 61\n  name: \\x1b[2J\n");
+    assert_problem(true, "a.yaml:3",
+                   "{\"detail\":\"tags/a: bad\",\"errors\":[{\"field\":\"/tags/a\",\"message\":\"bad\"}]}",
+                   "chronosctl: a.yaml:3: tags/a: bad\n");
+    assert_problem(true, NULL,
+                   "{\"detail\":\"something else\",\"errors\":[{\"field\":\"/name\",\"message\":\"bad\"}]}",
+                   "chronosctl: something else\n");
     assert_problem(true, "a.yaml:3", "{\"title\":\"Not found\"}", "chronosctl: a.yaml:3: Not found\n");
     assert_problem(true, NULL, "{}", "chronosctl: refused\n");
     assert_problem(true, NULL, "[1",
@@ -95,6 +107,46 @@ static void test_problem(void **state)
                    "chronosctl: http://x answered 422 without a problem document; is it Chronos? "
                                                 "It says: <html>\\n\\x1b\n");
     assert_problem(false, NULL, "", "chronosctl: http://x answered 422 without a problem document; is it Chronos?\n");
+}
+
+/* What is said to a caller of the REST API, said to one who sits before a terminal. */
+static void test_problem_in_words_of_the_command_line(void **state)
+{
+    const char *words[] = {"chronosctl", "job",       "create",   "--schedule", "61 * * * *", "--tag", "a=1",
+                           "--webhook",  "http://x", "--method", "FETCH",      "--retries",  "7"};
+    const int count = (int)(sizeof words / sizeof *words);
+    struct arguments arguments;
+    struct error err;
+    (void)state;
+    assert_int_equal(arguments_parse(&chronosctl_commands, count, (char **)(uintptr_t)words, &arguments, &err), STATUS_OK);
+    typed = &arguments;
+    static const struct {
+        const char *field, *name;
+    } cases[] = {
+        {"/schedule", "--schedule"},
+        {"/schedule/1", "--schedule number 2"},
+        {"/schedules", "schedules"},
+        {"/tags/a", "--tag (a)"},
+        {"/retry_policy/max_attempts", "--retries"},
+        {"/retry_policy/jitter", "retry_policy/jitter"},
+        {"/config/method", "--method"},
+        {"/config", "--webhook"},
+        {"/timezone", "timezone"}, /* not typed */
+    };
+    for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+        char body[256], expected[128];
+        (void)snprintf(body, sizeof body, "{\"errors\":[{\"field\":\"%s\",\"message\":\"bad\"}]}", cases[i].field);
+        (void)snprintf(expected, sizeof expected, "chronosctl: %s: bad\n", cases[i].name);
+        assert_problem(true, NULL, body, expected);
+    }
+    typed = NULL;
+    arguments_deinit(&arguments);
+    assert_problem(true, NULL, "{\"detail\":\"there is no job \\\"x\\\"; GET /api/v1/jobs lists them\"}",
+                   "chronosctl: there is no job \"x\"; chronosctl job list shows all\n");
+    assert_problem(true, NULL, "{\"detail\":\"query parameter from is a time (a + is written %2B)\"}",
+                   "chronosctl: --from is a time\n");
+    assert_problem(true, NULL, "{\"code\":\"VERSION_MISMATCH\",\"detail\":\"version 4, If-Match asks for \\\"3\\\"\"}",
+                   "chronosctl: somebody else changed the job in the meantime: look at it, then say it again\n");
 }
 
 static void test_members(void **state)
@@ -126,7 +178,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_relative), cmocka_unit_test(test_elapsed), cmocka_unit_test(test_json),
-        cmocka_unit_test(test_problem),  cmocka_unit_test(test_members),
+        cmocka_unit_test(test_problem),
+        cmocka_unit_test(test_problem_in_words_of_the_command_line),  cmocka_unit_test(test_members),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

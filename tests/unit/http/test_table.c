@@ -1,4 +1,4 @@
-/* The table of design/http.md 2 and what belongs to it: each request whole and byte by byte, with the same answers. */
+/* What the server refuses of a request, and what it takes: each request whole and byte by byte, with the same answers. */
 #include <stdio.h>
 #include <string.h>
 
@@ -20,7 +20,7 @@ struct row {
 #define CLOSED true
 
 static const struct row rows[] = {
-    /* design/http.md 2 */
+    /* the request line */
     {"no version", "GET /\r\nHost: a\r\n\r\n" OK_TAIL, 0, {400}, CLOSED, NULL},
     {"two spaces behind the method", "GET  / HTTP/1.1\r\nHost: a\r\n\r\n", 0, {400}, CLOSED, NULL},
     {"two spaces before the version", "GET /  HTTP/1.1\r\nHost: a\r\n\r\n", 0, {400}, CLOSED, NULL},

@@ -181,7 +181,7 @@ static void test_second_registry(void **state)
 }
 
 /* Were descriptors closed, the number would come again and the linker would return the first library for the second
- * file (design/abi.md section 3). */
+ * file. */
 static void test_descriptors_stay_open(void **state)
 {
     struct place *place = *state;

@@ -219,6 +219,7 @@ static void test_checks(void **state)
         {"{\"command\":\"x\",\"tls\":true}", "/tls must be an object, not a boolean\n"},
         {"{\"command\":\"x\",\"tls\":{\"ca_fil\":\"x\"}}",
          "/tls/ca_fil unknown key \"ca_fil\"; did you mean \"ca_file\"?\n"},
+        {"{\"command\":\"x\",\"tls\":{\"zzz\":\"x\"}}", "/tls/zzz unknown key \"zzz\"; known: ca_file, verify\n"},
         {"{\"command\":\"x\",\"tsl\":{}}", "/tsl unknown key \"tsl\"; did you mean \"tls\"?\n"},
         {"{\"command\":\"x\",\"tls.verify\":true}", "/tls.verify unknown key \"tls.verify\"\n"},
         {"{\"command\":\"x\",\"tls\":{\"verify\":1,\"ca_file\":2}}",
@@ -230,6 +231,9 @@ static void test_checks(void **state)
     for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
         expect_problems(*state, PLUGIN_SCOPE_JOB, cases[i].config, cases[i].expected);
     expect_problems(*state, PLUGIN_SCOPE_NODE, NULL, "/pool/size is required\n");
+    expect_problems(*state, PLUGIN_SCOPE_NODE, "{\"zzz\":1,\"pool\":{\"sise\":1,\"size\":2}}",
+                    "/zzz unknown key \"zzz\"; known: allowed_users, pool\n"
+                    "/pool/sise unknown key \"sise\"; did you mean \"size\"?\n");
     expect_problems(*state, PLUGIN_SCOPE_NODE, "{\"pool\":{\"size\":0}}", "/pool/size must be at least 1, not 0\n");
     expect_problems(*state, PLUGIN_SCOPE_NODE, "{\"pool\":{\"size\":2},\"command\":\"x\"}",
                     "/command \"command\" is set in a job's config, not in the node's configuration file\n");

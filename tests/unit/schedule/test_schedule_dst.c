@@ -1,4 +1,4 @@
-/* What happens when clocks change: the cases of design/semantics.md section 2, each with its date. */
+/* What happens when clocks change: the cases of dst_gap and dst_overlap in docs/api.md, each with its date. */
 #include "support.h"
 
 static const struct schedule_options skip = {DST_GAP_SKIP, DST_OVERLAP_FIRST, DAY_MATCH_ANY};

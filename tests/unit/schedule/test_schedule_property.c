@@ -1,6 +1,6 @@
 /* schedule_next against brute force: random expressions, random windows of time, every kind of zone. The oracle below
  * shares nothing with the code but zone_offset (which test_zone compares with the C library): it writes down the local
- * time of every single minute (or second) of the window and says of each, by the words of design/semantics.md, whether
+ * time of every single minute (or second) of the window and says of each, by the words of docs/api.md, whether
  * it fires. The seed is printed; CHRONOS_TEST_SEED sets it. */
 #include "support.h"
 

@@ -362,7 +362,7 @@ struct sim_job *sim_create(struct sim *sim, const struct job_spec *spec)
     return &sim->jobs[before];
 }
 
-/* What is due goes with the command (semantics.md 3). */
+/* What is due goes with the command: an edit loses no slot. */
 static enum status due_of(struct sim *sim, const struct sim_job *job, struct decision *decision, const struct decision **ret)
 {
     bool any = false;
