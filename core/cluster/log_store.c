@@ -335,9 +335,9 @@ const struct log_position *log_store_last(const struct log_store *log)
 
 /* --- writing --- */
 
-static enum status entry_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
+static enum status position_in(struct log_store *log, struct store_txn *txn, uint64_t index, struct log_position *ret,
+                               struct error *err)
 {
-    struct store_txn txn;
     struct bytes row;
     struct log_entry entry;
     uint8_t key[8];
@@ -346,12 +346,17 @@ static enum status entry_position(struct log_store *log, uint64_t index, struct 
         return STATUS_OK;
     }
     store_be64(key, index);
+    enum status status = store_get(txn, log->entries, (struct bytes){key, sizeof key}, &row, err);
+    return status == STATUS_OK ? entry_decode(index, row, &entry, ret, err) : status;
+}
+
+static enum status entry_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
+{
+    struct store_txn txn;
     enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
     if (status != STATUS_OK)
         return status;
-    status = store_get(&txn, log->entries, (struct bytes){key, sizeof key}, &row, err);
-    if (status == STATUS_OK)
-        status = entry_decode(index, row, &entry, ret, err);
+    status = position_in(log, &txn, index, ret, err);
     store_abort(&txn);
     return status;
 }
@@ -397,7 +402,7 @@ static enum status truncate_in(struct log_store *log, struct store_txn *txn, uin
     uint8_t first[8], end[8];
     uint64_t removed = 0, count = last->index - from + 1;
     assert(from > log->hard.base.index && from <= last->index);
-    enum status status = entry_position(log, from - 1, last, err);
+    enum status status = position_in(log, txn, from - 1, last, err);
     store_be64(first, from);
     store_be64(end, from + count);
     if (status == STATUS_OK)

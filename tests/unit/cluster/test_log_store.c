@@ -238,7 +238,7 @@ static void test_every_flipped_bit_is_seen(void **state)
 static void test_every_flipped_bit_of_the_hard_state_is_seen(void **state)
 {
     struct log_fixture *f = *state;
-    for (size_t at = 0; at < 85; at++) {
+    for (size_t at = 0; at < 96; at++) { /* without members */
         struct error err;
         change_row(f, "meta", (struct bytes){"hard", 4}, at, 0x10);
         log_store_free(f->log);
@@ -394,6 +394,114 @@ static void test_cut_target_by_bytes(void **state)
     free(data);
 }
 
+/* --- what the core does to the log --- */
+
+static void test_entries_are_replaced(void **state)
+{
+    struct log_fixture *f = *state;
+    struct log_entry entry = {.index = 6, .term = 2, .type = LOG_ENTRY_NORMAL, .data = {"entry number 6", 14}};
+    struct error err;
+    append(f, 5, 1);
+    struct log_position before = *log_store_last(f->log);
+    append(f, 300, 1);
+    uint64_t replaced = log_store_last(f->log)->hash;
+    fault_set(CHRONOS_STORAGE_LOG, FAULT_NO_SPACE);
+    assert_int_equal(log_store_replace(f->log, 6, &entry, 1, NULL, &err), STATUS_NO_SPACE);
+    fault_set(CHRONOS_STORAGE_LOG, FAULT_NONE);
+    assert_int_equal(log_store_last(f->log)->index, 305);
+    OK(log_store_replace(f->log, 6, &entry, 1, NULL, &failure));
+    assert_int_equal(log_store_last(f->log)->index, 6);
+    assert_int_equal(log_store_last(f->log)->offset, before.offset + LOG_ENTRY_HEADER_SIZE + 14);
+    append(f, 3, 4);
+    struct log_position last = *log_store_last(f->log);
+    OK(reopen(f, &failure)); /* running hashes and offsets continue over the seam, or this fails */
+    assert_memory_equal(&last, log_store_last(f->log), sizeof last);
+    assert_true(last.hash != replaced);
+    assert_int_equal(read_from(f, 1, 0), 9);
+    struct raft_boot boot;
+    OK(log_store_boot(f->log, 4, &boot, &failure));
+    assert_int_equal(boot.run_count, 3);
+    assert_int_equal(boot.runs[0].first, 1);
+    assert_int_equal(boot.runs[1].term, 2);
+    assert_int_equal(boot.runs[2].first, 7);
+    assert_true(boot.last_hash == last.hash && boot.last.index == 9 && boot.last.term == 4 && boot.applied == 4);
+    OK(log_store_replace(f->log, 1, NULL, 0, NULL, &failure)); /* all of it */
+    assert_int_equal(log_store_last(f->log)->index, 0);
+}
+
+static struct raft_conf conf_of(uint32_t voters)
+{
+    struct raft_conf conf = {.count = (uint8_t)voters};
+    for (uint32_t i = 0; i < voters; i++) {
+        conf.members[i] = (struct raft_member){.id = 100 + i, .role = RAFT_VOTER};
+        (void)snprintf(conf.members[i].name, sizeof conf.members[i].name, "node-%u", i);
+    }
+    return conf;
+}
+
+static void append_conf(struct log_fixture *f, uint32_t voters)
+{
+    struct raft_conf conf = conf_of(voters);
+    struct buffer encoded;
+    buffer_init(&encoded, 4096);
+    raft_conf_encode(&conf, &encoded);
+    struct log_entry entry = {.index = log_store_last(f->log)->index + 1, .term = 1, .type = LOG_ENTRY_CONF,
+                              .data = buffer_bytes(&encoded)};
+    OK(log_store_append(f->log, &entry, 1, NULL, &failure));
+    buffer_deinit(&encoded);
+}
+
+/* In force at `applied`, and how many are above it. */
+static void expect_boot(struct log_fixture *f, uint64_t applied, uint32_t voters, uint64_t at, uint32_t above)
+{
+    struct raft_boot boot;
+    OK(log_store_boot(f->log, applied, &boot, &failure));
+    assert_int_equal(boot.conf.count, voters);
+    assert_int_equal(boot.conf_index, at);
+    assert_int_equal(boot.conf_entry_count, above);
+    for (uint32_t i = 0; i < above; i++) {
+        struct raft_conf conf;
+        assert_int_equal(raft_conf_decode((struct bytes){boot.conf_entries[i].data, boot.conf_entries[i].size}, &conf), STATUS_OK);
+        assert_int_equal(conf.count, voters + 1 + i);
+    }
+}
+
+static void test_configurations(void **state)
+{
+    struct log_fixture *f = *state;
+    struct log_hard_state hard = *log_store_hard(f->log);
+    bool more;
+    expect_boot(f, 0, 0, 0, 0);
+    hard.conf = conf_of(1);
+    OK(log_store_append(f->log, NULL, 0, &hard, &failure));
+    append(f, 4, 1);
+    append_conf(f, 2); /* at 5 */
+    append(f, 4, 1);
+    append_conf(f, 3); /* at 10 */
+    for (int round = 0; round < 2; round++) {
+        expect_boot(f, 0, 1, 0, 2);
+        expect_boot(f, 4, 1, 0, 2);
+        expect_boot(f, 5, 2, 5, 1);
+        expect_boot(f, 10, 3, 10, 0);
+        OK(reopen(f, &failure));
+    }
+    OK(log_store_cut(f->log, 7, &more, &failure)); /* what was in force there moves into the hard state */
+    assert_int_equal(log_store_hard(f->log)->conf.count, 2);
+    OK(reopen(f, &failure));
+    expect_boot(f, 7, 2, 5, 1);
+    OK(log_store_replace(f->log, 10, NULL, 0, NULL, &failure)); /* a configuration that is dropped is not in force */
+    expect_boot(f, 9, 2, 5, 0);
+    OK(reopen(f, &failure));
+    expect_boot(f, 9, 2, 5, 0);
+}
+
+static void test_a_development_version_is_told_so(void **state)
+{
+    struct log_fixture *f = *state;
+    change_row(f, "meta", (struct bytes){"hard", 4}, 0, 2 ^ 1);
+    expect_refusal(f, STATUS_NOT_IMPLEMENTED, "empty data directory");
+}
+
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, setup, teardown)
@@ -412,8 +520,12 @@ int main(void)
         TEST(test_cut_in_bounded_steps),
         TEST(test_an_entry_before_the_base_is_damage),
         TEST(test_cut_target_by_entries),
+        TEST(test_entries_are_replaced),
+        TEST(test_configurations),
+        TEST(test_a_development_version_is_told_so),
     };
-    const struct CMUnitTest in_memory[] = {TEST(test_cut_target_by_bytes), TEST(test_append_read_reopen), TEST(test_cut)};
+    const struct CMUnitTest in_memory[] = {TEST(test_cut_target_by_bytes), TEST(test_append_read_reopen), TEST(test_cut),
+                                           TEST(test_configurations)};
     int failed = cmocka_run_group_tests_name("log store on lmdb", tests, NULL, NULL);
     backend = "sqlite";
     failed += cmocka_run_group_tests_name("log store on sqlite", tests, NULL, NULL);

@@ -76,6 +76,33 @@ static void test_queue_is_first_in_first_out(void **state)
     entry_batch_free(batches[4]);
 }
 
+/* What is committed leaves the front, what a newer leader replaced leaves the end. */
+static void test_batch_is_split_and_shortened(void **state)
+{
+    struct entry_batch *batch = NULL, *front = NULL;
+    (void)state;
+    OK(entry_batch_new(&batch, &failure));
+    OK(entry_batch_new(&front, &failure));
+    for (uint64_t i = 11; i <= 20; i++)
+        OK(entry_batch_add(batch, i, 3, LOG_ENTRY_NORMAL, (struct bytes){&i, sizeof i}, &failure));
+    OK(entry_batch_split(batch, 4, front, &failure));
+    assert_int_equal(entry_batch_first(front), 11);
+    assert_int_equal(entry_batch_last(front), 14);
+    assert_int_equal(entry_batch_first(batch), 15);
+    entry_batch_keep(batch, 3);
+    entry_batch_keep(batch, 7); /* more than there are */
+    assert_int_equal(entry_batch_last(batch), 17);
+    OK(entry_batch_split(batch, 1, front, &failure));
+    for (uint32_t i = 0; i < front->count; i++)
+        assert_int_equal(*(const uint64_t *)entry_batch_data(front, i).data, 11 + i);
+    for (uint32_t i = 0; i < batch->count; i++)
+        assert_int_equal(*(const uint64_t *)entry_batch_data(batch, i).data, 16 + i);
+    OK(entry_batch_split(batch, 2, front, &failure));
+    assert_int_equal(batch->count, 0);
+    entry_batch_free(batch);
+    entry_batch_free(front);
+}
+
 /* --- proposals --- */
 
 struct answers {
@@ -179,11 +206,39 @@ static void test_deadlines(void **state)
     proposals_free(proposals);
 }
 
+/* Entries of the core lie between; a newer leader's entries take the place of some. */
+static void test_ring_with_gaps_and_truncation(void **state)
+{
+    struct proposals *proposals = NULL;
+    struct answers answers = {.in_order = true, .next = 5};
+    (void)state;
+    OK(proposals_new(&proposals, &failure));
+    add(proposals, &answers, 5, 5, 0);
+    add(proposals, &answers, 8, 8, 0); /* 6 and 7 belong to nobody */
+    add(proposals, &answers, 9, 9, 0);
+    assert_int_equal(proposals_count(proposals), 5);
+    for (uint64_t i = 5; i <= 7; i++)
+        decide(proposals, i);
+    assert_int_equal(answers.count, 1);
+    proposals_truncate(proposals, 9);
+    assert_int_equal(answers.count, 2);
+    assert_int_equal(answers.unknown, 0); /* it is known that it was not done */
+    add(proposals, &answers, 9, 9, 0);
+    decide(proposals, 8);
+    decide(proposals, 9);
+    assert_int_equal(answers.count, 4);
+    proposals_truncate(proposals, 1); /* nothing waits */
+    assert_int_equal(proposals_count(proposals), 0);
+    proposals_free(proposals);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_batch_keeps_entries),
         cmocka_unit_test(test_batch_has_a_limit),
+        cmocka_unit_test(test_batch_is_split_and_shortened),
+        cmocka_unit_test(test_ring_with_gaps_and_truncation),
         cmocka_unit_test(test_queue_is_first_in_first_out),
         cmocka_unit_test(test_ring_wraps),
         cmocka_unit_test(test_ring_is_full),
