@@ -139,6 +139,8 @@ uint64_t raft_log_hash(const struct raft_log *log, uint64_t index)
 {
     if (index == log->last.index)
         return log->last_hash;
+    if (index + 1 == raft_log_first_cached(log))
+        return log->hash_before;
     const struct raft_entry *entry = raft_log_entry(log, index);
     return entry != NULL ? entry->hash : 0;
 }
@@ -214,6 +216,8 @@ void raft_log_truncate(struct raft_log *log, uint64_t from, uint64_t hash_before
         log->unstable_bytes -= raft_log_entry(log, index)->size;
     free_entries(log, kept, log->cached - kept);
     log->cached = kept;
+    if (kept == 0)
+        log->hash_before = hash_before;
     while (log->run_count > 0 && log->runs[log->run_count - 1].first >= from)
         log->run_count--;
     log->last.index = from - 1;
@@ -237,6 +241,7 @@ void raft_log_compact(struct raft_log *log, uint64_t upto)
     uint64_t first = raft_log_first_cached(log);
     if (upto >= first) {
         uint32_t gone = (uint32_t)(upto - first + 1);
+        log->hash_before = log->entries[log->head + gone - 1].hash;
         free_entries(log, 0, gone);
         log->head += gone;
         log->cached -= gone;
@@ -258,7 +263,7 @@ void raft_log_reset(struct raft_log *log, struct raft_log_id base, uint64_t hash
     free_entries(log, 0, log->cached);
     log->head = log->cached = log->run_count = 0;
     log->base = log->last = base;
-    log->last_hash = hash;
+    log->last_hash = log->hash_before = hash;
     log->persisted = log->taken = base.index;
     log->unstable_bytes = 0;
     log->truncated_from = 0;
@@ -268,6 +273,7 @@ void raft_log_evict(struct raft_log *log, uint64_t limit_bytes, uint64_t upto)
 {
     uint64_t first = raft_log_first_cached(log), limit = upto < log->persisted ? upto : log->persisted;
     while (log->cached > 0 && log->cached_bytes > limit_bytes && first <= limit) {
+        log->hash_before = log->entries[log->head].hash;
         free_entries(log, 0, 1);
         log->head++;
         log->cached--;
@@ -302,7 +308,7 @@ enum status raft_log_load(struct raft_log *log, const struct raft_boot *boot)
     log->run_count = boot->run_count;
     log->base = boot->base;
     log->last = boot->last;
-    log->last_hash = boot->last_hash;
+    log->last_hash = log->hash_before = boot->last_hash;
     log->persisted = log->taken = boot->last.index;
     return STATUS_OK;
 }

@@ -17,6 +17,7 @@ struct raft_log {
     struct raft_entry *entries;    /* slots; in use: [head, head + cached), consecutive, ending at `last`; data is owned */
     uint32_t head, cached, capacity;
     uint64_t cached_bytes;
+    uint64_t hash_before;          /* running hash before the first of them; 0: not known */
 
     uint64_t persisted;            /* durable through here; at most last.index; raft_log_persist alone raises it */
     uint64_t unstable_bytes;       /* of the entries above it */
@@ -31,7 +32,7 @@ must_use enum status raft_log_load(struct raft_log *log, const struct raft_boot 
 /* 0 where neither base nor entry. */
 uint64_t raft_log_term(const struct raft_log *log, uint64_t index);
 bool raft_log_matches(const struct raft_log *log, struct raft_log_id id);
-/* Of an entry in memory, of `last`; 0: not known. */
+/* Of an entry in memory, of the one before these, of `last`; 0: not known. */
 uint64_t raft_log_hash(const struct raft_log *log, uint64_t index);
 /* The last position at or before `at.index` whose term is at most `at.term`; term 0 where it lies before the log. */
 struct raft_log_id raft_log_find_conflict(const struct raft_log *log, struct raft_log_id at);

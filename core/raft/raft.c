@@ -12,6 +12,9 @@ enum { LINK_DOWN_SPREAD_TICKS = 5 };
 void raft_set_term(struct raft *r, uint64_t term)
 {
     assert(term > r->term);
+    if (r->leader != 0)
+        r->role_changed = true; /* nobody leads in the new one yet */
+    raft_reads_fail(r, STATUS_NO_LEADER);
     r->term = term;
     r->vote = 0;
     r->leader = 0;
