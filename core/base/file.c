@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -226,4 +227,39 @@ int64_t disk_free_bytes(const char *path)
     if (__builtin_mul_overflow(found.f_bavail, found.f_frsize, &bytes))
         return INT64_MAX;
     return bytes;
+}
+
+/* Only files are of interest: what else may lie there is nobody's data. */
+static enum status settle_file(int directory, const char *path, const char *name, struct error *err)
+{
+    struct stat about;
+    int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    if (fd < 0 && errno == ELOOP)
+        return STATUS_OK;
+    if (fd < 0)
+        return fail(err, "open a file of", path);
+    enum status status = STATUS_OK;
+    if (fstat(fd, &about) == 0 && S_ISREG(about.st_mode)) {
+        if (fsync(fd) != 0)
+            status = fail(err, "sync a file of", path);
+        else
+            (void)posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED); /* as good as it goes: tmpfs has no disk to read from */
+    }
+    (void)close(fd); /* only read */
+    return status;
+}
+
+enum status directory_settle(const char *path, struct error *err)
+{
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return fail(err, "open", path);
+    enum status status = STATUS_OK;
+    for (const struct dirent *e = readdir(directory); e != NULL && status == STATUS_OK; e = readdir(directory))
+        if (e->d_name[0] != '.')
+            status = settle_file(dirfd(directory), path, e->d_name, err);
+    if (status == STATUS_OK && fsync(dirfd(directory)) != 0)
+        status = fail(err, "sync the directory", path);
+    (void)closedir(directory); /* only read */
+    return status;
 }

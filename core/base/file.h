@@ -15,6 +15,10 @@ must_use enum status file_write_atomic(const char *path, const void *data, size_
                                        struct error *err);
 /* mkdir -p with `mode` for what is made. OK if it is a directory already. */
 must_use enum status directory_make(const char *path, unsigned mode, struct error *err);
+/* Makes what a directory's files show and what the disk holds one thing: syncs each file and the directory, then lets the page
+ * cache forget them. After a crash the cache may show what a failed sync never wrote; what is read from here on is the disk's. IO
+ * where a sync fails: nothing in it can be trusted. */
+must_use enum status directory_settle(const char *path, struct error *err);
 /* "a/b": out must hold it, else TOO_LARGE. An absolute `name` is taken as it is. */
 must_use enum status path_join(char *out, size_t out_size, const char *directory, const char *name, struct error *err);
 /* Free bytes for an unprivileged writer on the file system of `path`; -1 if it cannot be told. */

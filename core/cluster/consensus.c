@@ -24,18 +24,23 @@ enum {
 /* --- opening --- */
 
 /* A cluster of one: this node, which is its own majority. */
-static enum status found(struct cluster *cluster, struct error *err)
+static void found(const struct cluster *cluster, struct log_hard_state *hard)
 {
-    struct log_hard_state hard = *log_store_hard(cluster->stores.log);
-    struct raft_member *self = &hard.conf.members[0];
-    if (hard.conf.count > 0)
-        return STATUS_OK;
-    hard.conf.count = 1;
-    self->id = hard.node;
+    struct raft_member *self = &hard->conf.members[0];
+    hard->conf.count = 1;
+    self->id = hard->node;
     self->role = RAFT_VOTER;
     (void)snprintf(self->name, sizeof self->name, "%s", cluster->config.node_id); /* its length was checked with the config */
+}
+
+/* Term and vote are written anew before anything is promised on them: what was read may never have reached the disk. */
+static enum status settle_hard_state(struct cluster *cluster, struct error *err)
+{
+    struct log_hard_state hard = *log_store_hard(cluster->stores.log);
+    if (hard.conf.count == 0)
+        found(cluster, &hard);
     enum status status = log_store_append(cluster->stores.log, NULL, 0, &hard, err);
-    return status == STATUS_OK ? status : error_wrap(err, "found the cluster");
+    return status == STATUS_OK ? status : error_wrap(err, "write the hard state");
 }
 
 static enum status refuse_boot(enum status status, struct error *err)
@@ -49,7 +54,7 @@ static enum status refuse_boot(enum status status, struct error *err)
 enum status consensus_open(struct cluster *cluster, struct error *err)
 {
     struct raft_boot boot;
-    enum status status = found(cluster, err);
+    enum status status = settle_hard_state(cluster, err);
     if (status == STATUS_OK)
         status = log_store_boot(cluster->stores.log, state_applied(cluster->stores.state).index, &boot, err);
     if (status != STATUS_OK)

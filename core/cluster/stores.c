@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/file.h"
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
 
@@ -23,8 +24,9 @@ static enum status open_directories(const struct cluster_config *config, struct 
 static enum status open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
 {
     struct store_options options = {.role = CHRONOS_STORAGE_LOG, .directory = stores->log_path, .max_readers = LOG_READERS};
-    enum status status =
-        store_open(config->backend, "log", config->backend_options, config->clock, &options, &stores->log_store, err);
+    enum status status = directory_settle(stores->log_path, err);
+    if (status == STATUS_OK)
+        status = store_open(config->backend, "log", config->backend_options, config->clock, &options, &stores->log_store, err);
     if (status == STATUS_OK)
         status = log_store_new(stores->log_store, &stores->log, err);
     return status == STATUS_OK ? status : error_wrap(err, "open the log in %s", stores->log_path);
@@ -38,7 +40,9 @@ static enum status open_state(const struct cluster_config *config, struct cluste
     if (status != STATUS_OK)
         return status;
     struct store_options options = {.role = CHRONOS_STORAGE_STATE, .directory = path, .max_readers = STATE_READERS};
-    status = store_open(config->backend, name, config->backend_options, config->clock, &options, &stores->state_store, err);
+    status = directory_settle(path, err);
+    if (status == STATUS_OK)
+        status = store_open(config->backend, name, config->backend_options, config->clock, &options, &stores->state_store, err);
     if (status == STATUS_OK)
         status = state_new(stores->state_store, &stores->state, err);
     return status == STATUS_OK ? status : error_wrap(err, "open the state in %s", path);

@@ -328,6 +328,30 @@ static void tells_the_free_space(void **state)
     assert_true(disk_free_bytes("/nowhere/at/all") == -1);
 }
 
+/* Every file and the directory itself are synced; links, pipes and folders are nobody's data. */
+static void settles_a_directory(void **state)
+{
+    (void)state;
+    char path[PATH_MAX];
+    (void)snprintf(path, sizeof path, "%s", in_folder("settled"));
+    assert_int_equal(directory_settle(path, &err), STATUS_NOT_FOUND);
+    assert_int_equal(directory_make(in_folder("settled/inside"), 0700, &err), STATUS_OK);
+    assert_int_equal(mkfifo(in_folder("settled/pipe"), 0600), 0);
+    assert_int_equal(symlink("/nonexistent", in_folder("settled/link")), 0);
+    assert_int_equal(directory_settle(path, &err), STATUS_OK);
+    assert_int_equal(file_write_atomic(in_folder("settled/file"), "data", 4, 0600, &err), STATUS_OK);
+    assert_int_equal(directory_settle(path, &err), STATUS_OK);
+    for (enum step step = STEP_SYNC_FILE;; step = STEP_SYNC_DIRECTORY) {
+        failing_step = step;
+        failing_errno = EIO;
+        assert_int_equal(directory_settle(path, &err), STATUS_IO);
+        failing_step = STEP_NONE;
+        assert_non_null(strstr(err.message, path));
+        if (step == STEP_SYNC_DIRECTORY)
+            break;
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -343,6 +367,7 @@ int main(void)
         cmocka_unit_test(makes_directories),
         cmocka_unit_test(joins_paths),
         cmocka_unit_test(tells_the_free_space),
+        cmocka_unit_test(settles_a_directory),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }
