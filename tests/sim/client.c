@@ -5,7 +5,7 @@
 
 #include "base/codec.h"
 
-enum { BURST_MAX = 200 };
+enum { BURST_MAX = 200, BACKLOG_MAX = 300 };
 
 bool client_propose(struct sim *sim, struct node *node, uint32_t count)
 {
@@ -14,7 +14,7 @@ bool client_propose(struct sim *sim, struct node *node, uint32_t count)
     uint64_t ops[BURST_MAX];
     if (count > BURST_MAX)
         count = BURST_MAX;
-    if (node->disk.full_until > sim->now)
+    if (node->disk.full_until > sim->now || node->status.last.index > node->status.commit + BACKLOG_MAX)
         return false; /* the owner refuses before the core is asked */
     for (uint32_t i = 0; i < count; i++) {
         size_t size = 8 + sim_below(sim, sim->options.payload_max + 1);

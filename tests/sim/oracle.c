@@ -173,10 +173,13 @@ static bool holds(struct sim *sim, uint64_t id, const struct raft_entry *entry)
 static void check_quorum(struct sim *sim, const struct node *leader, const struct blob *blob)
 {
     uint32_t voters = 0, have = 0;
-    for (uint32_t i = 0; i < leader->conf->count; i++)
-        if (leader->conf->members[i].role & RAFT_VOTER) {
+    /* A change that was proposed a moment ago and is not handed out yet is known to the core alone. */
+    bool current = leader->status.conf_index <= log_image_last(&leader->shadow).index;
+    const struct raft_conf *conf = current ? leader->conf : leader->status.conf;
+    for (uint32_t i = 0; i < conf->count; i++)
+        if (conf->members[i].role & RAFT_VOTER) {
             voters++;
-            have += holds(sim, leader->conf->members[i].id, &blob->entry);
+            have += holds(sim, conf->members[i].id, &blob->entry);
         }
     if (have < voters / 2 + 1)
         sim_fail(sim, "commit: %s commits %llu/%llu that %u of %u voters have durably", node_name(sim, leader->id),
