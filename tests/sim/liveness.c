@@ -1,0 +1,201 @@
+/* After the misfortunes: a random part of the cluster that can elect is healed, the rest stays broken for good. It must elect,
+ * commit what is pending, and come to one state within a bound. */
+#include "sim.h"
+
+#include <string.h>
+
+enum {
+    HEAL_TIMEOUTS = 60,   /* election timeouts to elect and to commit something new */
+    SETTLE_TIMEOUTS = 60, /* more to come to rest */
+};
+
+/* --- who is healed --- */
+
+static bool worth(const struct node *node)
+{
+    return !node->disk.removed;
+}
+
+/* Nodes in random order until every configuration in use has a quorum among them; 0: there is no such set. */
+static uint32_t choose(struct sim *sim)
+{
+    uint8_t order[NODES_MAX];
+    uint32_t chosen = 0;
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        uint64_t j = sim_below(sim, i + 1);
+        order[i] = order[j];
+        order[j] = (uint8_t)i;
+    }
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        chosen |= worth(&sim->nodes[order[i]]) ? 1U << order[i] : 0;
+        if (cluster_good(sim, NULL, chosen))
+            return chosen;
+    }
+    return 0;
+}
+
+/* --- the rest --- */
+
+static void break_for_good(struct sim *sim, struct node *node)
+{
+    uint64_t ever = UINT64_MAX, how = sim_below(sim, 5);
+    node->broken = true;
+    if (how == 0 || !node->up) {
+        node_crash(sim, node, 0);
+        node->life++; /* no restart that is on its way */
+        return;
+    }
+    if (how == 1) {
+        node->disk.stalled_until = UINT64_MAX / 2;
+        node->broken = false; /* it may lead, until it is to write something */
+    }
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        if (how != 2 && how != 1)
+            network_cut(sim, i, node->slot, ever); /* hears nothing */
+        if (how != 3 && how != 1)
+            network_cut(sim, node->slot, i, ever); /* is not heard */
+    }
+}
+
+static void mend(struct sim *sim, struct node *node)
+{
+    node->paused_until = sim->now;
+    node->disk.stalled_until = node->disk.full_until = 0;
+    if (!node->up) {
+        node->life++;
+        node_boot(sim, node);
+    }
+}
+
+static void heal(struct sim *sim, uint32_t chosen)
+{
+    sim->calm = true;
+    network_heal(sim);
+    memset(sim->fault_until, 0, sizeof sim->fault_until);
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if ((chosen & 1U << i) != 0)
+            mend(sim, &sim->nodes[i]);
+        else
+            break_for_good(sim, &sim->nodes[i]);
+}
+
+/* --- what must come --- */
+
+static bool at_rest(struct sim *sim, const struct node *leader, uint32_t chosen)
+{
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        bool member = (chosen & 1U << i) != 0 && raft_conf_find(leader->conf, node->id) != NULL;
+        if (member && (node->machine.applied.index != leader->status.last.index || node->read_count > 0))
+            return false;
+    }
+    return leader->status.commit == leader->status.last.index;
+}
+
+/* Slow is allowed, standing still is not: how far the leader's peers have come. */
+static uint64_t progress(struct sim *sim)
+{
+    const struct node *leader = leader_node(sim);
+    uint64_t sum = sim->oracle.commit;
+    for (uint32_t i = 0; leader != NULL && i < leader->status.peer_count; i++)
+        sum += leader->status.peers[i].match + leader->status.peers[i].snapshot_offset;
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        sum += sim->nodes[i].broken ? 0 : sim->nodes[i].machine.applied.index;
+    return sum;
+}
+
+struct patience {
+    uint64_t best, spent, limit;
+};
+
+static bool patient(struct sim *sim, struct patience *patience)
+{
+    uint64_t sum = progress(sim);
+    if (sum > patience->best) {
+        patience->best = sum;
+        patience->spent = 0;
+    }
+    return patience->spent++ < patience->limit;
+}
+
+static void run_ticks(struct sim *sim, uint64_t ticks)
+{
+    sim_run_until(sim, sim->now + ticks * TICK);
+}
+
+static struct node *elect(struct sim *sim, uint64_t limit)
+{
+    uint64_t begin = sim->oracle.commit, spent = 0;
+    struct patience patience = {.limit = limit};
+    for (; patient(sim, &patience); spent++) {
+        run_ticks(sim, 1);
+        struct node *leader = leader_node(sim);
+        if (leader != NULL && sim->oracle.commit > begin && leader->status.commit == sim->oracle.commit) {
+            if (sim->stats.worst_heal_ticks < spent)
+                sim->stats.worst_heal_ticks = (uint32_t)spent;
+            return leader;
+        }
+    }
+    sim_fail(sim, "liveness: nothing is committed, nothing moves for %llu ticks after a quorum was healed (leader %s)", (unsigned long long)limit,
+             node_name(sim, leader_node(sim) != NULL ? leader_node(sim)->id : 0));
+}
+
+static void describe(struct sim *sim, const struct node *leader)
+{
+    for (uint32_t i = 0; i < sim->node_count; i++) {
+        const struct node *node = &sim->nodes[i];
+        TRACE(sim, node, "%s%s: applied %llu, commit %llu, last %llu, reads %u", node->broken ? "broken " : "",
+              node->up ? role_name(node->status.role) : "down", (unsigned long long)node->machine.applied.index,
+              (unsigned long long)node->status.commit, (unsigned long long)node->status.last.index, node->read_count);
+    }
+    for (uint32_t i = 0; leader != NULL && i < leader->status.peer_count; i++) {
+        const struct raft_peer_status *p = &leader->status.peers[i];
+        TRACE(sim, leader, "peer %s: match %llu next %llu state %d inflight %u", node_name(sim, p->id),
+              (unsigned long long)p->match, (unsigned long long)p->next, p->state, p->inflight);
+    }
+}
+
+static void come_to_rest(struct sim *sim, uint32_t chosen, uint64_t limit)
+{
+    sim->client_quiet = true;
+    struct patience patience = {.limit = limit};
+    while (patient(sim, &patience)) {
+        run_ticks(sim, 1);
+        struct node *leader = leader_node(sim);
+        if (leader != NULL && at_rest(sim, leader, chosen))
+            return;
+    }
+    describe(sim, leader_node(sim));
+    sim_fail(sim, "liveness: nothing moves for %llu ticks and the healed nodes are not in one state", (unsigned long long)limit);
+}
+
+/* Nothing asks for an election any more: whoever leads stays, if the network is fast enough for the election timeout. */
+static void stay(struct sim *sim, uint32_t chosen)
+{
+    const struct options *o = &sim->options;
+    struct node *leader = leader_node(sim);
+    uint64_t term = leader != NULL ? leader->status.term : 0;
+    uint64_t round_trip = 2 * (o->delay_min + 5 * (uint64_t)o->delay_spread) + o->core.heartbeat_ticks * (uint64_t)TICK;
+    if (leader == NULL || (chosen & 1U << leader->slot) == 0 || 2 * round_trip > o->core.election_ticks * (uint64_t)TICK)
+        return;
+    run_ticks(sim, 6 * (uint64_t)sim->options.core.election_ticks);
+    if (leader_node(sim) != leader || leader->status.term != term) {
+        describe(sim, leader_node(sim));
+        sim_fail(sim, "liveness: the leader of term %llu did not stay though nothing failed", (unsigned long long)term);
+    }
+}
+
+void liveness_run(struct sim *sim)
+{
+    uint32_t chosen = choose(sim);
+    if (chosen == 0) {
+        sim->stats.liveness_skipped++;
+        return;
+    }
+    TRACE(sim, NULL, "--- liveness: nodes %#x are healed", chosen);
+    heal(sim, chosen);
+    uint64_t timeout = sim->options.core.election_ticks;
+    (void)elect(sim, HEAL_TIMEOUTS * timeout);
+    come_to_rest(sim, chosen, SETTLE_TIMEOUTS * timeout);
+    stay(sim, chosen);
+}

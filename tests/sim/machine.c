@@ -1,0 +1,65 @@
+/* The cheap state machine and its snapshots. */
+#include "sim.h"
+
+#include <string.h>
+
+#include "base/codec.h"
+
+void machine_apply(struct sim *sim, struct machine *machine, const struct blob *blob)
+{
+    const struct raft_entry *entry = &blob->entry;
+    if (entry->id.index != machine->applied.index + 1)
+        sim_fail(sim, "applied in order: entry %llu at a state of %llu", (unsigned long long)entry->id.index,
+                 (unsigned long long)machine->applied.index);
+    machine->applied = entry->id;
+    machine->log_hash = entry->hash;
+    uint8_t bytes[8];
+    store_le64(bytes, entry->hash);
+    machine->hash = hash64(machine->hash, bytes, sizeof bytes);
+    if (entry->type == RAFT_ENTRY_CONF) {
+        machine->conf = blob->conf;
+        machine->conf_index = entry->id.index;
+    } else if (blob->op != 0) {
+        machine->registers[blob->op % REGISTERS] = blob->op;
+    }
+}
+
+/* --- snapshots --- */
+
+static uint8_t *encode(struct sim *sim, const struct machine *machine, uint64_t size)
+{
+    uint8_t *bytes = sim_alloc(sim, size);
+    struct random random;
+    random_seed(&random, machine->hash);
+    store_le64(bytes, machine->applied.index);
+    store_le64(bytes + 8, machine->hash);
+    for (uint64_t i = 16; i < size; i++)
+        bytes[i] = (uint8_t)random_next(&random);
+    return bytes;
+}
+
+const struct snapshot *snapshot_take(struct sim *sim, const struct machine *machine)
+{
+    for (const struct snapshot *s = sim->snapshots; s != NULL; s = s->next)
+        if (s->machine.applied.index == machine->applied.index && s->machine.applied.term == machine->applied.term)
+            return s; /* equal states make equal files */
+    struct snapshot *snapshot = sim_alloc(sim, sizeof *snapshot);
+    uint64_t size = 16 + machine->hash % (sim->options.snapshot_pad + 1);
+    snapshot->machine = *machine;
+    snapshot->bytes = encode(sim, machine, size);
+    snapshot->meta = (struct raft_snapshot_meta){.last = machine->applied, .hash = machine->log_hash, .size = size,
+                                                 .conf = *machine->conf, .conf_index = machine->conf_index};
+    for (uint32_t i = 0; i < 4; i++)
+        store_le64(snapshot->meta.digest + 8 * (size_t)i, hash64(i + 1, snapshot->bytes, size));
+    snapshot->next = sim->snapshots;
+    sim->snapshots = snapshot;
+    return snapshot;
+}
+
+const struct snapshot *snapshot_find(struct sim *sim, const struct raft_snapshot_meta *meta)
+{
+    for (const struct snapshot *s = sim->snapshots; s != NULL; s = s->next)
+        if (memcmp(s->meta.digest, meta->digest, sizeof meta->digest) == 0)
+            return s;
+    sim_fail(sim, "snapshot: the core speaks of one at %llu that nobody took", (unsigned long long)meta->last.index);
+}
