@@ -180,9 +180,10 @@ void raft_take(struct raft *r, struct raft_output *ret)
 {
     struct raft_output out = {.role = r->role, .term = r->term, .leader = r->leader, .role_changed = r->role_changed};
     uint64_t evictable = r->role == RAFT_LEADER ? r->commit : r->log.persisted;
+    uint64_t kept_bytes = raft_active_conf(r)->count > 1 ? r->config.cache_bytes : 0; /* alone there is nobody to send them to */
     r->role_changed = false;
     r->message_count = 0;
-    raft_log_evict(&r->log, r->config.cache_bytes, evictable);
+    raft_log_evict(&r->log, kept_bytes, evictable);
     if (r->role == RAFT_LEADER)
         raft_send_entries(r);
     release_messages(r);

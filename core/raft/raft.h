@@ -28,7 +28,6 @@ enum {
     RAFT_TERM_RUNS_MAX = 1 << 20,
     RAFT_MESSAGES_MAX = 512,   /* waiting to be taken or to become durable; beyond, the newest is dropped */
     RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, nothing more is handed out */
-    RAFT_LEARNER_ROUNDS = 10,   /* Thesis 4.2.1 */
 };
 
 struct raft;
