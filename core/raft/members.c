@@ -129,6 +129,12 @@ void raft_learner_ticks(struct raft *r)
     }
 }
 
+/* Not p->active: that begins anew with every check of the quorum. */
+static bool heard_lately(const struct raft *r, const struct raft_progress *p)
+{
+    return p->id != 0 && p->silent_ticks < r->config.election_ticks;
+}
+
 /* An active majority of the outcome, or it could not commit its own beginning. */
 static bool reaches_quorum(const struct raft *r, const struct raft_conf *next)
 {
@@ -137,7 +143,7 @@ static bool reaches_quorum(const struct raft *r, const struct raft_conf *next)
         uint64_t id = next->members[i].id;
         uint32_t place = raft_place(r, id);
         /* A voter that is new with this change has had no chance to answer. */
-        bool active = id == r->config.id || place == RAFT_MEMBERS_MAX || r->progress[place].active;
+        bool active = id == r->config.id || place == RAFT_MEMBERS_MAX || heard_lately(r, &r->progress[place]);
         votes[i] = active ? 1 : -1;
     }
     return raft_quorum_tally(next, votes) == RAFT_VOTE_WON;
@@ -152,7 +158,7 @@ static enum status check_change(const struct raft *r, const struct raft_conf_cha
         return STATUS_INVALID;
     if (change->type == RAFT_ADD_VOTER && member != NULL && member->role == RAFT_LEARNER) {
         const struct raft_progress *p = &r->progress[raft_place(r, member->id)];
-        if (!p->active || !p->caught_up || p->match < r->commit)
+        if (!heard_lately(r, p) || !p->caught_up || p->match < r->commit)
             return STATUS_NOT_READY;
     }
     return reaches_quorum(r, next) ? STATUS_OK : STATUS_NO_QUORUM;
