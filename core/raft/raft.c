@@ -124,6 +124,8 @@ void raft_heard_leader(struct raft *r, uint64_t leader)
 {
     if (r->role != RAFT_FOLLOWER || r->leader != leader)
         raft_become_follower(r, leader);
+    if (r->election_timeout < r->config.election_ticks)
+        raft_reset_election_timer(r); /* its link was down, and is back */
     r->election_elapsed = 0;
     r->leader_silent = 0;
 }
