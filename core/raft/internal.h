@@ -151,6 +151,7 @@ void raft_recv_removed(struct raft *r, const struct raft_message *m);
 void raft_vote_durable(struct raft *r);
 
 /* --- recv_append.c --- */
+must_use enum status raft_check_append(const struct raft_message *m); /* its entries, before anything of it is believed */
 must_use enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool *ret_diverged);
 void raft_recv_heartbeat(struct raft *r, const struct raft_message *m);
 

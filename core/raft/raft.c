@@ -245,6 +245,9 @@ enum status raft_step(struct raft *r, const struct raft_message *m, bool *ret_di
     *ret_diverged = false;
     if (!well_formed(r, m))
         return STATUS_INVALID;
+    enum status status = m->type == RAFT_APPEND ? raft_check_append(m) : STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
     if (!settle_terms(r, m))
         return STATUS_OK;
     if (from_leader(m->type) && r->role == RAFT_LEADER) {

@@ -19,7 +19,7 @@ static bool type_known(uint8_t type)
 }
 
 /* Consecutive, terms never falling, each with the hash that its content and its predecessor give. */
-static enum status check_entries(const struct raft_message *m)
+enum status raft_check_append(const struct raft_message *m)
 {
     uint64_t term = m->log.term, hash = m->log_hash;
     for (uint32_t i = 0; i < m->entry_count; i++) {
@@ -114,9 +114,6 @@ static enum status append_new(struct raft *r, const struct raft_message *m, uint
 enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool *ret_diverged)
 {
     uint32_t known = 0, taken = 0;
-    enum status status = check_entries(m);
-    if (status != STATUS_OK)
-        return status;
     raft_heard_leader(r, m->from);
     if (r->installing || r->install_ready)
         return STATUS_OK; /* the log is about to be replaced */
@@ -132,7 +129,7 @@ enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool 
         *ret_diverged = true;
         return STATUS_CORRUPT;
     }
-    status = skip_known(r, m, &known, ret_diverged);
+    enum status status = skip_known(r, m, &known, ret_diverged);
     if (status == STATUS_OK && known < m->entry_count)
         status = append_new(r, m, known, &taken, ret_diverged);
     if (status != STATUS_OK)
