@@ -40,32 +40,24 @@ bool raft_may_campaign(const struct raft *r)
            raft_conf_is_voter(&r->confs[r->conf_count - 2].conf, r->config.id);
 }
 
-/* What lies at or below the commit index can never be rolled back to: only the newest of those is kept when room is short. */
+/* What lies at or below the commit index can never be rolled back to: only the newest of those is kept. Where the commit index
+ * lags, the oldest goes when room is short: a leader adds one only when the one before is committed, so none but the newest can
+ * ever be truncated. */
 static uint32_t forgettable(const struct raft *r)
 {
     uint32_t count = 0;
     while (count + 1 < r->conf_count && r->confs[count + 1].index <= r->commit)
         count++;
-    return count;
+    return count == 0 && r->conf_count == RAFT_CONF_STACK_MAX ? 1 : count;
 }
 
-bool raft_conf_room(const struct raft *r)
-{
-    return r->conf_count < RAFT_CONF_STACK_MAX || forgettable(r) > 0;
-}
-
-enum status raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf)
+void raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf)
 {
     uint32_t gone = forgettable(r);
-    if (r->conf_count == RAFT_CONF_STACK_MAX && gone == 0)
-        return STATUS_BUSY;
-    if (gone > 0) {
-        memmove(r->confs, r->confs + gone, (r->conf_count - gone) * sizeof r->confs[0]);
-        r->conf_count -= gone;
-    }
+    memmove(r->confs, r->confs + gone, (r->conf_count - gone) * sizeof r->confs[0]);
+    r->conf_count -= gone;
     r->confs[r->conf_count].index = index;
     r->confs[r->conf_count++].conf = *conf;
-    return STATUS_OK;
 }
 
 void raft_truncate_confs(struct raft *r, uint64_t from)
@@ -188,8 +180,7 @@ enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *cha
     if (status != STATUS_OK)
         return status;
     *ret_at = r->log.last;
-    status = raft_push_conf(r, r->log.last.index, &next);
-    assert(status == STATUS_OK); /* the one before is committed, so there is room */
+    raft_push_conf(r, r->log.last.index, &next);
     raft_conf_changed(r);
     raft_advance_commit(r);
     return STATUS_OK;
