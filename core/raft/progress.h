@@ -25,6 +25,7 @@ struct raft_progress {
     uint64_t inflight_bytes;
 
     bool fetch_wanted, fetching;  /* entries from the owner's disk: to be asked for, asked for */
+    bool fetch_failed;            /* not to be asked for again before the peer shows that it is there */
     struct raft_entry *fetched;   /* with data of its own, to be sent next */
     uint32_t fetched_count;
     uint64_t fetched_hash;        /* running hash before them */

@@ -24,7 +24,7 @@
 #include "raft/conf.h"
 
 enum {
-    RAFT_CONF_STACK_MAX = 16,   /* configurations kept above the oldest: one is uncommitted on a leader, a few on a laggard */
+    RAFT_CONF_STACK_MAX = 16,   /* configurations remembered; of those in a log none but the newest can be uncommitted */
     RAFT_TERM_RUNS_MAX = 1 << 20,
     RAFT_MESSAGES_MAX = 512,   /* waiting to be taken or to become durable; beyond, the newest is dropped */
     RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, nothing more is handed out */

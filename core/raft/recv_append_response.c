@@ -5,6 +5,7 @@ void raft_peer_answered(struct raft *r, struct raft_progress *p)
 {
     (void)r;
     p->active = true;
+    p->fetch_failed = false;
     p->silent_ticks = 0;
 }
 
