@@ -53,6 +53,9 @@ void raft_progress_become_snapshot(struct raft_progress *p, struct raft_log_id s
 bool raft_progress_accept(struct raft_progress *p, uint64_t match);
 /* The peer refused what follows `refused`; `hint` is where it may fit. False: the refusal is stale. */
 bool raft_progress_reject(struct raft_progress *p, uint64_t refused, uint64_t hint);
+/* Damage took from the peer what it had acknowledged behind `last`. Nothing that counted on it is undone: the peer neither votes
+ * nor campaigns before it has everything again. */
+void raft_progress_forget(struct raft_progress *p, uint64_t last);
 void raft_progress_sent(struct raft_progress *p, uint64_t last_index, uint32_t entry_count, uint64_t bytes, uint64_t max_bytes);
 bool raft_progress_window_full(const struct raft_progress *p, uint64_t max_bytes);
 void raft_progress_free_to(struct raft_progress *p, uint64_t index);

@@ -85,6 +85,7 @@ struct raft_message {
     uint8_t type;
     bool reject;          /* responses: refused */
     bool transfer;        /* VOTE: by order of the leader, so the vote lease does not hold it back */
+    bool suspect;         /* rejected APPEND: damage took entries that the sender may once have acknowledged */
     uint64_t from, to;    /* raft ids */
     uint64_t term;        /* the sender's; PRE_VOTE and its grant: the term asked for */
     struct raft_log_id log; /* votes: the candidate's last; APPEND: before the entries; SNAPSHOT and its response: which one */
