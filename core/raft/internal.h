@@ -134,8 +134,7 @@ bool raft_conf_committed(const struct raft *r);
 uint32_t raft_place(const struct raft *r, uint64_t id); /* in the active configuration; RAFT_MEMBERS_MAX: not in it */
 bool raft_is_voter(const struct raft *r);               /* this node, in the active configuration */
 bool raft_may_campaign(const struct raft *r);
-must_use enum status raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf);
-bool raft_conf_room(const struct raft *r);              /* may one more be pushed? */
+void raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf);
 void raft_truncate_confs(struct raft *r, uint64_t from);
 void raft_confs_reset(struct raft *r, uint64_t index, const struct raft_conf *conf);
 void raft_conf_changed(struct raft *r); /* the leader's progress follows the active configuration */
@@ -151,6 +150,7 @@ void raft_recv_removed(struct raft *r, const struct raft_message *m);
 void raft_vote_durable(struct raft *r);
 
 /* --- recv_append.c --- */
+must_use enum status raft_check_append(const struct raft_message *m); /* its entries, before anything of it is believed */
 must_use enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool *ret_diverged);
 void raft_recv_heartbeat(struct raft *r, const struct raft_message *m);
 

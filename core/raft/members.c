@@ -40,32 +40,24 @@ bool raft_may_campaign(const struct raft *r)
            raft_conf_is_voter(&r->confs[r->conf_count - 2].conf, r->config.id);
 }
 
-/* What lies at or below the commit index can never be rolled back to: only the newest of those is kept when room is short. */
+/* What lies at or below the commit index can never be rolled back to: only the newest of those is kept. Where the commit index
+ * lags, the oldest goes when room is short: a leader adds one only when the one before is committed, so none but the newest can
+ * ever be truncated. */
 static uint32_t forgettable(const struct raft *r)
 {
     uint32_t count = 0;
     while (count + 1 < r->conf_count && r->confs[count + 1].index <= r->commit)
         count++;
-    return count;
+    return count == 0 && r->conf_count == RAFT_CONF_STACK_MAX ? 1 : count;
 }
 
-bool raft_conf_room(const struct raft *r)
-{
-    return r->conf_count < RAFT_CONF_STACK_MAX || forgettable(r) > 0;
-}
-
-enum status raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf)
+void raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf)
 {
     uint32_t gone = forgettable(r);
-    if (r->conf_count == RAFT_CONF_STACK_MAX && gone == 0)
-        return STATUS_BUSY;
-    if (gone > 0) {
-        memmove(r->confs, r->confs + gone, (r->conf_count - gone) * sizeof r->confs[0]);
-        r->conf_count -= gone;
-    }
+    memmove(r->confs, r->confs + gone, (r->conf_count - gone) * sizeof r->confs[0]);
+    r->conf_count -= gone;
     r->confs[r->conf_count].index = index;
     r->confs[r->conf_count++].conf = *conf;
-    return STATUS_OK;
 }
 
 void raft_truncate_confs(struct raft *r, uint64_t from)
@@ -129,6 +121,12 @@ void raft_learner_ticks(struct raft *r)
     }
 }
 
+/* Not p->active: that begins anew with every check of the quorum. */
+static bool heard_lately(const struct raft *r, const struct raft_progress *p)
+{
+    return p->id != 0 && p->silent_ticks < r->config.election_ticks;
+}
+
 /* An active majority of the outcome, or it could not commit its own beginning. */
 static bool reaches_quorum(const struct raft *r, const struct raft_conf *next)
 {
@@ -137,7 +135,7 @@ static bool reaches_quorum(const struct raft *r, const struct raft_conf *next)
         uint64_t id = next->members[i].id;
         uint32_t place = raft_place(r, id);
         /* A voter that is new with this change has had no chance to answer. */
-        bool active = id == r->config.id || place == RAFT_MEMBERS_MAX || r->progress[place].active;
+        bool active = id == r->config.id || place == RAFT_MEMBERS_MAX || heard_lately(r, &r->progress[place]);
         votes[i] = active ? 1 : -1;
     }
     return raft_quorum_tally(next, votes) == RAFT_VOTE_WON;
@@ -152,7 +150,7 @@ static enum status check_change(const struct raft *r, const struct raft_conf_cha
         return STATUS_INVALID;
     if (change->type == RAFT_ADD_VOTER && member != NULL && member->role == RAFT_LEARNER) {
         const struct raft_progress *p = &r->progress[raft_place(r, member->id)];
-        if (!p->active || !p->caught_up || p->match < r->commit)
+        if (!heard_lately(r, p) || !p->caught_up || p->match < r->commit)
             return STATUS_NOT_READY;
     }
     return reaches_quorum(r, next) ? STATUS_OK : STATUS_NO_QUORUM;
@@ -182,8 +180,7 @@ enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *cha
     if (status != STATUS_OK)
         return status;
     *ret_at = r->log.last;
-    status = raft_push_conf(r, r->log.last.index, &next);
-    assert(status == STATUS_OK); /* the one before is committed, so there is room */
+    raft_push_conf(r, r->log.last.index, &next);
     raft_conf_changed(r);
     raft_advance_commit(r);
     return STATUS_OK;

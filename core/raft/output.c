@@ -8,10 +8,16 @@ static bool hard_equal(struct raft_hard_state a, struct raft_hard_state b)
     return a.term == b.term && a.vote == b.vote;
 }
 
+/* Nothing of a log that is being replaced may be written behind what replaces it. */
+static bool entries_pending(const struct raft *r)
+{
+    return !r->installing && (r->log.truncated_from != 0 || r->log.last.index > r->log.taken);
+}
+
 static bool write_pending(const struct raft *r)
 {
     struct raft_hard_state hard = {r->term, r->vote};
-    return !hard_equal(hard, r->taken_hard) || r->log.truncated_from != 0 || r->log.last.index > r->log.taken;
+    return !hard_equal(hard, r->taken_hard) || entries_pending(r);
 }
 
 /* When everything decided so far is on disk. */
@@ -150,19 +156,20 @@ static void give_writes(struct raft *r, struct raft_output *out)
     out->hard = (struct raft_hard_state){r->term, r->vote};
     out->hard_changed = !hard_equal(out->hard, r->taken_hard);
     r->taken_hard = out->hard;
-    if (r->install_ready) {
+    bool install = r->install_ready;
+    if (install) {
         out->install = &r->incoming.meta;
         r->install_ready = false;
         r->installing = true;
-    } else {
+    } else if (!r->installing) {
         out->truncate_from = log->truncated_from;
         out->append_count = (uint32_t)(log->last.index - log->taken);
         out->append = out->append_count > 0 ? raft_log_entry(log, log->taken + 1) : NULL;
         log->truncated_from = 0;
         log->taken = log->last.index;
     }
-    *batch = (struct unstable_batch){.seq = out->seq, .last_index = out->install == NULL ? log->last.index : 0,
-                                     .hard_changed = out->hard_changed, .install = out->install != NULL, .hard = out->hard,
+    *batch = (struct unstable_batch){.seq = out->seq, .last_index = r->installing ? 0 : log->last.index,
+                                     .hard_changed = out->hard_changed, .install = install, .hard = out->hard,
                                      .taken_at = r->ticks};
 }
 

@@ -90,10 +90,22 @@ bool raft_progress_reject(struct raft_progress *p, uint64_t refused, uint64_t hi
     if (refused != p->next - 1 && !MUTANT(29)) /* not the answer to this probe */
         return false;
     uint64_t next = hint + 1 < refused ? hint + 1 : refused;
-    p->next = next > p->match ? next : p->match + 1;
+    if (next <= p->match)
+        next = p->match + 1;
+    if (next >= p->next && !MUTANT(29))
+        return false; /* asking the same again at once would bring the same answer, as fast as the network can */
+    p->next = next;
     p->paused = false;
     p->send_empty = true;
     return true;
+}
+
+void raft_progress_forget(struct raft_progress *p, uint64_t last)
+{
+    if (last < p->match)
+        p->match = last;
+    if (p->state != RAFT_SEND_SNAPSHOT)
+        raft_progress_become_probe(p);
 }
 
 bool raft_progress_window_full(const struct raft_progress *p, uint64_t max_bytes)

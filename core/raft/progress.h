@@ -25,6 +25,7 @@ struct raft_progress {
     uint64_t inflight_bytes;
 
     bool fetch_wanted, fetching;  /* entries from the owner's disk: to be asked for, asked for */
+    bool fetch_failed;            /* not to be asked for again before the peer shows that it is there */
     struct raft_entry *fetched;   /* with data of its own, to be sent next */
     uint32_t fetched_count;
     uint64_t fetched_hash;        /* running hash before them */
@@ -52,6 +53,9 @@ void raft_progress_become_snapshot(struct raft_progress *p, struct raft_log_id s
 bool raft_progress_accept(struct raft_progress *p, uint64_t match);
 /* The peer refused what follows `refused`; `hint` is where it may fit. False: the refusal is stale. */
 bool raft_progress_reject(struct raft_progress *p, uint64_t refused, uint64_t hint);
+/* Damage took from the peer what it had acknowledged behind `last`. Nothing that counted on it is undone: the peer neither votes
+ * nor campaigns before it has everything again. */
+void raft_progress_forget(struct raft_progress *p, uint64_t last);
 void raft_progress_sent(struct raft_progress *p, uint64_t last_index, uint32_t entry_count, uint64_t bytes, uint64_t max_bytes);
 bool raft_progress_window_full(const struct raft_progress *p, uint64_t max_bytes);
 void raft_progress_free_to(struct raft_progress *p, uint64_t index);

@@ -124,6 +124,8 @@ void raft_heard_leader(struct raft *r, uint64_t leader)
 {
     if (r->role != RAFT_FOLLOWER || r->leader != leader)
         raft_become_follower(r, leader);
+    if (r->election_timeout < r->config.election_ticks)
+        raft_reset_election_timer(r); /* its link was down, and is back */
     r->election_elapsed = 0;
     r->leader_silent = 0;
 }
@@ -193,13 +195,22 @@ static bool from_leader(uint8_t type)
     return type == RAFT_APPEND || type == RAFT_HEARTBEAT || type == RAFT_SNAPSHOT;
 }
 
+static bool chunk_well_formed(const struct raft_message *m)
+{
+    const struct raft_snapshot_meta *s = m->snapshot;
+    return s != NULL && s->last.index > 0 && s->last.term > 0 && s->last.term <= m->term && s->conf.count > 0 &&
+           raft_conf_valid(&s->conf) && s->conf_index <= s->last.index && m->entry_count == 0 && m->offset <= s->size &&
+           m->chunk.size <= s->size - m->offset && (m->chunk.size == 0 || m->chunk.data != NULL);
+}
+
 static bool well_formed(const struct raft *r, const struct raft_message *m)
 {
     if (m->from == 0 || m->from == r->config.id || m->to != r->config.id || m->term == UINT64_MAX)
         return false;
     if (m->type == RAFT_SNAPSHOT)
-        return m->snapshot != NULL && m->snapshot->last.index > 0 && raft_conf_valid(&m->snapshot->conf) &&
-               m->snapshot->conf.count > 0 && m->snapshot->last.term <= m->term && m->offset <= m->snapshot->size && m->chunk.size <= m->snapshot->size - m->offset;
+        return chunk_well_formed(m);
+    if (m->entry_count > 0 && m->entries == NULL)
+        return false;
     return m->type >= RAFT_PRE_VOTE && m->type <= RAFT_REMOVED && (m->type == RAFT_APPEND || m->entry_count == 0) &&
            (m->term > 0 || m->type == RAFT_PRE_VOTE_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_READ);
 }
@@ -234,6 +245,9 @@ enum status raft_step(struct raft *r, const struct raft_message *m, bool *ret_di
     *ret_diverged = false;
     if (!well_formed(r, m))
         return STATUS_INVALID;
+    enum status status = m->type == RAFT_APPEND ? raft_check_append(m) : STATUS_OK;
+    if (status != STATUS_OK)
+        return status;
     if (!settle_terms(r, m))
         return STATUS_OK;
     if (from_leader(m->type) && r->role == RAFT_LEADER) {

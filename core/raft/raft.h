@@ -24,7 +24,7 @@
 #include "raft/conf.h"
 
 enum {
-    RAFT_CONF_STACK_MAX = 16,   /* configurations kept above the oldest: one is uncommitted on a leader, a few on a laggard */
+    RAFT_CONF_STACK_MAX = 16,   /* configurations remembered; of those in a log none but the newest can be uncommitted */
     RAFT_TERM_RUNS_MAX = 1 << 20,
     RAFT_MESSAGES_MAX = 512,   /* waiting to be taken or to become durable; beyond, the newest is dropped */
     RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, nothing more is handed out */
@@ -84,6 +84,7 @@ struct raft_message {
     uint8_t type;
     bool reject;          /* responses: refused */
     bool transfer;        /* VOTE: by order of the leader, so the vote lease does not hold it back */
+    bool suspect;         /* rejected APPEND: damage took entries that the sender may once have acknowledged */
     uint64_t from, to;    /* raft ids */
     uint64_t term;        /* the sender's; PRE_VOTE and its grant: the term asked for */
     struct raft_log_id log; /* votes: the candidate's last; APPEND: before the entries; SNAPSHOT and its response: which one */

@@ -10,7 +10,7 @@ static void accept_through(struct raft *r, uint64_t to, uint64_t match)
 static void refuse(struct raft *r, const struct raft_message *m)
 {
     raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = m->from, .term = r->term, .reject = true,
-                                       .match = m->log.index, .hint = raft_log_find_conflict(&r->log, m->log)});
+                                       .suspect = r->suspect_until > 0, .match = m->log.index, .hint = raft_log_find_conflict(&r->log, m->log)});
 }
 
 static bool type_known(uint8_t type)
@@ -19,7 +19,7 @@ static bool type_known(uint8_t type)
 }
 
 /* Consecutive, terms never falling, each with the hash that its content and its predecessor give. */
-static enum status check_entries(const struct raft_message *m)
+enum status raft_check_append(const struct raft_message *m)
 {
     uint64_t term = m->log.term, hash = m->log_hash;
     for (uint32_t i = 0; i < m->entry_count; i++) {
@@ -61,16 +61,6 @@ static enum status skip_known(const struct raft *r, const struct raft_message *m
     return STATUS_OK;
 }
 
-/* New entries up to the first configuration for which there is no room before more is known to be committed. */
-static uint32_t takeable(const struct raft *r, const struct raft_entry *entries, uint32_t count)
-{
-    uint32_t room = RAFT_CONF_STACK_MAX - (raft_conf_room(r) ? r->conf_count - 1 : r->conf_count);
-    for (uint32_t i = 0; i < count; i++)
-        if (entries[i].type == RAFT_ENTRY_CONF && room-- == 0)
-            return i;
-    return count;
-}
-
 static void push_confs(struct raft *r, const struct raft_entry *entries, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
@@ -78,14 +68,12 @@ static void push_confs(struct raft *r, const struct raft_entry *entries, uint32_
         if (entries[i].type != RAFT_ENTRY_CONF)
             continue;
         enum status status = raft_conf_decode((struct bytes){entries[i].data, entries[i].size}, &conf);
-        if (status == STATUS_OK)
-            status = raft_push_conf(r, entries[i].id.index, &conf);
-        assert(status == STATUS_OK); /* both were looked at before */
+        assert(status == STATUS_OK); /* it was looked at before */
+        raft_push_conf(r, entries[i].id.index, &conf);
     }
 }
 
-static enum status append_new(struct raft *r, const struct raft_message *m, uint32_t known, uint32_t *ret_taken,
-                              bool *ret_diverged)
+static enum status append_new(struct raft *r, const struct raft_message *m, uint32_t known, bool *ret_diverged)
 {
     const struct raft_entry *entries = m->entries + known;
     uint64_t bytes = r->log.unstable_bytes;
@@ -102,21 +90,16 @@ static enum status append_new(struct raft *r, const struct raft_message *m, uint
         raft_truncate_confs(r, entries[0].id.index);
         raft_batches_truncated(r, entries[0].id.index);
     }
-    uint32_t taken = takeable(r, entries, m->entry_count - known);
-    enum status status = raft_log_append(&r->log, entries, taken);
+    enum status status = raft_log_append(&r->log, entries, m->entry_count - known);
     if (status != STATUS_OK)
         return status;
-    push_confs(r, entries, taken);
-    *ret_taken = taken;
+    push_confs(r, entries, m->entry_count - known);
     return STATUS_OK;
 }
 
 enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool *ret_diverged)
 {
-    uint32_t known = 0, taken = 0;
-    enum status status = check_entries(m);
-    if (status != STATUS_OK)
-        return status;
+    uint32_t known = 0;
     raft_heard_leader(r, m->from);
     if (r->installing || r->install_ready)
         return STATUS_OK; /* the log is about to be replaced */
@@ -132,13 +115,13 @@ enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool 
         *ret_diverged = true;
         return STATUS_CORRUPT;
     }
-    status = skip_known(r, m, &known, ret_diverged);
+    enum status status = skip_known(r, m, &known, ret_diverged);
     if (status == STATUS_OK && known < m->entry_count)
-        status = append_new(r, m, known, &taken, ret_diverged);
+        status = append_new(r, m, known, ret_diverged);
     if (status != STATUS_OK)
         return status;
     /* Not the last of our log: what lies behind the message may conflict with the leader's. */
-    uint64_t covered = MUTANT(39) ? r->log.last.index : m->log.index + known + taken;
+    uint64_t covered = MUTANT(39) ? r->log.last.index : m->log.index + m->entry_count;
     raft_commit_to(r, m->commit < covered ? m->commit : covered);
     accept_through(r, m->from, covered);
     return STATUS_OK;

@@ -5,6 +5,7 @@ void raft_peer_answered(struct raft *r, struct raft_progress *p)
 {
     (void)r;
     p->active = true;
+    p->fetch_failed = false;
     p->silent_ticks = 0;
 }
 
@@ -12,6 +13,10 @@ void raft_peer_answered(struct raft *r, struct raft_progress *p)
 static void refused(struct raft *r, struct raft_progress *p, const struct raft_message *m)
 {
     uint64_t next_probe = m->hint.term > 0 ? raft_log_find_conflict(&r->log, m->hint).index : m->hint.index;
+    if (m->suspect && m->match <= p->match) {
+        raft_progress_forget(p, next_probe);
+        return;
+    }
     if (MUTANT(29) && next_probe < p->match)
         p->match = next_probe;
     if (p->state == RAFT_SEND_SNAPSHOT || !raft_progress_reject(p, m->match, next_probe))

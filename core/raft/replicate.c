@@ -137,7 +137,7 @@ static uint64_t hash_before(const struct raft *r, const struct raft_progress *p)
 
 static void want_fetch(struct raft_progress *p)
 {
-    if (!p->fetching)
+    if (!p->fetching && !p->fetch_failed)
         p->fetch_wanted = true;
 }
 
@@ -258,6 +258,7 @@ void raft_fetched(struct raft *r, uint64_t peer, uint64_t previous_hash, const s
     if (p == NULL || !p->fetching)
         return;
     p->fetching = false;
+    p->fetch_failed = count == 0;
     raft_progress_drop_fetched(p, &r->memory);
     /* The log may have moved on: only what continues the peer's and is still ours. */
     if (count == 0 || entries[0].id.index != p->next || !raft_log_matches(&r->log, entries[count - 1].id) ||

@@ -175,6 +175,10 @@ void raft_installed(struct raft *r, bool ok)
     r->batch_head = (r->batch_head + 1) % RAFT_BATCHES_MAX;
     r->batch_count--;
     if (!ok) {
+        if (batch.hard_changed)
+            r->taken_hard = r->durable_hard; /* to be written again, with the next batch */
+        else
+            r->durable_seq = batch.seq;
         r->incoming.next = 0;
         say_next(r);
         return;

@@ -164,6 +164,7 @@ void disk_recover(struct sim *sim, struct node *node)
     uint64_t bad = lowest_rotten_above(disk, applied);
     if (bad > 0) {
         log_image_truncate(&disk->log, bad);
+        node->damaged = true;
         if (disk->suspect_until < last)
             disk->suspect_until = last;
         TRACE(sim, node, "found entry %llu rotten: suspect until %llu", (unsigned long long)bad,

@@ -119,6 +119,7 @@ struct node {
     uint32_t read_count;
     /* As seen after its last input. */
     struct raft_status status;
+    bool damaged;            /* this disk was ever suspect */
     uint64_t matches[RAFT_MEMBERS_MAX], match_ids[RAFT_MEMBERS_MAX], match_term;
 };
 

@@ -355,6 +355,22 @@ static void command_auto(struct script *s)
     command_take(s);
 }
 
+static void command_hold_stores(struct script *s)
+{
+    node_of(s, 1)->stores_held = true;
+}
+
+static void command_store(struct script *s)
+{
+    world_store(s->world, node_of(s, 1));
+}
+
+/* fail_fetches ID yes|no: entries that are not in memory cannot be read. */
+static void command_fail_fetches(struct script *s)
+{
+    node_of(s, 1)->fetches_fail = strcmp(word(s, 2), "yes") == 0;
+}
+
 static void command_damage_snapshot(struct script *s)
 {
     node_of(s, 1)->bad_digest = true;
@@ -372,7 +388,8 @@ static const struct {
     {"read", command_read}, {"transfer", command_transfer}, {"report", command_report}, {"compact", command_compact},
     {"snapshot", command_snapshot}, {"hold", command_hold}, {"release", command_release},
     {"hold_applies", command_hold_applies}, {"apply", command_apply}, {"manual", command_manual}, {"take", command_take},
-    {"auto", command_auto}, {"damage_snapshot", command_damage_snapshot}, {"deliver", command_deliver}, {"drop", command_drop},
+    {"auto", command_auto}, {"hold_stores", command_hold_stores}, {"store", command_store}, {"fail_fetches", command_fail_fetches},
+    {"damage_snapshot", command_damage_snapshot}, {"deliver", command_deliver}, {"drop", command_drop},
     {"repeat", command_repeat}, {"settle", command_settle}, {"cut", command_cut}, {"isolate", command_isolate},
     {"heal", command_heal}, {"inject", command_inject}, {"expect", expect_state}, {"progress", expect_progress},
     {"answer", expect_answer}, {"messages", expect_messages}, {"message", expect_message},

@@ -309,8 +309,35 @@ static void store_chunk(struct node *node, const struct raft_chunk *chunk)
     raft_stored(node->raft, &meta, bad ? 0 : disk->partial_size, !bad);
 }
 
+static void keep_chunk(struct node *node, const struct raft_chunk *chunk)
+{
+    free((void *)(uintptr_t)node->chunk.data.data);
+    void *data = get_memory(chunk->data.size + 1);
+    memcpy(data, chunk->data.data, chunk->data.size);
+    node->chunk = *chunk;
+    node->chunk_of = *chunk->snapshot;
+    node->chunk.snapshot = &node->chunk_of;
+    node->chunk.data.data = data;
+}
+
+void world_store(struct world *w, struct node *node)
+{
+    struct raft_chunk chunk = node->chunk;
+    node->stores_held = false;
+    node->chunk = (struct raft_chunk){0};
+    if (chunk.snapshot != NULL)
+        store_chunk(node, &chunk);
+    free((void *)(uintptr_t)chunk.data.data);
+    world_drain(w, node);
+    world_check(w);
+}
+
 static void serve_fetch(struct node *node, struct raft_fetch fetch)
 {
+    if (node->fetches_fail) {
+        raft_fetched(node->raft, fetch.peer, 0, NULL, 0);
+        return;
+    }
     const struct raft_entry *first = disk_entry(&node->disk, fetch.from);
     uint32_t count = 0;
     uint64_t bytes = 0, available = first != NULL ? disk_last(&node->disk) - fetch.from + 1 : 0;
@@ -370,7 +397,9 @@ static bool carry_out(struct world *w, struct node *node)
     if (out.apply_first != 0)
         apply(w, node, out.apply_first, out.apply_last);
     /* The output ends with the first call into the core. */
-    if (out.chunk != NULL)
+    if (out.chunk != NULL && node->stores_held)
+        keep_chunk(node, out.chunk);
+    else if (out.chunk != NULL)
         store_chunk(node, out.chunk);
     for (uint32_t i = 0; i < out.fetch_count; i++)
         serve_fetch(node, fetches[i]);
@@ -462,6 +491,9 @@ void world_stop(struct world *w, struct node *node)
         batch_free(node->batches[--node->batch_count]);
     raft_free(node->raft);
     node->raft = NULL;
+    free((void *)(uintptr_t)node->chunk.data.data);
+    node->chunk = (struct raft_chunk){0};
+    node->stores_held = node->fetches_fail = false;
     node->up = node->held = node->manual = node->applies_held = false;
 }
 

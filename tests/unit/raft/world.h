@@ -73,6 +73,10 @@ struct node {
     bool manual;        /* actions are taken by `take` alone */
     bool applies_held;
     bool bad_digest;    /* the next complete snapshot is damaged */
+    bool stores_held;   /* chunks wait for `store` */
+    bool fetches_fail;  /* the disk cannot be read */
+    struct raft_chunk chunk; /* that waits; its data is owned */
+    struct raft_snapshot_meta chunk_of;
     struct disk_batch *batches[RAFT_BATCHES_MAX];
     uint32_t batch_count;
     uint64_t commit;    /* as last seen; never falls within a life */
@@ -112,6 +116,7 @@ void world_drain(struct world *w, struct node *node); /* carry its actions out u
 void world_take(struct world *w, struct node *node);  /* even then */
 void world_persist(struct world *w, struct node *node, uint32_t batches);
 void world_apply(struct world *w, struct node *node);
+void world_store(struct world *w, struct node *node); /* the chunk that waits, if one does */
 void world_check(struct world *w);
 struct raft_snapshot_meta world_snapshot_meta(const struct node *node, uint64_t index, uint64_t size);
 

@@ -1,0 +1,48 @@
+#!/bin/bash
+# Each known bug, compiled in alone, must be seen by the simulator: mutants.sh [SECONDS each (60)] [number...]
+# Prints one line a mutant and fails if one survives. Those marked "script" are seen by tests/unit/raft instead, and must be alive
+# to be told apart here.
+set -u
+here=$(cd "$(dirname "$0")" && pwd)
+root=$(cd "$here/../.." && pwd)
+seconds=${1:-60}
+shift
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT
+flags="-std=c11 -D_GNU_SOURCE -O2 -g -w -I$root/core -I$here"
+base="$root/core/base/status.c $root/core/base/buffer.c $root/core/base/codec.c $root/core/base/id.c"
+script="" # numbers that scripted tests alone can see
+
+list() {
+    grep -oh 'MUTANT([0-9]*)' "$root"/core/raft/*.c "$here"/*.c | tr -dc '0-9\n' | sort -nu
+}
+
+run() { # number
+    local n=$1 bin=$work/sim-$1 out=$work/out-$1
+    # shellcheck disable=SC2086
+    cc $flags -DRAFT_MUTANT="$n" "$here"/*.c "$root"/core/raft/*.c $base -o "$bin" -lpthread || exit 2
+    local begin=$(date +%s.%N)
+    timeout -s ABRT $((seconds + 60)) "$bin" --seconds "$seconds" --start 1 >"$out" 2>&1
+    local rc=$? spent
+    spent=$(echo "$(date +%s.%N) - $begin" | bc)
+    rm -f "$bin"
+    if [ $rc -eq 0 ]; then
+        printf 'mutant %-3s SURVIVES %.0f s\n' "$n" "$spent"
+    else
+        local why
+        why=$(grep -m1 '^FAILED' "$out" | sed 's/FAILED seed \([0-9]*\): /\1: /')
+        case $why in *assertion*) why="$why $(grep -m1 -o 'Assertion.*' "$out")" ;; esac
+        printf 'mutant %-3s killed in %5.1f s by seed %s\n' "$n" "$spent" "$why"
+    fi
+}
+export -f run
+export here root seconds work flags base
+
+numbers=${*:-$(list)}
+echo "$numbers" | tr ' ' '\n' | xargs -P "${MUTANT_JOBS:-2}" -I{} bash -c 'run {}' | tee "$work/table"
+survivors=$(awk '/SURVIVES/ {print $2}' "$work/table")
+bad=0
+for n in $survivors; do
+    case " $script " in *" $n "*) echo "mutant $n: script" ;; *) echo "mutant $n SURVIVED"; bad=1 ;; esac
+done
+exit $bad
