@@ -66,7 +66,7 @@ void buffer_commit(struct buffer *b, size_t size)
     b->data[b->size] = '\0';
 }
 
-void buffer_append(struct buffer *b, const void *data, size_t size)
+void buffer_append_growing(struct buffer *b, const void *data, size_t size)
 {
     void *at = buffer_reserve(b, size);
     if (!at)
@@ -76,15 +76,26 @@ void buffer_append(struct buffer *b, const void *data, size_t size)
     buffer_commit(b, size);
 }
 
-void buffer_append_string(struct buffer *b, const char *text)
+size_t decimal_format(uint64_t value, char out[DECIMAL_TEXT_SIZE])
 {
-    assert(text);
-    buffer_append(b, text, strlen(text));
+    char digits[DECIMAL_TEXT_SIZE];
+    size_t at = sizeof digits;
+    digits[--at] = '\0';
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at - 1;
 }
 
-void buffer_append_char(struct buffer *b, char c)
+void buffer_append_int(struct buffer *b, int64_t value)
 {
-    buffer_append(b, &c, 1);
+    char text[DECIMAL_TEXT_SIZE];
+    if (value < 0)
+        buffer_append_char(b, '-');
+    size_t size = decimal_format(value < 0 ? -(uint64_t)value : (uint64_t)value, text);
+    buffer_append(b, text, size);
 }
 
 void buffer_appendf(struct buffer *b, const char *format, ...)
@@ -193,7 +204,7 @@ bool utf8_valid(const void *data, size_t size, size_t *ret_at)
 {
     const uint8_t *bytes = data;
     for (size_t at = 0; at < size;) {
-        size_t step = sequence_size(bytes + at, size - at);
+        size_t step = bytes[at] < 0x80 ? 1 : sequence_size(bytes + at, size - at);
         if (step == 0) {
             if (ret_at)
                 *ret_at = at;
