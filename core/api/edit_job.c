@@ -107,13 +107,14 @@ static struct job_defaults defaults_of(const struct operation *operation)
                                  .scheduler = config->scheduler, .now_ms = edit->now_ms};
 }
 
-/* `input` is taken (NULL: out of memory). False: answered. */
+/* `input` NULL: out of memory. The document borrows from it. False: answered. */
 static bool parse_document(struct operation *operation, cJSON *input, const cJSON *stored, struct job_document *ret)
 {
     struct job_defaults defaults = defaults_of(operation);
-    struct field_errors errors = {.count = 0};
+    struct field_errors errors;
     struct edit *edit = operation->data;
     enum status code = STATUS_NO_MEMORY;
+    errors.count = 0; /* the rest is large, and written where it is counted */
     if (input == NULL)
         field_errors_add(&errors, "", "out of memory");
     else if (job_document_parse(input, stored, &defaults, ret, &code, &errors)) {
@@ -128,14 +129,18 @@ static bool parse_document(struct operation *operation, cJSON *input, const cJSO
 static void answer_dry_run(struct operation *operation, const struct job_document *job)
 {
     struct buffer body;
-    bool masked = masks_apply(operation->api->masks, job->json);
+    struct error err;
+    cJSON *json = NULL;
     buffer_init(&body, JOB_TEXT_MAX);
-    if (masked && cJSON_AddBoolToObject(job->json, "enabled", job->spec.enabled) != NULL) {
-        json_print(&body, job->json);
+    if (json_parse(job->text.data, job->text.size, &json, &err) == STATUS_OK &&
+        masks_apply(operation->api->masks, json) &&
+        cJSON_AddBoolToObject(json, "enabled", job->spec.enabled) != NULL) {
+        json_print(&body, json);
         answer_json(operation->api, operation->token, 200, &body, NULL);
     } else {
         answer_problem(operation->api, operation->token, operation->request_id, STATUS_NO_MEMORY, "", NULL);
     }
+    cJSON_Delete(json);
     operation_end(operation);
 }
 
@@ -164,7 +169,7 @@ void edit_attempt_create(struct operation *operation)
     struct edit *edit = operation->data;
     struct job_document job;
     struct buffer command;
-    if (!parse_document(operation, cJSON_Duplicate(edit->body, true), NULL, &job))
+    if (!parse_document(operation, edit->body, NULL, &job))
         return;
     if (edit->dry_run) {
         if (check_name_free(operation, NULL))
@@ -248,13 +253,15 @@ void edit_attempt_put(struct operation *operation)
     struct job_document job;
     if (!edit_read_present(operation, &present))
         return;
-    if (parse_document(operation, new_input(operation, &present), present.document, &job)) {
+    cJSON *input = new_input(operation, &present);
+    if (parse_document(operation, input, present.document, &job)) {
         if (!edit->dry_run)
             propose_put(operation, &present, &job);
         else if (check_name_free(operation, &edit->job))
             answer_dry_run(operation, &job);
         job_document_deinit(&job);
     }
+    cJSON_Delete(input);
     present_deinit(&present);
 }
 
