@@ -238,7 +238,9 @@ void api_problem(void *arg, enum status code, int http_status, const char *detai
 void api_common_headers(void *arg, struct buffer *out)
 {
     struct api *api = arg;
-    buffer_appendf(out, "%sX-Chronos-Applied-Index: %llu\r\n", api->common, (unsigned long long)api->applied_index);
+    buffer_append_string(out, api->common);
+    buffer_append_int(out, (int64_t)api->applied_index);
+    buffer_append_string(out, "\r\n");
 }
 
 /* --- life --- */
@@ -281,7 +283,8 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     }
     for (uint32_t i = 0; i < API_OPERATIONS_MAX; i++)
         api->free_slots[api->free_count++] = API_OPERATIONS_MAX - 1 - i; /* slot 0 first: the rest stays untouched memory */
-    (void)snprintf(api->common, sizeof api->common, "X-Chronos-Node: %s\r\n", cluster_node_id(config->cluster));
+    (void)snprintf(api->common, sizeof api->common, "X-Chronos-Node: %s\r\nX-Chronos-Applied-Index: ",
+                   cluster_node_id(config->cluster));
     cluster_status_get(config->cluster, &cluster);
     api->applied_index = cluster.applied_index;
     (void)uv_timer_init(config->loop, &api->retry_timer); /* cannot fail */

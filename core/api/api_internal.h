@@ -168,7 +168,7 @@ struct api {
     struct route *routes;
     struct router *router;
     struct masks *masks; /* which options of executors are secret */
-    char common[160]; /* X-Chronos-Node line */
+    char common[160]; /* what all answers begin their headers with, up to the applied index */
     bool draining;
     struct operation *operations;
     uint32_t *free_slots;

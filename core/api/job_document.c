@@ -9,6 +9,7 @@
 enum {
     SHORTHANDS_MAX = 64,
     QUOTED_MAX = 60,
+    USUAL_SIZE = 1000,
     LISTED_MAX = 300,
 };
 #define SECONDS INT64_C(1000)
@@ -518,6 +519,7 @@ bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defa
                         .input = input, .stored = stored, .defaults = defaults, .job = &job, .code = STATUS_INVALID};
     errors->count = 0;
     buffer_init(&job.text, JOB_DOCUMENT_MAX);
+    (void)buffer_reserve(&job.text, USUAL_SIZE); /* at once what most jobs need; a failure is kept in it */
     if (!cJSON_IsObject(input))
         field_errors_add(errors, "", "a job is an object: {\"name\": ..., \"schedule\": ..., \"executor\": ...}");
     else
