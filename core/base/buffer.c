@@ -200,11 +200,65 @@ size_t utf8_sequence_size(const void *data, size_t size)
     return size == 0 ? 0 : sequence_size(data, size);
 }
 
+/* --- ASCII, eight bytes at a time: nearly all text is nothing else --- */
+
+static uint64_t each_byte(uint8_t value)
+{
+    return value * UINT64_C(0x0101010101010101);
+}
+
+/* Not 0 where a byte is below `bound` (at most 0x80) or above ASCII. Bytes behind the first such one may be mistaken. */
+static uint64_t below_or_high(uint64_t word, uint8_t bound)
+{
+    return ((word - each_byte(bound)) | word) & each_byte(0x80);
+}
+
+static bool has_special(uint64_t word)
+{
+    uint64_t quotes = word ^ each_byte('"'), backslashes = word ^ each_byte('\\'), dels = word ^ each_byte(0x7F);
+    return (below_or_high(word, 0x20) | below_or_high(quotes, 1) | below_or_high(backslashes, 1) |
+            below_or_high(dels, 1)) != 0;
+}
+
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+size_t plain_text_size(const char *text, size_t size)
+{
+    size_t at = 0;
+    uint64_t word;
+    for (; size - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text + at, sizeof word);
+        if (has_special(word))
+            break;
+    }
+    while (at < size && is_plain((unsigned char)text[at]))
+        at++;
+    return at;
+}
+
+static size_t ascii_size(const uint8_t *bytes, size_t size)
+{
+    size_t at = 0;
+    uint64_t word = 0;
+    while (size - at >= sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        if ((word & each_byte(0x80)) != 0)
+            break;
+        at += sizeof word;
+    }
+    while (at < size && bytes[at] < 0x80)
+        at++;
+    return at;
+}
+
 bool utf8_valid(const void *data, size_t size, size_t *ret_at)
 {
     const uint8_t *bytes = data;
-    for (size_t at = 0; at < size;) {
-        size_t step = bytes[at] < 0x80 ? 1 : sequence_size(bytes + at, size - at);
+    for (size_t at = ascii_size(bytes, size); at < size; at += ascii_size(bytes + at, size - at)) {
+        size_t step = sequence_size(bytes + at, size - at);
         if (step == 0) {
             if (ret_at)
                 *ret_at = at;

@@ -52,6 +52,8 @@ size_t utf8_cut(const char *text, size_t size, size_t max);
 bool utf8_valid(const void *data, size_t size, size_t *ret_at); /* ret_at may be NULL */
 /* Bytes of the well-formed sequence at the front, 1 to 4; 0 if there is none. */
 size_t utf8_sequence_size(const void *data, size_t size);
+/* How many bytes at the front are ASCII that stands for itself in a JSON string: no control, quote or backslash. */
+size_t plain_text_size(const char *text, size_t size);
 
 /* --- inline: nearly all appends are short and find room --- */
 

@@ -20,20 +20,17 @@ static void append_escape(struct buffer *out, unsigned char c)
     buffer_appendf(out, "\\u%04x", (unsigned)c);
 }
 
-/* Stands for itself, whatever comes next. */
-static bool is_plain(unsigned char c)
-{
-    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
-}
-
 /* Whole stretches that need no escape are appended at once. */
 static void append_quoted(struct buffer *out, const char *text, size_t size)
 {
     size_t from = 0, at = 0;
     buffer_append_char(out, '"');
     while (at < size) {
+        at += plain_text_size(text + at, size - at);
+        if (at == size)
+            break;
         unsigned char c = (unsigned char)text[at];
-        size_t step = is_plain(c) ? 1 : c >= 0x80 ? utf8_sequence_size(text + at, size - at) : 0;
+        size_t step = c >= 0x80 ? utf8_sequence_size(text + at, size - at) : 0;
         at += step;
         if (step > 0)
             continue;
