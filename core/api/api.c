@@ -1,6 +1,7 @@
 /* Life of the API, and the way of a request: drain, route, guard, consistent read, handler. */
 #include "api/api.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -294,6 +295,16 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     return STATUS_OK;
 }
 
+struct buffer *api_scratch(struct api *api, size_t limit)
+{
+    assert(limit >= SCRATCH_KEPT_MAX);
+    if (api->scratch.capacity > SCRATCH_KEPT_MAX)
+        buffer_deinit(&api->scratch);
+    buffer_clear(&api->scratch);
+    api->scratch.limit = limit;
+    return &api->scratch;
+}
+
 void api_set_server(struct api *api, struct http_server *server)
 {
     api->server = server;
@@ -324,6 +335,7 @@ void api_free(struct api *api)
     for (uint32_t i = 0; i < API_OPERATIONS_MAX; i++)
         if (api->operations[i].used && api->operations[i].discard != NULL)
             api->operations[i].discard(api->operations[i].data);
+    buffer_deinit(&api->scratch);
     router_free(api->router);
     masks_free(api->masks);
     free(api->routes);

@@ -168,7 +168,6 @@ void edit_attempt_create(struct operation *operation)
 {
     struct edit *edit = operation->data;
     struct job_document job;
-    struct buffer command;
     if (!parse_document(operation, edit->body, NULL, &job))
         return;
     if (edit->dry_run) {
@@ -179,9 +178,9 @@ void edit_attempt_create(struct operation *operation)
         struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
                               .document = buffer_bytes(&job.text)};
         put.spec.id = edit->job;
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_put_encode(&put, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        job_put_encode(&put, command);
+        edit_propose(operation, command);
     }
     job_document_deinit(&job);
 }
@@ -235,15 +234,14 @@ static void propose_put(struct operation *operation, const struct present *prese
     struct decision decision;
     struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .expected_version = present->row.version,
                           .spec = job->spec, .document = buffer_bytes(&job->text)};
-    struct buffer command;
     put.spec.id = edit->job;
     put.resets_mark = moves_slots(&present->spec, &job->spec);
     bool owes = present->row.enabled && (put.resets_mark || !job->spec.enabled);
     if (owes && !find_due(operation, present->row.serial, &decision, &put.due))
         return;
-    buffer_init(&command, ENTRY_SIZE_MAX);
-    job_put_encode(&put, &command);
-    edit_propose(operation, &command);
+    struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+    job_put_encode(&put, command);
+    edit_propose(operation, command);
 }
 
 void edit_attempt_put(struct operation *operation)
@@ -272,15 +270,14 @@ void edit_attempt_delete(struct operation *operation)
     struct edit *edit = operation->data;
     struct present present;
     struct decision decision;
-    struct buffer command;
     if (!edit_read_present(operation, &present))
         return;
     struct job_delete delete = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
                                 .cancel_running = edit->cancel, .id = edit->job};
     if (find_due(operation, present.row.serial, &decision, &delete.due)) {
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_delete_encode(&delete, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        job_delete_encode(&delete, command);
+        edit_propose(operation, command);
     }
     present_deinit(&present);
 }
@@ -290,15 +287,14 @@ void edit_attempt_enable(struct operation *operation)
     struct edit *edit = operation->data;
     struct present present;
     struct decision decision;
-    struct buffer command;
     if (!edit_read_present(operation, &present))
         return;
     struct job_enable enable = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
                                 .enabled = edit->kind == EDIT_ENABLE, .mark_ms = edit->now_ms, .id = edit->job};
     if (enable.enabled || find_due(operation, present.row.serial, &decision, &enable.due)) {
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_enable_encode(&enable, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        job_enable_encode(&enable, command);
+        edit_propose(operation, command);
     }
     present_deinit(&present);
 }
