@@ -1,5 +1,5 @@
 /* Clients: proposals with unique numbers, and reads whose answers must not be older than what was committed when they asked. */
-#include "sim.h"
+#include "stack.h"
 
 #include <string.h>
 
@@ -17,10 +17,13 @@ bool client_propose(struct sim *sim, struct node *node, uint32_t count)
     if (node->disk.full_until > sim->now || node->status.last.index > node->status.commit + BACKLOG_MAX)
         return false; /* the owner refuses before the core is asked */
     for (uint32_t i = 0; i < count; i++) {
-        size_t size = 8 + sim_below(sim, sim->options.payload_max + 1);
+        size_t size = sim->options.full ? STACK_NOOP_SIZE : 8 + sim_below(sim, sim->options.payload_max + 1);
         uint8_t *data = sim_alloc(sim, size);
         ops[i] = oracle_new_op(sim);
-        store_le64(data, ops[i]);
+        if (sim->options.full)
+            stack_noop(sim, node, data);
+        else
+            store_le64(data, ops[i]);
         commands[i] = (struct bytes){data, size};
     }
     enum status status = raft_propose(node->raft, commands, count, &first);

@@ -1,5 +1,5 @@
 /* The log store and the state store of one node: batches become durable in order, several at a time; a crash loses a suffix. */
-#include "sim.h"
+#include "stack.h"
 
 #include <string.h>
 
@@ -80,6 +80,8 @@ static void installed(struct sim *sim, struct node *node, const struct write *wr
     node->base_conf = node->conf = machine->conf;
     node->base_conf_index = node->conf_index = machine->conf_index;
     oracle_apply(sim, node, NULL, machine);
+    if (sim->options.full)
+        stack_install(sim, node, machine->file);
     sim->stats.installs++;
     raft_installed(node->raft, true);
     TRACE(sim, node, "installed the snapshot at %llu", (unsigned long long)machine->applied.index);
@@ -122,9 +124,13 @@ void disk_event(struct sim *sim, struct node *node)
     }
 }
 
-void disk_sync_state(struct node *node)
+void disk_sync_state(struct sim *sim, struct node *node)
 {
+    if (node->disk.machine.applied.index == node->machine.applied.index)
+        return;
     node->disk.machine = node->machine;
+    if (sim->options.full)
+        node->disk.machine.file = stack_dump(sim, node);
 }
 
 /* What was handed over in order is durable in order: up to somewhere. The machine may have stopped between sync and report. */

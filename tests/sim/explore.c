@@ -99,6 +99,8 @@ static void print_summary(const struct exploration *e)
            " reads, %" PRIu64 " installs, %" PRIu64 " changes of membership, %" PRIu64 " boots\n",
            s->events, (double)s->events / spent, s->packets, s->commits, s->elections, s->reads, s->installs, s->conf_changes,
            s->boots);
+    printf("full stack in %" PRIu64 " runs: %" PRIu64 " slots decided, %" PRIu64 " runs, %" PRIu64 " attempts started\n",
+           s->full_runs, s->decided, s->runs, s->starts);
     printf("healed within %u ticks at worst; liveness not asked of %" PRIu64 " runs\n", s->worst_heal_ticks,
            s->liveness_skipped);
     printf("coverage: %u of %u (role, message, progress), %u with faults; faults:", plain, all, cells);

@@ -203,7 +203,7 @@ static void operation_compact(struct sim *sim)
     struct node *node = random_node(sim);
     if (!usable(sim, node) || node->disk.pending > 0 || node->take_owed)
         return;
-    disk_sync_state(node);
+    disk_sync_state(sim, node);
     uint64_t base = raft_compact(node->raft, node->disk.machine.applied.index, sim_below(sim, sim->options.keep_max + 1));
     log_image_compact(&node->disk.log, base);
     log_image_compact(&node->shadow, base);

@@ -1,6 +1,6 @@
 /* After the misfortunes: a random part of the cluster that can elect is healed, the rest stays broken for good. It must elect,
  * commit what is pending, and come to one state within a bound. */
-#include "sim.h"
+#include "stack.h"
 
 #include <string.h>
 
@@ -210,6 +210,9 @@ void liveness_run(struct sim *sim)
     heal(sim, chosen);
     uint64_t timeout = sim->options.core.election_ticks;
     (void)elect(sim, HEAL_TIMEOUTS * timeout);
+    if (sim->options.full)
+        stack_liveness(sim);
+    sim->users_quiet = true;
     come_to_rest(sim, chosen, SETTLE_TIMEOUTS * timeout);
     stay(sim, chosen);
 }

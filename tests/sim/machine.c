@@ -1,5 +1,5 @@
 /* The cheap state machine and its snapshots. */
-#include "sim.h"
+#include "stack.h"
 
 #include <string.h>
 
@@ -38,15 +38,25 @@ static uint8_t *encode(struct sim *sim, const struct machine *machine, uint64_t 
     return bytes;
 }
 
+/* Equal states make equal files, byte by byte. */
+static void check_equal(struct sim *sim, const struct snapshot *snapshot, const struct machine *machine)
+{
+    const struct state_file *file = machine->file;
+    if (file != NULL && (file->size != snapshot->meta.size || memcmp(file->bytes, snapshot->bytes, file->size) != 0))
+        sim_fail(sim, "equal states: two nodes have other rows at %llu", (unsigned long long)machine->applied.index);
+}
+
 const struct snapshot *snapshot_take(struct sim *sim, const struct machine *machine)
 {
     for (const struct snapshot *s = sim->snapshots; s != NULL; s = s->next)
-        if (s->machine.applied.index == machine->applied.index && s->machine.applied.term == machine->applied.term)
-            return s; /* equal states make equal files */
+        if (s->machine.applied.index == machine->applied.index && s->machine.applied.term == machine->applied.term) {
+            check_equal(sim, s, machine);
+            return s;
+        }
     struct snapshot *snapshot = sim_alloc(sim, sizeof *snapshot);
-    uint64_t size = 16 + machine->hash % (sim->options.snapshot_pad + 1);
+    uint64_t size = machine->file != NULL ? machine->file->size : 16 + machine->hash % (sim->options.snapshot_pad + 1);
     snapshot->machine = *machine;
-    snapshot->bytes = encode(sim, machine, size);
+    snapshot->bytes = machine->file != NULL ? machine->file->bytes : encode(sim, machine, size);
     snapshot->meta = (struct raft_snapshot_meta){.last = machine->applied, .hash = machine->log_hash, .size = size,
                                                  .conf = *machine->conf, .conf_index = machine->conf_index};
     for (uint32_t i = 0; i < 4; i++)

@@ -1,5 +1,5 @@
 /* The owner of one core: what the daemon's loop does with its actions, and the life of a process. */
-#include "sim.h"
+#include "stack.h"
 
 #include <string.h>
 
@@ -114,6 +114,8 @@ void node_boot(struct sim *sim, struct node *node)
     memset(&node->status, 0, sizeof node->status);
     load_views(sim, node);
     restore_snapshots(node);
+    if (sim->options.full)
+        stack_boot(sim, node, disk->machine.file);
     sim->stats.boots++;
     TRACE(sim, node, "boots: term %llu, log (%llu, %llu], applied %llu", (unsigned long long)boot.hard.term,
           (unsigned long long)boot.base.index, (unsigned long long)boot.last.index, (unsigned long long)boot.applied);
@@ -127,6 +129,7 @@ void node_crash(struct sim *sim, struct node *node, uint64_t back_at)
         return;
     TRACE(sim, node, "crashes");
     disk_crash(sim, node);
+    stack_crash(node);
     raft_free(node->raft);
     node->raft = NULL;
     node->up = false;
@@ -305,10 +308,12 @@ static void on_apply(struct sim *sim, struct node *node)
             sim_fail(sim, "applied <= durable: %s has no entry %llu to apply", node_name(sim, node->id),
                      (unsigned long long)node->machine.applied.index + 1);
         machine_apply(sim, &node->machine, blob);
+        if (sim->options.full)
+            node->machine.hash ^= stack_apply(sim, node, blob);
         oracle_apply(sim, node, blob, &node->machine);
     }
     if (sim_below(sim, 100) < sim->options.sync_share)
-        disk_sync_state(node);
+        disk_sync_state(sim, node);
     if (node->machine.applied.index < node->apply_target) {
         node->applying = true;
         event_push(sim, sim->now + sim_below(sim, sim->options.apply_delay + 1), EVENT_APPLY, node, NULL, 0, 0);
@@ -345,12 +350,12 @@ static void on_snapshot(struct sim *sim, struct node *node)
     node->snapshotting = false;
     if (node->machine.applied.index == 0)
         return;
-    struct machine machine = node->machine;
+    disk_sync_state(sim, node);
+    struct machine machine = node->disk.machine;
     if (MUTANT(17)) { /* the newest configuration instead of the one in force there */
         machine.conf = node->conf;
         machine.conf_index = node->conf_index;
     }
-    disk_sync_state(node);
     node->disk.snapshot = snapshot_take(sim, &machine);
     raft_snapshot_taken(node->raft, &node->disk.snapshot->meta);
     sim->stats.events++;
@@ -390,6 +395,9 @@ static void on_input(struct sim *sim, const struct event *event, struct node *no
         break;
     case EVENT_STORED:
         on_stored(sim, node, event->data, event->a);
+        break;
+    case EVENT_STACK:
+        stack_event(sim, node);
         break;
     case EVENT_REPORT:
         raft_report(node->raft, event->a, (enum raft_report)event->b);

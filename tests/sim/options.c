@@ -1,5 +1,5 @@
 /* Swarm: every rate is drawn per seed, many of them zero, so that faults meet in many mixtures and some runs see none of a kind. */
-#include "sim.h"
+#include "stack.h"
 
 static uint32_t between(struct sim *sim, uint32_t low, uint32_t high)
 {
@@ -49,11 +49,37 @@ static void draw_faults(struct sim *sim, struct options *o)
     o->fault_length = between(sim, 5, 150) * TICK;
 }
 
+/* By another stream than all the rest, so that builds with and without it run the other seeds alike. */
+static bool draws_full(uint64_t seed)
+{
+    enum { ONE_IN = 8 };
+    struct random random;
+    random_seed(&random, ~seed);
+    return stack_built && random_below(&random, ONE_IN) == 0;
+}
+
+/* States are larger, commands not made of noise, and time is needed for something to become due. */
+static void fit_stack(struct sim *sim, struct options *o)
+{
+    o->chunk_bytes = between(sim, 300, 20000);
+    o->sync_share = between(sim, 1, 5);
+    o->client_every = between(sim, TICK, 20 * TICK);
+    o->end += 500 * TICK;
+    o->core.max_uncommitted_bytes = 1 << 20;
+    o->core.max_inflight_bytes = 65536;
+    if (o->core.max_message_bytes < 200)
+        o->core.max_message_bytes = 4096;
+    if (o->core.max_inflight_messages < 4)
+        o->core.max_inflight_messages = 4;
+    if (o->core.cache_bytes < 4096)
+        o->core.cache_bytes = 4096;
+}
+
 void options_draw(struct sim *sim)
 {
     static const uint32_t voters[] = {1, 2, 3, 3, 3, 3, 4, 5, 5, 7};
     struct options *o = &sim->options;
-    *o = (struct options){.voters = voters[sim_below(sim, 10)]};
+    *o = (struct options){.full = draws_full(sim->seed), .voters = voters[sim_below(sim, 10)]};
     o->spares = (uint32_t)sim_below(sim, NODES_MAX - o->voters + 1);
     if (o->spares > 3)
         o->spares = 3;
@@ -73,4 +99,6 @@ void options_draw(struct sim *sim)
     o->keep_max = sim_below(sim, 2) == 0 ? between(sim, 0, 30) : 1000;
     o->chunk_bytes = between(sim, 16, 200);
     o->snapshot_pad = between(sim, 0, 600);
+    if (o->full)
+        fit_stack(sim, o);
 }

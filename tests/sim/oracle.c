@@ -57,7 +57,7 @@ static struct blob *blob_new(struct sim *sim, const struct raft_entry *entry)
         memcpy(blob + 1, entry->data, entry->size);
     if (entry->type == RAFT_ENTRY_CONF)
         blob->conf = decode(sim, entry);
-    else if (entry->type == RAFT_ENTRY_NORMAL && entry->size >= 8)
+    else if (entry->type == RAFT_ENTRY_NORMAL && entry->size >= 8 && !sim->options.full)
         blob->op = load_le64(entry->data);
     return blob;
 }

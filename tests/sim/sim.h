@@ -41,6 +41,9 @@ struct blob {
     struct blob *next;       /* in its bucket */
 };
 
+struct stack; /* stack.h */
+struct model;
+
 /* The cheap state machine: a chain of hashes, and registers that clients write. */
 struct machine {
     struct raft_log_id applied;
@@ -48,6 +51,7 @@ struct machine {
     uint64_t registers[REGISTERS];
     const struct raft_conf *conf; /* in force at `applied` */
     uint64_t conf_index;
+    const struct state_file *file; /* with the full stack, of a state on disk: all its rows */
 };
 
 struct snapshot {
@@ -113,6 +117,8 @@ struct node {
     uint64_t conf_index;     /* derived from the shadow */
     const struct raft_conf *conf;
     struct machine machine;  /* live */
+    struct stack *stack;     /* the full stack, while it is up */
+    int64_t clock_ms;        /* how far its wall clock is ahead */
     uint64_t apply_target;
     bool applying, snapshotting, storing, take_owed;
     struct read_op reads[READS_MAX];
@@ -144,7 +150,7 @@ struct network {
 
 enum event_kind {
     EVENT_TICK, EVENT_DELIVER, EVENT_DISK, EVENT_APPLY, EVENT_FETCH, EVENT_SNAPSHOT, EVENT_STORED, EVENT_RESTART, EVENT_REPORT,
-    EVENT_CLIENT, EVENT_FAULT
+    EVENT_STACK, EVENT_CLIENT, EVENT_FAULT, EVENT_USER
 };
 
 struct event {
@@ -191,6 +197,7 @@ enum op_state { OP_OPEN = 1, OP_REFUSED, OP_COMMITTED };
 /* --- swarm: drawn per seed --- */
 
 struct options {
+    bool full; /* the full stack */
     uint32_t voters, spares;
     struct raft_config core;
     uint32_t payload_max, burst_max;
@@ -213,6 +220,7 @@ struct coverage {
 
 struct statistics {
     uint64_t events, commits, elections, reads, installs, boots, packets, conf_changes, liveness_skipped;
+    uint64_t full_runs, decided, runs, starts; /* the full stack's */
     uint32_t worst_heal_ticks;
 };
 
@@ -232,11 +240,12 @@ struct sim {
     struct event_queue events;
     struct oracle oracle;
     struct snapshot *snapshots;
+    struct model *model; /* the full stack's */
     struct arena arena;
     struct raft_conf founders;
     uint64_t fault_until[FAULT_COUNT];
     bool calm;         /* liveness phase: no new faults */
-    bool client_quiet;
+    bool client_quiet, users_quiet;
     uint64_t next_ctx, next_id;
     uint64_t hash;     /* over all events: equal runs have equal hashes */
     struct statistics stats;
@@ -252,7 +261,7 @@ void sim_free(struct sim *sim);
 /* One whole run; false: sim->why says which invariant broke. */
 bool sim_run(struct sim *sim, uint64_t seed, bool trace);
 _Noreturn void sim_fail(struct sim *sim, const char *format, ...) __attribute__((format(printf, 2, 3)));
-void sim_require(struct sim *sim, bool condition, const char *invariant, const struct node *node);
+void sim_require(struct sim *sim, bool condition, const char *invariant, const struct node *node); /* node may be NULL */
 uint64_t sim_below(struct sim *sim, uint64_t bound);
 bool sim_chance(struct sim *sim, uint32_t per_10000);
 /* About `mean`, at least 1. */
@@ -295,7 +304,7 @@ struct node *node_of(struct sim *sim, uint64_t id); /* whose disk has this id no
 void disk_write(struct sim *sim, struct node *node, const struct raft_output *out);
 void disk_event(struct sim *sim, struct node *node);
 void disk_crash(struct sim *sim, struct node *node); /* loses what was not durable */
-void disk_sync_state(struct node *node);
+void disk_sync_state(struct sim *sim, struct node *node);
 void disk_recover(struct sim *sim, struct node *node); /* finds what rotted */
 
 /* --- node.c: the owner of one core --- */

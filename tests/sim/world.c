@@ -1,5 +1,5 @@
 /* One run: a cluster is founded, lives through its misfortunes, and is healed. */
-#include "sim.h"
+#include "stack.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,6 +24,12 @@ void sim_fail(struct sim *sim, const char *format, ...)
     vsnprintf(sim->why, sizeof sim->why, format, args);
     va_end(args);
     longjmp(sim->failed, 1);
+}
+
+void sim_require(struct sim *sim, bool condition, const char *invariant, const struct node *node)
+{
+    if (!condition)
+        sim_fail(sim, "%s: at %s", invariant, node != NULL ? node_name(sim, node->id) : "any node");
 }
 
 uint64_t sim_below(struct sim *sim, uint64_t bound)
@@ -105,6 +111,7 @@ static void begin(struct sim *sim, uint64_t seed)
         struct node *node = &sim->nodes[i];
         node->slot = (uint8_t)i;
         node->id = sim->next_id++;
+        node->clock_ms = (int64_t)sim_below(sim, 4000) - 2000;
         node->tick_units = TICK - TICK * o->skew_percent / 200 + (uint32_t)sim_below(sim, TICK * o->skew_percent / 100 + 1);
     }
     found(sim);
@@ -119,6 +126,8 @@ static void reset(struct sim *sim)
 {
     struct sim kept = {.arena = sim->arena, .events = sim->events, .oracle = sim->oracle, .coverage = sim->coverage,
                        .stats = sim->stats};
+    stack_world_end(sim);
+    kept.stats = sim->stats;
     for (uint32_t i = 0; i < NODES_MAX; i++)
         raft_free(sim->nodes[i].raft);
     memset(sim, 0, sizeof *sim);
@@ -144,6 +153,9 @@ static void dispatch(struct sim *sim, const struct event *event)
         break;
     case EVENT_CLIENT:
         client_event(sim);
+        break;
+    case EVENT_USER:
+        stack_user(sim);
         break;
     case EVENT_FAULT:
         fault_event(sim);
@@ -181,6 +193,11 @@ bool sim_run(struct sim *sim, uint64_t seed, bool trace)
     if (setjmp(sim->failed) != 0)
         return false;
     begin(sim, seed);
+    if (sim->options.full) {
+        sim->stats.full_runs++;
+        stack_world_begin(sim);
+        event_push(sim, 1, EVENT_USER, NULL, NULL, 0, 0);
+    }
     for (uint32_t i = 0; i < sim->node_count; i++)
         node_boot(sim, &sim->nodes[i]);
     event_push(sim, 1, EVENT_CLIENT, NULL, NULL, 0, 0);
@@ -203,6 +220,7 @@ struct sim *sim_new(struct coverage *coverage)
 
 void sim_free(struct sim *sim)
 {
+    stack_world_end(sim);
     for (uint32_t i = 0; i < NODES_MAX; i++)
         raft_free(sim->nodes[i].raft);
     for (struct arena_block *block = sim->arena.first, *next; block != NULL; block = next) {
