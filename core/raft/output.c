@@ -121,9 +121,12 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
 
 /* --- taking --- */
 
-/* An answer given in an earlier term: its asker is told by the newer one. */
+/* An answer given in an earlier term: its asker is told by the newer one. A question of a campaign that is over: its log may be
+ * another by now. */
 static bool outdated(const struct raft *r, const struct raft_message *m)
 {
+    if (m->type == RAFT_VOTE && r->role != RAFT_CANDIDATE)
+        return true;
     return m->term < r->term && (m->type == RAFT_APPEND_RESPONSE || m->type == RAFT_VOTE || m->type == RAFT_VOTE_RESPONSE);
 }
 
