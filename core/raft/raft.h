@@ -84,6 +84,7 @@ enum raft_message_type {
 struct raft_message {
     uint8_t type;
     bool reject;          /* responses: refused */
+    bool lost;            /* HEARTBEAT_RESPONSE, rejected APPEND: a damaged disk cost the sender what it once acknowledged */
     bool transfer;        /* VOTE: by order of the leader, so the vote lease does not hold it back */
     uint64_t from, to;    /* raft ids */
     uint64_t term;        /* the sender's; PRE_VOTE and its grant: the term asked for */

@@ -13,6 +13,12 @@ void raft_peer_answered(struct raft *r, struct raft_progress *p)
 static void refused(struct raft *r, struct raft_progress *p, const struct raft_message *m)
 {
     uint64_t next_probe = m->hint.term > 0 ? raft_log_find_conflict(&r->log, m->hint).index : m->hint.index;
+    if (m->lost && m->hint.index < p->match) {
+        p->match = 0; /* what it once acknowledged counts no more */
+        raft_progress_become_probe(p);
+        p->next = next_probe + 1;
+        return;
+    }
     if (MUTANT(29) && next_probe < p->match)
         p->match = next_probe;
     if (p->state == RAFT_SEND_SNAPSHOT || !raft_progress_reject(p, m->match, next_probe))
@@ -66,6 +72,6 @@ void raft_recv_heartbeat_response(struct raft *r, const struct raft_message *m)
     if (MUTANT(32))
         return;
     /* Everything in flight may be lost: one message without entries finds out, also through a full window. */
-    if (p->state == RAFT_PROBE || (p->state == RAFT_REPLICATE && p->match < r->log.last.index))
+    if (m->lost || p->state == RAFT_PROBE || (p->state == RAFT_REPLICATE && p->match < r->log.last.index))
         p->send_empty = true;
 }
