@@ -121,8 +121,8 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
 
 /* --- taking --- */
 
-/* An answer given in an earlier term: its asker is told by the newer one. A candidate's question, once it has found a leader of
- * that term: the log that it praises may be cut already. */
+/* An answer given in an earlier term: its asker is told by the newer one. A question of a campaign that is over: its log may be
+ * another by now. */
 static bool outdated(const struct raft *r, const struct raft_message *m)
 {
     if (m->type == RAFT_VOTE && r->role != RAFT_CANDIDATE)
