@@ -481,6 +481,10 @@ static void test_bad_configuration(void **state)
     config.executors = twice;
     config.executor_count = 2;
     assert_int_equal(runner_new(&config, &runner, &err), STATUS_INVALID);
+    config.captured_output_bytes = CAPTURED_OUTPUT_MAX; /* the most that is taken: only the doubled executor is refused */
+    config.replicated_output_bytes = REPLICATED_OUTPUT_MAX;
+    assert_int_equal(runner_new(&config, &runner, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "is given twice"));
     remove_directory(directory);
 }
 
