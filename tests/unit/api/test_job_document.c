@@ -325,7 +325,7 @@ static void test_policies(void **state)
         {"\"concurrency\":\"queue\"", "/concurrency", "not supported by this version"},
         {"\"concurrency\":\"queue_all\"", "/concurrency", "not supported by this version"},
         {"\"concurrency\":\"x\"", "/concurrency", "\"forbid\", \"allow\" or \"replace\""},
-        {"\"max_concurrent\":0", "/max_concurrent", "from 1 to 1000"},
+        {"\"max_concurrent\":0", "/max_concurrent", "from 1 to 1000"}, /* JOB_CONCURRENT_MAX, which is the default */
         {"\"max_concurrent\":1001", "/max_concurrent", "from 1 to 1000"},
         {"\"max_concurrent\":1.5", "/max_concurrent", "whole number"},
         {"\"max_concurrent\":\"1\"", "/max_concurrent", "whole number"},
@@ -334,7 +334,7 @@ static void test_policies(void **state)
         {"\"catchup_window\":\"9s\"", "/catchup_window", "from 10s to"},
         {"\"catchup_window\":\"0\"", "/catchup_window", "from 10s to"},
         {"\"catchup_window\":true", "/catchup_window", "a duration such as"},
-        {"\"catchup_limit\":0", "/catchup_limit", "from 1 to 10000"},
+        {"\"catchup_limit\":0", "/catchup_limit", "from 1 to 10000"}, /* CATCHUP_LIMIT_MAX, taken in test_everything */
         {"\"catchup_limit\":10001", "/catchup_limit", "from 1 to 10000"},
         {"\"on_node_loss\":\"x\"", "/on_node_loss", "\"retry\" or \"fail\""},
         {"\"retry_policy\":7", "/retry_policy", "must be an object"},
@@ -397,6 +397,14 @@ static void test_tags(void **state)
         size += (size_t)sprintf(text + size, ",\"t%d\":\"\"", i);
     strcpy(text + size, "}");
     refuse(*state, text, "/tags", "at most 64 tags");
+    /* As many, as long as can be. */
+    size = (size_t)sprintf(text, "{" MINIMAL ",\"tags\":{\"%0*d\":\"%0*d\"", JOB_TAG_KEY_MAX, 1, JOB_TAG_VALUE_MAX, 1);
+    for (int i = 1; i < JOB_TAGS_MAX; i++)
+        size += (size_t)sprintf(text + size, ",\"t%d\":\"\"", i);
+    strcpy(text + size, "}}");
+    struct job_document job = take(*state, text);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(job.json, "tags")), JOB_TAGS_MAX);
+    job_document_deinit(&job);
 }
 
 static void test_description_size(void **state)
@@ -421,6 +429,21 @@ static void test_document_size(void **state)
     memset(text + sizeof head - 1, 's', JOB_DOCUMENT_MAX);
     strcpy(text + sizeof head - 1 + JOB_DOCUMENT_MAX, "\"}}");
     refuse_over(*state, text, NULL, STATUS_INVALID, "", "larger than 256 KiB");
+    for (int extra = 0; extra <= 1; extra++) { /* what counts is the normalised text */
+        strcpy(text + sizeof head - 1, "\"}}");
+        struct job_document small = take(*state, text);
+        size_t room = JOB_DOCUMENT_MAX - small.text.size + (size_t)extra;
+        job_document_deinit(&small);
+        memset(text + sizeof head - 1, 's', room);
+        strcpy(text + sizeof head - 1 + room, "\"}}");
+        if (extra == 1) {
+            refuse_over(*state, text, NULL, STATUS_INVALID, "", "larger than 256 KiB");
+            break;
+        }
+        struct job_document largest = take(*state, text);
+        assert_int_equal(largest.text.size, JOB_DOCUMENT_MAX);
+        job_document_deinit(&largest);
+    }
     free(text);
 }
 
