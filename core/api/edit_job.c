@@ -108,16 +108,17 @@ static struct job_defaults defaults_of(const struct operation *operation)
 }
 
 /* `input` is taken (NULL: out of memory). False: answered. */
-static bool parse_document(struct operation *operation, cJSON *input, const cJSON *stored, struct job_document *ret)
+static bool parse_document(struct operation *operation, cJSON *input, const cJSON *stored)
 {
     struct job_defaults defaults = defaults_of(operation);
     struct field_errors errors = {.count = 0};
     struct edit *edit = operation->data;
     enum status code = STATUS_NO_MEMORY;
+    job_document_deinit(&edit->document);
     if (input == NULL)
         field_errors_add(&errors, "", "out of memory");
-    else if (job_document_parse(input, stored, &defaults, ret, &code, &errors)) {
-        memcpy(edit->name, ret->spec.name, sizeof edit->name);
+    else if (job_document_parse(input, stored, &defaults, &edit->document, &code, &errors)) {
+        memcpy(edit->name, edit->document.spec.name, sizeof edit->name);
         return true;
     }
     edit_fail_document(operation, code, &errors);
@@ -162,23 +163,25 @@ static bool check_name_free(struct operation *operation, const struct id *own)
 void edit_attempt_create(struct operation *operation)
 {
     struct edit *edit = operation->data;
-    struct job_document job;
+    const struct job_document *job = &edit->document;
     struct buffer command;
-    if (!parse_document(operation, cJSON_Duplicate(edit->body, true), NULL, &job))
-        return;
+    if (!edit_is_agreed(edit, NULL)) {
+        cJSON *input = edit->body; /* not needed again: the document stays */
+        edit->body = NULL;
+        if (!parse_document(operation, input, NULL) || !edit_ask(operation, NULL, job->executor, &edit->document.params))
+            return;
+    }
     if (edit->dry_run) {
         if (check_name_free(operation, NULL))
-            answer_dry_run(operation, &job);
-    } else {
-        edit->job = scheduler_new_id(operation->api->config.scheduler, edit->now_ms);
-        struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
-                              .document = buffer_bytes(&job.text)};
-        put.spec.id = edit->job;
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_put_encode(&put, &command);
-        edit_propose(operation, &command);
+            answer_dry_run(operation, job);
+        return;
     }
-    job_document_deinit(&job);
+    edit->job = scheduler_new_id(operation->api->config.scheduler, edit->now_ms);
+    struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job->spec, .document = buffer_bytes(&job->text)};
+    put.spec.id = edit->job;
+    buffer_init(&command, ENTRY_SIZE_MAX);
+    job_put_encode(&put, &command);
+    edit_propose(operation, &command);
 }
 
 /* Does the new version come due at other instants than the old one? */
@@ -244,17 +247,18 @@ static void propose_put(struct operation *operation, const struct present *prese
 void edit_attempt_put(struct operation *operation)
 {
     struct edit *edit = operation->data;
+    const struct job_document *job = &edit->document;
     struct present present;
-    struct job_document job;
     if (!edit_read_present(operation, &present))
         return;
-    if (parse_document(operation, new_input(operation, &present), present.document, &job)) {
-        if (!edit->dry_run)
-            propose_put(operation, &present, &job);
-        else if (check_name_free(operation, &edit->job))
-            answer_dry_run(operation, &job);
-        job_document_deinit(&job);
-    }
+    /* A document that was made from this very version stays good. */
+    bool agreed = edit_is_agreed(edit, &present) ||
+                  (parse_document(operation, new_input(operation, &present), present.document) &&
+                   edit_ask(operation, &present, job->executor, &edit->document.params));
+    if (agreed && !edit->dry_run)
+        propose_put(operation, &present, job);
+    else if (agreed && check_name_free(operation, &edit->job))
+        answer_dry_run(operation, job);
     present_deinit(&present);
 }
 

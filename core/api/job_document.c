@@ -304,20 +304,13 @@ static void read_executor(struct parsing *p)
     cJSON_Delete(config);
 }
 
-/* What the plugin itself says, once everything else is right. */
-static void ask_executor(struct parsing *p)
+/* What the executor will be asked, once everything else is right. */
+static void make_params(struct parsing *p)
 {
-    const struct plugin_component *component = p->job->executor;
-    struct plugin_params params;
     struct error err;
     const cJSON *config = cJSON_GetObjectItemCaseSensitive(p->job->json, "config");
-    enum status status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, config, NULL, &params, &err);
-    if (status == STATUS_OK) {
-        if (p->defaults->runner != NULL)
-            status = runner_validate(p->defaults->runner, component->id, params.items, params.count, p->job->spec.name,
-                                     &err);
-        plugin_params_deinit(&params);
-    }
+    enum status status =
+        plugin_schema_params(p->job->executor->schema, PLUGIN_SCOPE_JOB, config, NULL, &p->job->params, &err);
     if (status == STATUS_NO_MEMORY)
         p->no_memory = true;
     else if (status != STATUS_OK)
@@ -516,7 +509,7 @@ static void parse(struct parsing *p)
     read_tags(p);
     read_placement(p);
     if (p->fields.errors->count == 0 && !p->no_memory)
-        ask_executor(p);
+        make_params(p);
     if (p->fields.errors->count == 0 && !p->no_memory)
         write_text(p);
 }
@@ -551,5 +544,6 @@ void job_document_deinit(struct job_document *document)
 {
     cJSON_Delete(document->json);
     buffer_deinit(&document->text);
+    plugin_params_deinit(&document->params);
     document->json = NULL;
 }

@@ -119,6 +119,13 @@ static enum status open_local(struct runner *runner, struct error *err)
     return local_writer_start(&writer, &runner->writer, err);
 }
 
+static bool promises(const struct dispatcher *dispatcher, const char *extension)
+{
+    const struct plugin_component *component = dispatcher_component(dispatcher);
+    return component->get_extension != NULL &&
+           component->get_extension(dispatcher_instance(dispatcher)->self, extension) != NULL;
+}
+
 static enum status make_instances(struct runner *runner, const struct runner_config *config, struct error *err)
 {
     if (config->executor_count > NODE_EXECUTORS_MAX)
@@ -140,6 +147,7 @@ static enum status make_instances(struct runner *runner, const struct runner_con
         enum status status = dispatcher_new(&made, &runner->instances[i].dispatcher, err);
         if (status != STATUS_OK)
             return status;
+        runner->instances[i].validates_quickly = promises(runner->instances[i].dispatcher, CHRONOS_QUICK_VALIDATE);
         runner->instance_count++;
     }
     return STATUS_OK;
@@ -260,6 +268,12 @@ void runner_stats_get(const struct runner *runner, struct runner_stats *ret)
     stats.active = runner->active - stats.queued;
     memcpy(stats.start_late_buckets, runner->late_buckets, sizeof stats.start_late_buckets);
     *ret = stats;
+}
+
+bool runner_validates_quickly(const struct runner *runner, const char *executor)
+{
+    const struct instance *instance = instance_find(runner, executor);
+    return instance != NULL && instance->validates_quickly;
 }
 
 enum status runner_validate(const struct runner *runner, const char *executor, const struct chronos_param *params,
