@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
+#include "plugin/schema_private.h"
 #include "support.h"
 
 #define MINIMAL "\"name\":\"n\",\"schedule\":\"@daily\",\"executor\":\"shell\",\"config\":{\"command\":\"true\"}"
@@ -407,6 +409,87 @@ static void test_tags(void **state)
     job_document_deinit(&job);
 }
 
+/* A value of `amount`: bytes, elements, or the number itself. */
+static cJSON *value_of(const struct schema_option *option, int64_t amount)
+{
+    char text[32];
+    bool is_text = option->type == CHRONOS_OPTION_STRING;
+    if (schema_is_many(option)) {
+        cJSON *many = option->flags & CHRONOS_OPTION_MAP ? cJSON_CreateObject() : cJSON_CreateArray();
+        for (int64_t i = 0; i < amount; i++) {
+            cJSON *item = is_text ? cJSON_CreateString("x") : cJSON_CreateNumber(1);
+            (void)snprintf(text, sizeof text, "k%d", (int)i);
+            if (option->flags & CHRONOS_OPTION_MAP)
+                cJSON_AddItemToObject(many, text, item);
+            else
+                cJSON_AddItemToArray(many, item);
+        }
+        return many;
+    }
+    if (option->type == CHRONOS_OPTION_DURATION)
+        (void)snprintf(text, sizeof text, "%lldms", (long long)amount);
+    if (!is_text)
+        return option->type == CHRONOS_OPTION_DURATION ? cJSON_CreateString(text) : cJSON_CreateNumber((double)amount);
+    char *bytes = calloc(1, (size_t)amount + 1);
+    assert_non_null(bytes);
+    memset(bytes, 'x', (size_t)amount);
+    cJSON *value = cJSON_CreateString(bytes);
+    free(bytes);
+    return value;
+}
+
+static void ignore_problem(void *arg, const char *field, const char *message)
+{
+    (void)arg;
+    (void)field;
+    (void)message;
+}
+
+static void check_amount(const struct plugin_component *component, const struct schema_option *option, int64_t amount,
+                         bool fits)
+{
+    struct schema_pointer at = schema_pointer_of(option->name);
+    cJSON *value = value_of(option, amount);
+    size_t problems = schema_check_value(option, value, &at, ignore_problem, NULL);
+    cJSON_Delete(value);
+    if ((problems == 0) != fits)
+        fail_msg("%s, %s of %s: %lld %s", component->id, option->name, option->limits, (long long)amount,
+                 fits ? "is refused" : "is taken");
+}
+
+/* Every limit that our own plugins' options declare holds: the value at it is taken, the next one is not. */
+static void test_option_limits(void **state)
+{
+    static const char *const stores[] = {"storage_lmdb.so", "storage_sqlite.so"};
+    struct support *support = *state;
+    struct error err;
+    int tried = 0;
+    for (size_t i = 0; i < sizeof stores / sizeof stores[0]; i++)
+        if (plugin_load(support->registry, PLUGIN_DIRECTORY, stores[i], NULL, &err) != STATUS_OK)
+            fail_msg("%s", err.message);
+    for (size_t i = 0; i < plugin_component_count(support->registry); i++) {
+        const struct plugin_component *component = plugin_component_at(support->registry, i);
+        for (uint32_t n = 0; n < component->schema->count; n++) {
+            const struct schema_option *option = &component->schema->options[n];
+            bool numeric = option->type != CHRONOS_OPTION_STRING && !schema_is_many(option);
+            if (option->has_most) {
+                check_amount(component, option, option->most, true);
+                check_amount(component, option, option->most + 1, false);
+                tried++;
+            } else if (schema_is_many(option)) {
+                check_amount(component, option, PLUGIN_ELEMENTS_MAX, true);
+                check_amount(component, option, PLUGIN_ELEMENTS_MAX + 1, false);
+            }
+            if (option->has_least) {
+                check_amount(component, option, option->least, true);
+                if (numeric || option->least > 0)
+                    check_amount(component, option, option->least - 1, false);
+            }
+        }
+    }
+    assert_true(tried >= 15);
+}
+
 static void test_description_size(void **state)
 {
     char text[JOB_DESCRIPTION_MAX + 256] = "{" MINIMAL ",\"description\":\"";
@@ -539,6 +622,7 @@ int main(void)
         cmocka_unit_test(test_policies),
         cmocka_unit_test(test_retry_intervals_alone),
         cmocka_unit_test(test_tags),
+        cmocka_unit_test(test_option_limits),
         cmocka_unit_test(test_description_size),
         cmocka_unit_test(test_document_size),
         cmocka_unit_test(test_all_problems_at_once),
