@@ -289,6 +289,10 @@ enum status runner_validate(const struct runner *runner, const char *executor, c
                               .job_id = "", .execution_id = "", .node_id = runner->node_id, .trigger = "",
                               .traceparent = "", .idempotency_key = ""};
     struct chronos_error from = {.struct_size = sizeof from};
+    int64_t began_ms = runner_now_ms(runner);
     int32_t code = component->ops.executor.validate(dispatcher_instance(instance->dispatcher)->self, &run, &from);
+    int64_t took_ms = runner_now_ms(runner) - began_ms;
+    if (took_ms > SLOW_CALL_MS)
+        LOG_WARN("slow plugin call", LOG_STRING("executor", executor), LOG_STRING("call", "validate"), LOG_MS("took", took_ms));
     return plugin_status(code, &from, err);
 }

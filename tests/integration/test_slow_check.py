@@ -69,8 +69,11 @@ class SlowCheckTest(TestCase):
         self.assertEqual(self.node.get(JOBS).status, 200)
         self.node.create(name="other", schedule="@manually", command="true")
         self.assertEqual(self.node.delete(f"{JOBS}/other").status, 204)
+        self.node.create(name="another", schedule="@manually", webhook="http://127.0.0.1:9/")
+        self.assertEqual(self.node.delete(f"{JOBS}/another").status, 204)
 
     def test_others_are_served(self):
+        self.assertNotIn("slow plugin call", self.node.log())
         made, refused = self.ask("POST", JOBS, self.job("a")), self.ask("POST", JOBS, self.job("b", config={"refuse": True}))
         dry = self.ask("POST", f"{JOBS}?dry_run=true", self.job("c"))
         self.others_are_served()
@@ -84,6 +87,7 @@ class SlowCheckTest(TestCase):
         self.assertEqual(answer.json["errors"], [{"field": "/config", "message": "refused after a long time"}])
         answer = dry.answer()
         self.assertEqual((answer.status, answer.json["name"]), (200, "c"))
+        wait_for(lambda: 'slow plugin call executor=slow call=validate' in self.node.log(), "the slow call to be logged")
         for name in "bc":
             self.assertEqual(self.node.get(f"{JOBS}/{name}").status, 404)
 

@@ -453,6 +453,8 @@ static void test_validate(void **state)
     assert_int_equal(runner_validate(node->runner, "probe", params, 1, "job", &err), STATUS_INVALID);
     assert_string_equal(err.message, "a run that hangs needs a gate");
     assert_int_equal(runner_validate(node->runner, "nobody", params, 1, "job", &err), STATUS_EXECUTOR_UNKNOWN);
+    assert_false(runner_validates_quickly(node->runner, "probe")); /* it promises nothing: never on the loop */
+    assert_false(runner_validates_quickly(node->runner, "nobody"));
 }
 
 static void test_bad_configuration(void **state)
