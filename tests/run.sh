@@ -13,7 +13,7 @@ passed=0
 failed=0
 jobs=$(nproc)
 # Where threads meet; the rest has none and would only repeat what the other builds say.
-threaded='^unit\.(base_log|plugin_|run_|cluster|executor_|state_store)|^conformance|^integration\.(runs|crash)'
+threaded='^unit\.(base_log|plugin_|run_|cluster|executor_|state_store)|^conformance|^integration\.(runs|crash|slow_check)'
 
 step() {
     printf '\n== %s (%s)\n' "$1" "$(date -u +%H:%M:%S)"
