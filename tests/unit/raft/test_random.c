@@ -42,6 +42,7 @@ struct run {
     struct random random;
     uint64_t next_id, next_read;
     unsigned loss; /* of a hundred messages */
+    uint64_t suspect, suspect_until; /* the one node whose disk was damaged; 0: none */
 };
 
 static uint64_t below(struct run *r, uint64_t bound)
@@ -201,12 +202,43 @@ static void rare(struct run *r, struct node *node)
     }
 }
 
+static bool still_suspect(struct run *r)
+{
+    struct node *node = &r->w->nodes[r->suspect];
+    struct raft_status s;
+    if (r->suspect == 0)
+        return false;
+    if (node->up) {
+        raft_status(node->raft, &s);
+        if (!s.suspect)
+            r->suspect = 0;
+    }
+    return r->suspect != 0;
+}
+
+/* The state as of some time ago; and one disk at a time loses the end of its log. */
+static void restart(struct run *r, struct node *node)
+{
+    struct disk *disk = &node->disk;
+    uint64_t index;
+    struct raft_conf conf;
+    if (below(r, 2) == 0)
+        disk->applied = disk->base.index + below(r, disk->applied - disk->base.index + 1);
+    bool many = raft_conf_voters(disk_conf_at(disk, disk_last(disk), &conf, &index)) >= 3;
+    if (below(r, 4) == 0 && many && !still_suspect(r)) {
+        r->suspect = node->id;
+        r->suspect_until = disk_last(disk);
+        disk_cut(disk, disk->applied + 1 + below(r, disk_last(disk) - disk->applied + 1));
+    }
+    world_start(r->w, node, r->suspect == node->id ? r->suspect_until : 0);
+}
+
 static void step(struct run *r)
 {
     uint64_t what = below(r, 100);
     struct node *node = &r->w->nodes[1 + below(r, r->next_id - 1)];
     if (!node->up && below(r, 5) == 0)
-        world_start(r->w, node, 0);
+        restart(r, node);
     if (what < 55) {
         at.doing = "deliver";
         deliver(r);
@@ -243,7 +275,7 @@ static void heal(struct run *r)
     for (uint64_t i = 1; i < r->next_id; i++) {
         struct node *node = &r->w->nodes[i];
         if (!node->up)
-            world_start(r->w, node, 0);
+            restart(r, node);
         node->held = node->manual = node->bad_digest = false;
         world_store(r->w, node);
         world_persist(r->w, node, UINT32_MAX);
@@ -270,6 +302,18 @@ static void rounds(struct run *r, uint32_t count)
     }
 }
 
+/* One or two voters, one of which must not vote yet: nobody can lead before somebody steps in. */
+static bool excused(struct run *r)
+{
+    for (uint64_t i = 1; i < r->next_id && still_suspect(r); i++) {
+        struct raft_status s;
+        raft_status(r->w->nodes[i].raft, &s);
+        if (raft_conf_voters(s.conf) <= 2)
+            return true;
+    }
+    return false;
+}
+
 static void must_live(struct run *r)
 {
     struct raft_status s;
@@ -277,6 +321,8 @@ static void must_live(struct run *r)
     heal(r);
     rounds(r, 300);
     struct node *leader = leader_of(r);
+    if (leader == NULL && excused(r))
+        return;
     if (leader == NULL)
         fail("nobody leads");
     uint64_t before = raft_commit(leader->raft);
