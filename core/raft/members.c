@@ -95,11 +95,20 @@ void raft_conf_changed(struct raft *r)
         } else if (raft_progress_init(&r->progress[i], &r->memory, conf->members[i].id, r->log.last.index,
                                       r->config.max_inflight_messages) == STATUS_OK) {
             r->progress[i].send_empty = true;
-        } /* else: no memory; it stays unknown until the next change or election, as if unreachable */
+        } /* else: no memory; as if unreachable until the next tick */
     }
     for (uint32_t j = 0; j < RAFT_MEMBERS_MAX; j++)
         if (before[j].id != 0)
             raft_progress_deinit(&before[j], &r->memory);
+}
+
+bool raft_progress_missing(const struct raft *r)
+{
+    const struct raft_conf *conf = raft_active_conf(r);
+    for (uint32_t i = 0; i < conf->count; i++)
+        if (r->progress[i].id == 0 && conf->members[i].id != r->config.id)
+            return true;
+    return false;
 }
 
 /* Thesis 4.2.1: the log is sent in rounds; who needs less than an election timeout for one would not hold up commits. */
