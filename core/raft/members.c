@@ -165,6 +165,8 @@ static enum status check_change(const struct raft *r, const struct raft_conf_cha
     return reaches_quorum(r, next) ? STATUS_OK : STATUS_NO_QUORUM;
 }
 
+enum { CONF_ENCODED_MAX = 16 + RAFT_MEMBERS_MAX * (sizeof(struct raft_member) + 8) };
+
 enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *change, struct raft_log_id *ret_at)
 {
     struct raft_conf next;
@@ -180,12 +182,12 @@ enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *cha
         status = check_change(r, change, &next);
     if (status != STATUS_OK)
         return status;
-    struct buffer encoded;
-    buffer_init(&encoded, RAFT_MEMBERS_MAX * sizeof(struct raft_member) + 64);
+    char space[CONF_ENCODED_MAX + 1];
+    struct buffer encoded = {.data = space, .capacity = sizeof space, .limit = CONF_ENCODED_MAX}; /* it never grows */
     raft_conf_encode(&next, &encoded);
+    assert(encoded.failed == STATUS_OK);
     struct bytes data = buffer_bytes(&encoded);
-    status = encoded.failed != STATUS_OK ? STATUS_NO_MEMORY : raft_append_own(r, RAFT_ENTRY_CONF, &data, 1);
-    buffer_deinit(&encoded);
+    status = raft_append_own(r, RAFT_ENTRY_CONF, &data, 1);
     if (status != STATUS_OK)
         return status;
     *ret_at = r->log.last;
