@@ -61,14 +61,20 @@ static struct node *leader_of(struct run *r)
     return found;
 }
 
-static struct node *new_node(struct run *r, uint32_t voters)
+static uint8_t joint_role(uint32_t id, uint32_t voters, bool joint)
+{
+    return !joint ? RAFT_VOTER : id == 1 ? RAFT_OUTGOING : id == voters ? RAFT_VOTER : RAFT_VOTER | RAFT_OUTGOING;
+}
+
+/* `joint`: of 1 to n, the first is not in the incoming half, and the last not in the outgoing one. */
+static struct node *new_node(struct run *r, uint32_t voters, bool joint)
 {
     struct node *node = &r->w->nodes[r->next_id];
     node->id = r->next_id++;
     node->exists = true;
     node->config = r->w->defaults;
     for (uint32_t i = 1; i <= voters; i++)
-        node->disk.base_conf.members[node->disk.base_conf.count++] = (struct raft_member){.id = i, .role = RAFT_VOTER};
+        node->disk.base_conf.members[node->disk.base_conf.count++] = (struct raft_member){.id = i, .role = joint_role(i, voters, joint)};
     r->w->seeds = (uint32_t)below(r, 1 << 20);
     world_start(r->w, node, 0);
     return node;
@@ -122,7 +128,7 @@ static void change(struct run *r, struct node *node)
     c.member.address[0] = (char)('a' + below(r, 20));
     enum status status = raft_propose_conf(node->raft, &c, &position);
     if (status == STATUS_OK && fresh)
-        (void)new_node(r, 0);
+        (void)new_node(r, 0, false);
     if (status == STATUS_OK)
         after(r, node);
 }
@@ -353,9 +359,10 @@ static void run_seed(uint64_t seed)
     r.w->defaults.max_uncommitted_bytes = 5000;
     r.w->defaults.election_ticks = (uint16_t)(4 + below(&r, 10));
     uint32_t voters = 1 + (uint32_t)below(&r, 5);
+    bool joint = voters >= 2 && below(&r, 6) == 0;
     at.doing = "start";
     for (uint32_t i = 0; i < voters; i++)
-        (void)new_node(&r, voters);
+        (void)new_node(&r, voters, joint);
     for (at.step = 0; at.step < STEPS; at.step++)
         step(&r);
     must_live(&r);
