@@ -396,6 +396,12 @@ static void on_input(struct sim *sim, const struct event *event, struct node *no
     case EVENT_STORED:
         on_stored(sim, node, event->data, event->a);
         break;
+    case EVENT_READ: /* the first that it hears after a pause */
+        client_read(sim, node);
+        break;
+    case EVENT_CONF:
+        operation_conf(sim, node);
+        break;
     case EVENT_STACK:
         stack_event(sim, node);
         break;
