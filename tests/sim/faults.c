@@ -208,6 +208,8 @@ static void operation_compact(struct sim *sim)
     uint64_t base = raft_compact(node->raft, node->disk.machine.applied.index, sim_below(sim, sim->options.keep_max + 1));
     log_image_compact(&node->disk.log, base);
     log_image_compact(&node->shadow, base);
+    node->base_conf = node->disk.machine.conf; /* its entry may be gone; what is applied is never truncated */
+    node->base_conf_index = node->disk.machine.conf_index;
     TRACE(sim, node, "log cut to %llu", (unsigned long long)base);
     node_settle(sim, node);
 }
@@ -250,8 +252,11 @@ static void draw_change(struct sim *sim, const struct raft_conf *conf, struct ra
     uint64_t new_id = stranger(sim, conf);
     uint64_t dice = sim_below(sim, 10);
     if (new_id != 0 && dice < 6) {
-        ret->type = dice < 4 ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER;
+        ret->type = dice < 4 && !sim->options.conf_storm ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER;
         ret->member.id = new_id;
+    } else if (sim->options.conf_storm && dice < 9) {
+        ret->type = RAFT_REMOVE;
+        ret->member.id = random_member(sim, conf);
     } else {
         static const enum raft_conf_change_type types[] = {RAFT_ADD_VOTER, RAFT_ADD_VOTER, RAFT_ADD_LEARNER, RAFT_REMOVE,
                                                            RAFT_REMOVE, RAFT_UPDATE};

@@ -81,6 +81,8 @@ static void storm(struct sim *sim, struct options *o)
 {
     static const enum fault faults[] = {FAULT_CONF, FAULT_CONF, FAULT_ISOLATE, FAULT_PARTITION, FAULT_CAMPAIGN, FAULT_CRASH};
     o->conf_storm = true;
+    o->voters = sim_below(sim, 2) == 0 ? 4 : o->voters; /* an even number makes majorities that barely meet */
+    o->spares = 1 + (uint32_t)sim_below(sim, NODES_MAX - o->voters < 3 ? NODES_MAX - o->voters : 3);
     for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
         o->weight[fault] /= 4;
     for (uint32_t i = 0; i < 6; i++)
@@ -88,7 +90,7 @@ static void storm(struct sim *sim, struct options *o)
     o->weights = 0;
     for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
         o->weights += o->weight[fault];
-    o->fault_every = between(sim, 3, 30) * TICK;
+    o->fault_every = between(sim, 3, 20) * TICK;
     o->fault_length = between(sim, 5, 60) * TICK;
 }
 
