@@ -199,9 +199,8 @@ static void operation_snapshot(struct sim *sim)
 }
 
 /* The state is synced first: what the log loses must not be needed again. */
-static void operation_compact(struct sim *sim)
+void operation_compact(struct sim *sim, struct node *node)
 {
-    struct node *node = random_node(sim);
     if (!usable(sim, node) || node->disk.pending > 0 || node->take_owed)
         return;
     disk_sync_state(sim, node);
@@ -307,7 +306,7 @@ static void strike(struct sim *sim, enum fault fault, uint64_t until)
     case FAULT_CONF: operation_conf(sim, leader_node(sim)); break;
     case FAULT_TRANSFER: operation_transfer(sim); break;
     case FAULT_SNAPSHOT: operation_snapshot(sim); break;
-    case FAULT_COMPACT: operation_compact(sim); break;
+    case FAULT_COMPACT: operation_compact(sim, node); break;
     case FAULT_CAMPAIGN: operation_campaign(sim); break;
     case FAULT_BURST: operation_burst(sim); break;
     case FAULT_NONE: case FAULT_LOSS: case FAULT_REPLAY: case FAULT_COUNT: break;

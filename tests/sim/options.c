@@ -115,6 +115,7 @@ void options_draw(struct sim *sim)
     o->sync_share = between(sim, 1, 100);
     o->defer_share = sometimes(sim, 60);
     o->skew_percent = sometimes(sim, 30);
+    o->compact_at = sometimes(sim, 150);
     o->keep_max = sim_below(sim, 2) == 0 ? between(sim, 0, 30) : 1000;
     o->chunk_bytes = between(sim, 16, 200);
     o->snapshot_pad = between(sim, 0, 600);

@@ -214,6 +214,7 @@ struct options {
     uint32_t sync_share, defer_share; /* percent */
     uint32_t skew_percent;
     bool conf_storm;     /* every new leader is asked for a change of membership at once */
+    uint32_t compact_at; /* entries in the log; 0: only when told */
     uint32_t keep_max, chunk_bytes, snapshot_pad;
     uint32_t weight[FAULT_COUNT], weights;
 };
@@ -335,6 +336,7 @@ bool conf_good(struct sim *sim, const struct raft_conf *conf, const struct node 
 /* Could every configuration in any log still elect, counting only nodes in `allowed` (bits by slot) but `without`? */
 bool cluster_good(struct sim *sim, const struct node *without, uint32_t allowed);
 void operation_conf(struct sim *sim, struct node *node);
+void operation_compact(struct sim *sim, struct node *node);
 
 /* --- oracle.c --- */
 void oracle_reset(struct sim *sim);
