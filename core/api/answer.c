@@ -1,4 +1,5 @@
 /* Answers: each takes the body's memory and hands it to the server. */
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -30,6 +31,16 @@ void answer_bytes(struct api *api, struct http_token token, int status, const ch
     size_t size;
     response.body_owned = buffer_steal(body, &size);
     response.body = (struct bytes){response.body_owned, size};
+    respond(api, token, &response);
+}
+
+void answer_json_copied(struct api *api, struct http_token token, int status, const struct buffer *body,
+                        const char *headers)
+{
+    assert(body->failed == STATUS_OK);
+    struct http_response response = {.status = status, .content_type = "application/json", .body = buffer_bytes(body)};
+    if (headers != NULL)
+        response.headers = (struct bytes){headers, strlen(headers)};
     respond(api, token, &response);
 }
 

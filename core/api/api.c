@@ -1,6 +1,7 @@
 /* Life of the API, and the way of a request: drain, route, guard, consistent read, handler. */
 #include "api/api.h"
 
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -238,7 +239,9 @@ void api_problem(void *arg, enum status code, int http_status, const char *detai
 void api_common_headers(void *arg, struct buffer *out)
 {
     struct api *api = arg;
-    buffer_appendf(out, "%sX-Chronos-Applied-Index: %llu\r\n", api->common, (unsigned long long)api->applied_index);
+    buffer_append_string(out, api->common);
+    buffer_append_int(out, (int64_t)api->applied_index);
+    buffer_append_string(out, "\r\n");
 }
 
 /* --- life --- */
@@ -281,7 +284,8 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     }
     for (uint32_t i = 0; i < API_OPERATIONS_MAX; i++)
         api->free_slots[api->free_count++] = API_OPERATIONS_MAX - 1 - i; /* slot 0 first: the rest stays untouched memory */
-    (void)snprintf(api->common, sizeof api->common, "X-Chronos-Node: %s\r\n", cluster_node_id(config->cluster));
+    (void)snprintf(api->common, sizeof api->common, "X-Chronos-Node: %s\r\nX-Chronos-Applied-Index: ",
+                   cluster_node_id(config->cluster));
     cluster_status_get(config->cluster, &cluster);
     api->applied_index = cluster.applied_index;
     (void)uv_timer_init(config->loop, &api->retry_timer); /* cannot fail */
@@ -289,6 +293,16 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     uv_unref((uv_handle_t *)&api->retry_timer);
     *ret = api;
     return STATUS_OK;
+}
+
+struct buffer *api_scratch(struct api *api, size_t limit)
+{
+    assert(limit >= SCRATCH_KEPT_MAX);
+    if (api->scratch.capacity > SCRATCH_KEPT_MAX)
+        buffer_deinit(&api->scratch);
+    buffer_clear(&api->scratch);
+    api->scratch.limit = limit;
+    return &api->scratch;
 }
 
 void api_set_server(struct api *api, struct http_server *server)
@@ -321,6 +335,7 @@ void api_free(struct api *api)
     for (uint32_t i = 0; i < API_OPERATIONS_MAX; i++)
         if (api->operations[i].used && api->operations[i].discard != NULL)
             api->operations[i].discard(api->operations[i].data);
+    buffer_deinit(&api->scratch);
     router_free(api->router);
     masks_free(api->masks);
     free(api->routes);

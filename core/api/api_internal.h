@@ -34,6 +34,9 @@ void problem_write(struct buffer *out, enum status code, int http_status, const 
 
 /* Takes the buffer's memory. `headers`: complete lines or NULL. */
 void answer_json(struct api *api, struct http_token token, int status, struct buffer *body, const char *headers);
+/* The same; the buffer keeps its memory. */
+void answer_json_copied(struct api *api, struct http_token token, int status, const struct buffer *body,
+                        const char *headers);
 void answer_bytes(struct api *api, struct http_token token, int status, const char *content_type, struct buffer *body,
                   const char *headers);
 void answer_empty(struct api *api, struct http_token token, int status, const char *headers);
@@ -162,13 +165,19 @@ must_use enum status job_write(struct api *api, struct state_view *view, const s
 must_use enum status execution_write(struct state_view *view, const struct id *execution, struct buffer *out,
                                      struct error *err);
 
+/* An empty buffer of this limit for the call at hand: the next call of this function ends its use. The usual small commands
+ * and answers, one a request, cost no allocation so. */
+enum { SCRATCH_KEPT_MAX = 64 * 1024 }; /* larger memory is given back */
+struct buffer *api_scratch(struct api *api, size_t limit);
+
 struct api {
     struct api_config config;
+    struct buffer scratch; /* of api_scratch */
     struct http_server *server;
     struct route *routes;
     struct router *router;
     struct masks *masks; /* which options of executors are secret */
-    char common[160]; /* X-Chronos-Node line */
+    char common[160]; /* what all answers begin their headers with, up to the applied index */
     bool draining;
     struct operation *operations;
     uint32_t *free_slots;

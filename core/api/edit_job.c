@@ -107,13 +107,14 @@ static struct job_defaults defaults_of(const struct operation *operation)
                                  .scheduler = config->scheduler, .now_ms = edit->now_ms};
 }
 
-/* `input` is taken (NULL: out of memory). False: answered. */
+/* `input` NULL: out of memory. The document borrows from it. False: answered. */
 static bool parse_document(struct operation *operation, cJSON *input, const cJSON *stored, struct job_document *ret)
 {
     struct job_defaults defaults = defaults_of(operation);
-    struct field_errors errors = {.count = 0};
+    struct field_errors errors;
     struct edit *edit = operation->data;
     enum status code = STATUS_NO_MEMORY;
+    errors.count = 0; /* the rest is large, and written where it is counted */
     if (input == NULL)
         field_errors_add(&errors, "", "out of memory");
     else if (job_document_parse(input, stored, &defaults, ret, &code, &errors)) {
@@ -128,14 +129,18 @@ static bool parse_document(struct operation *operation, cJSON *input, const cJSO
 static void answer_dry_run(struct operation *operation, const struct job_document *job)
 {
     struct buffer body;
-    bool masked = masks_apply(operation->api->masks, job->json);
+    struct error err;
+    cJSON *json = NULL;
     buffer_init(&body, JOB_TEXT_MAX);
-    if (masked && cJSON_AddBoolToObject(job->json, "enabled", job->spec.enabled) != NULL) {
-        json_print(&body, job->json);
+    if (json_parse(job->text.data, job->text.size, &json, &err) == STATUS_OK &&
+        masks_apply(operation->api->masks, json) &&
+        cJSON_AddBoolToObject(json, "enabled", job->spec.enabled) != NULL) {
+        json_print(&body, json);
         answer_json(operation->api, operation->token, 200, &body, NULL);
     } else {
         answer_problem(operation->api, operation->token, operation->request_id, STATUS_NO_MEMORY, "", NULL);
     }
+    cJSON_Delete(json);
     operation_end(operation);
 }
 
@@ -163,8 +168,7 @@ void edit_attempt_create(struct operation *operation)
 {
     struct edit *edit = operation->data;
     struct job_document job;
-    struct buffer command;
-    if (!parse_document(operation, cJSON_Duplicate(edit->body, true), NULL, &job))
+    if (!parse_document(operation, edit->body, NULL, &job))
         return;
     if (edit->dry_run) {
         if (check_name_free(operation, NULL))
@@ -174,9 +178,9 @@ void edit_attempt_create(struct operation *operation)
         struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
                               .document = buffer_bytes(&job.text)};
         put.spec.id = edit->job;
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_put_encode(&put, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        job_put_encode(&put, command);
+        edit_propose(operation, command);
     }
     job_document_deinit(&job);
 }
@@ -230,15 +234,14 @@ static void propose_put(struct operation *operation, const struct present *prese
     struct decision decision;
     struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .expected_version = present->row.version,
                           .spec = job->spec, .document = buffer_bytes(&job->text)};
-    struct buffer command;
     put.spec.id = edit->job;
     put.resets_mark = moves_slots(&present->spec, &job->spec);
     bool owes = present->row.enabled && (put.resets_mark || !job->spec.enabled);
     if (owes && !find_due(operation, present->row.serial, &decision, &put.due))
         return;
-    buffer_init(&command, ENTRY_SIZE_MAX);
-    job_put_encode(&put, &command);
-    edit_propose(operation, &command);
+    struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+    job_put_encode(&put, command);
+    edit_propose(operation, command);
 }
 
 void edit_attempt_put(struct operation *operation)
@@ -248,13 +251,15 @@ void edit_attempt_put(struct operation *operation)
     struct job_document job;
     if (!edit_read_present(operation, &present))
         return;
-    if (parse_document(operation, new_input(operation, &present), present.document, &job)) {
+    cJSON *input = new_input(operation, &present);
+    if (parse_document(operation, input, present.document, &job)) {
         if (!edit->dry_run)
             propose_put(operation, &present, &job);
         else if (check_name_free(operation, &edit->job))
             answer_dry_run(operation, &job);
         job_document_deinit(&job);
     }
+    cJSON_Delete(input);
     present_deinit(&present);
 }
 
@@ -265,15 +270,14 @@ void edit_attempt_delete(struct operation *operation)
     struct edit *edit = operation->data;
     struct present present;
     struct decision decision;
-    struct buffer command;
     if (!edit_read_present(operation, &present))
         return;
     struct job_delete delete = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
                                 .cancel_running = edit->cancel, .id = edit->job};
     if (find_due(operation, present.row.serial, &decision, &delete.due)) {
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_delete_encode(&delete, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        job_delete_encode(&delete, command);
+        edit_propose(operation, command);
     }
     present_deinit(&present);
 }
@@ -283,15 +287,14 @@ void edit_attempt_enable(struct operation *operation)
     struct edit *edit = operation->data;
     struct present present;
     struct decision decision;
-    struct buffer command;
     if (!edit_read_present(operation, &present))
         return;
     struct job_enable enable = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
                                 .enabled = edit->kind == EDIT_ENABLE, .mark_ms = edit->now_ms, .id = edit->job};
     if (enable.enabled || find_due(operation, present.row.serial, &decision, &enable.due)) {
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        job_enable_encode(&enable, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        job_enable_encode(&enable, command);
+        edit_propose(operation, command);
     }
     present_deinit(&present);
 }

@@ -82,7 +82,6 @@ void edit_attempt_trigger(struct operation *operation)
     struct edit *edit = operation->data;
     struct scheduler *scheduler = operation->api->config.scheduler;
     struct present present;
-    struct buffer command;
     if (!edit_read_present(operation, &present))
         return;
     if (check_overrides(operation, &present)) {
@@ -91,9 +90,9 @@ void edit_attempt_trigger(struct operation *operation)
                                       .overrides = buffer_bytes(&edit->overrides),
                                       .reason = scheduler_waits_for(scheduler, present.spec.executor)};
         /* Not placed: the scheduler gives it a node within the limits, as it does for every run that is ready. */
-        buffer_init(&command, ENTRY_SIZE_MAX);
-        trigger_run_encode(&trigger, &command);
-        edit_propose(operation, &command);
+        struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
+        trigger_run_encode(&trigger, command);
+        edit_propose(operation, command);
     }
     present_deinit(&present);
 }

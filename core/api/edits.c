@@ -15,6 +15,7 @@ static void discard(void *data)
 {
     struct edit *edit = data;
     cJSON_Delete(edit->body);
+    buffer_deinit(&edit->text);
     buffer_deinit(&edit->overrides);
     free(edit);
 }
@@ -55,23 +56,21 @@ static void answer_job(struct operation *operation, int status_code)
     struct edit *edit = operation->data;
     struct state_view view;
     struct job_row row;
-    struct buffer body;
+    struct buffer *body = api_scratch(api, JOB_TEXT_MAX);
     struct error err;
     char headers[HEADERS_SIZE], id[ID_TEXT_SIZE], etag[ETAG_HEADER_SIZE];
-    buffer_init(&body, JOB_TEXT_MAX);
     enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
     if (status == STATUS_OK) {
         status = state_get_job(&view, &edit->job, &row, &err);
         if (status == STATUS_NOT_FOUND)
             (void)error_set(&err, status, "the job was deleted right after this change"); /* answered below */
         if (status == STATUS_OK)
-            status = job_write(api, &view, &edit->job, &row, &body, &err);
+            status = job_write(api, &view, &edit->job, &row, body, &err);
         state_view_end(&view);
     }
-    if (status == STATUS_OK && body.failed != STATUS_OK)
-        status = error_set(&err, body.failed, "it does not fit into memory");
+    if (status == STATUS_OK && body->failed != STATUS_OK)
+        status = error_set(&err, body->failed, "it does not fit into memory");
     if (status != STATUS_OK) {
-        buffer_deinit(&body);
         fail_after_commit(operation, &err);
         return;
     }
@@ -79,7 +78,7 @@ static void answer_job(struct operation *operation, int status_code)
     etag_header(row.version, etag);
     (void)snprintf(headers, sizeof headers, "%s%s%s%s", etag, status_code == 201 ? "Location: /api/v1/jobs/" : "",
                    status_code == 201 ? id : "", status_code == 201 ? "\r\n" : "");
-    answer_json(api, operation->token, status_code, &body, headers);
+    answer_json_copied(api, operation->token, status_code, body, headers);
     operation_end(operation);
 }
 
@@ -182,23 +181,29 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
         edit_attempt(operation);
 }
 
-void edit_propose(struct operation *operation, struct buffer *command)
+void edit_propose(struct operation *operation, const struct buffer *command)
 {
+    struct edit *edit = operation->data;
     struct error err;
+    cJSON_Delete(edit->body);
+    edit->body = NULL;
     if (command->failed != STATUS_OK) {
         (void)error_set(&err, command->failed, "the change does not fit into memory");
-        buffer_deinit(command);
         edit_fail(operation, &err);
         return;
     }
-    struct bytes bytes = buffer_bytes(command);
-    operation_propose(operation, PROPOSE_CLIENT, bytes); /* copies the command */
-    buffer_deinit(command);
+    operation_propose(operation, PROPOSE_CLIENT, buffer_bytes(command));
 }
 
 void edit_attempt(struct operation *operation)
 {
     struct edit *edit = operation->data;
+    struct error err;
+    if (edit->body == NULL && edit->text.size > 0 &&
+        json_parse(edit->text.data, edit->text.size, &edit->body, &err) != STATUS_OK) {
+        edit_fail(operation, &err);
+        return;
+    }
     edit->now_ms = operation->api->config.clock->wall_ms(operation->api->config.clock->arg);
     switch (edit->kind) {
     case EDIT_CREATE:
@@ -262,7 +267,8 @@ static enum status read_body(const struct http_request *request, struct edit *ed
         return error_set(err, STATUS_MALFORMED, "the body must be a JSON object");
     if (!has_document && edit->kind != EDIT_TRIGGER && edit->body->child != NULL)
         return error_set(err, STATUS_MALFORMED, "this request takes no fields; leave the body out");
-    return STATUS_OK;
+    buffer_append(&edit->text, request->body.data, request->body.size);
+    return edit->text.failed == STATUS_OK ? STATUS_OK : error_set(err, edit->text.failed, "out of memory");
 }
 
 static enum status read_target(const struct route_match *match, struct edit *edit, struct error *err)
@@ -287,6 +293,7 @@ static void begin_edit(struct api *api, const struct http_request *request, cons
         return;
     }
     edit->kind = kind;
+    buffer_init(&edit->text, (size_t)api->config.config->server.max_body_bytes);
     buffer_init(&edit->overrides, JOB_DOCUMENT_MAX);
     enum status status = read_target(match, edit, &err);
     if (status == STATUS_OK)

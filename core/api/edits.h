@@ -12,7 +12,8 @@ struct edit {
     enum edit_kind kind;
     char job_text[JOB_REFERENCE_SIZE]; /* id or name, as in the path */
     char if_match[IF_MATCH_SIZE];      /* "": none */
-    cJSON *body;                       /* NULL: none */
+    cJSON *body;                       /* of the attempt at hand; NULL: none */
+    struct buffer text;                /* of the body, for further attempts: what waits holds no tree */
     bool dry_run, cancel, force;
     struct buffer overrides;           /* of a trigger; empty: none */
     uint32_t tries;
@@ -33,8 +34,8 @@ struct present {
 
 /* Builds the command from what stands now and proposes it. Whatever happens the operation is answered some time. */
 void edit_attempt(struct operation *operation);
-/* Consumes the command's memory. */
-void edit_propose(struct operation *operation, struct buffer *command);
+/* Copies the command. Ends the attempt: its body and what borrows from it must not be used any more. */
+void edit_propose(struct operation *operation, const struct buffer *command);
 /* False: tried often enough; it was answered. */
 bool edit_may_retry(struct operation *operation);
 /* Answers and ends the operation. */

@@ -9,6 +9,7 @@
 enum {
     SHORTHANDS_MAX = 64,
     QUOTED_MAX = 60,
+    USUAL_SIZE = 1000,
     LISTED_MAX = 300,
 };
 #define SECONDS INT64_C(1000)
@@ -35,7 +36,10 @@ static const char *const node_loss_words[] = {NODE_LOSS_TABLE(X) NULL};
 
 struct parsing {
     struct fields fields; /* of the whole document */
+    struct json_writer out; /* writes the document's text while its fields are read */
     cJSON *input;
+    cJSON *own_config; /* of a shorthand, or where none was given; freed at the end */
+    const cJSON *config; /* that was accepted */
     const cJSON *stored;
     const struct job_defaults *defaults;
     struct job_document *job;
@@ -43,25 +47,10 @@ struct parsing {
     bool no_memory;
 };
 
-/* `item` is taken. */
-static void put_item(struct parsing *p, const char *key, cJSON *item)
+static void write_tree(struct parsing *p, const char *key, const cJSON *value)
 {
-    if (item == NULL || !cJSON_AddItemToObject(p->job->json, key, item)) {
-        cJSON_Delete(item);
-        p->no_memory = true;
-    }
-}
-
-static void put_string(struct parsing *p, const char *key, const char *text)
-{
-    put_item(p, key, cJSON_CreateString(text));
-}
-
-static cJSON *duration_item(int64_t ms)
-{
-    char text[DURATION_TEXT_SIZE];
-    duration_format(ms, text);
-    return cJSON_CreateString(text);
+    json_key(&p->out, key);
+    json_tree(&p->out, value);
 }
 
 static bool is_name_char(char c)
@@ -113,8 +102,8 @@ static void read_identity(struct parsing *p)
     if (strlen(description) > JOB_DESCRIPTION_MAX)
         field_refuse(&p->fields, "description", "is longer than %d bytes", JOB_DESCRIPTION_MAX);
     p->job->spec.enabled = field_bool(&p->fields, "enabled", true);
-    put_string(p, "name", name != NULL ? name : "");
-    put_string(p, "description", description);
+    json_member_string(&p->out, "name", name != NULL ? name : "");
+    json_member_string(&p->out, "description", description);
 }
 
 /* An edit of something else must stay possible for an @at that has passed. */
@@ -142,26 +131,18 @@ static void read_when(struct parsing *p)
     spec->day_match = (uint8_t)from.options.day_match;
     spec->schedule_count = from.count;
     memcpy(spec->schedules, from.texts, sizeof spec->schedules);
-    /* The strings stay where they are: only the item changes its parent. */
-    put_item(p, "schedule", cJSON_DetachItemFromObjectCaseSensitive(p->input, "schedule"));
-    put_string(p, "timezone", spec->timezone);
-    put_string(p, "dst_gap", schedule_dst_gap_words[spec->dst_gap]);
-    put_string(p, "dst_overlap", schedule_dst_overlap_words[spec->dst_overlap]);
-    put_string(p, "day_match", schedule_day_match_words[spec->day_match]);
+    write_tree(p, "schedule", field_get(&p->fields, "schedule"));
+    json_member_string(&p->out, "timezone", spec->timezone);
+    json_member_string(&p->out, "dst_gap", schedule_dst_gap_words[spec->dst_gap]);
+    json_member_string(&p->out, "dst_overlap", schedule_dst_overlap_words[spec->dst_overlap]);
+    json_member_string(&p->out, "day_match", schedule_day_match_words[spec->day_match]);
 }
 
 /* --- executor and config --- */
 
 static bool is_offered(const struct job_defaults *defaults, const struct plugin_component *component)
 {
-    struct node_row node;
-    if (defaults->runner == NULL)
-        return true;
-    runner_node(defaults->runner, &node);
-    for (uint32_t i = 0; i < node.executor_count; i++)
-        if (strcmp(node.executors[i], component->id) == 0)
-            return true;
-    return false;
+    return defaults->runner == NULL || runner_offers(defaults->runner, component->id);
 }
 
 static void list_executors(const struct job_defaults *defaults, char out[LISTED_MAX])
@@ -175,29 +156,36 @@ static void list_executors(const struct job_defaults *defaults, char out[LISTED_
     }
 }
 
-/* "command": "..." is the executor's first option, "webhook": {...} its whole config. `value` is taken. */
-static cJSON *shorthand_config(struct parsing *p, const struct plugin_component *component, cJSON *value)
+/* An object of our own, in place of what the input does not have. NULL: out of memory. */
+static cJSON *make_config(struct parsing *p)
+{
+    cJSON_Delete(p->own_config);
+    p->own_config = cJSON_CreateObject();
+    p->no_memory |= p->own_config == NULL;
+    return p->own_config;
+}
+
+/* "command": "..." is the executor's first option, "webhook": {...} its whole config. */
+static cJSON *shorthand_config(struct parsing *p, const struct plugin_component *component)
 {
     const char *option = plugin_schema_first_job_option(component->schema);
+    cJSON *value = cJSON_GetObjectItemCaseSensitive(p->input, component->shorthand);
     if (cJSON_IsObject(value))
         return value;
-    cJSON *config = NULL;
-    if (cJSON_IsString(value) && option != NULL) {
-        config = cJSON_CreateObject();
-        if (config != NULL && cJSON_AddItemToObject(config, option, value))
-            return config;
-        p->no_memory = true;
-    } else {
+    if (!cJSON_IsString(value) || option == NULL) {
         field_refuse(&p->fields, component->shorthand, "must be a string or an object, the config of executor \"%s\"%s",
                      component->id,
                      cJSON_IsBool(value) || cJSON_IsNumber(value) ? "; put true, false and numbers in quotes" : "");
+        return NULL;
     }
-    cJSON_Delete(config);
-    cJSON_Delete(value);
+    cJSON *config = make_config(p);
+    if (config == NULL || cJSON_AddStringToObject(config, option, value->valuestring) != NULL)
+        return config;
+    p->no_memory = true;
     return NULL;
 }
 
-/* *ret_config: owned by the caller; NULL where the component has none or it was refused. NULL: no shorthand is used. */
+/* *ret_config: NULL where the component has none or it was refused. NULL: no shorthand is used. */
 static const struct plugin_component *take_shorthand(struct parsing *p, cJSON **ret_config)
 {
     const struct plugin_component *found = NULL;
@@ -213,31 +201,37 @@ static const struct plugin_component *take_shorthand(struct parsing *p, cJSON **
         if (field_get(&p->fields, "executor") != NULL || field_get(&p->fields, "config") != NULL)
             field_refuse(&p->fields, component->shorthand,
                          "is short for \"executor\": \"%s\" with its \"config\"; give one of the two", component->id);
-        *ret_config =
-            shorthand_config(p, component, cJSON_DetachItemFromObjectCaseSensitive(p->input, component->shorthand));
+        *ret_config = shorthand_config(p, component);
     }
     return found;
 }
 
-static const struct plugin_component *find_executor(struct parsing *p)
+static void refuse_missing_executor(struct parsing *p)
 {
     char known[LISTED_MAX], keys[LISTED_MAX] = "";
-    const char *name = field_string(&p->fields, "executor", NULL);
     list_executors(p->defaults, known);
+    for (size_t i = 0; keys[0] == '\0' && i < plugin_component_count(p->defaults->registry); i++) {
+        const struct plugin_component *component = plugin_component_at(p->defaults->registry, i);
+        if (component->shorthand != NULL && is_offered(p->defaults, component))
+            (void)snprintf(keys, sizeof keys, ", or a shorthand such as \"%s\"", component->shorthand);
+    }
+    field_refuse(&p->fields, "executor", "is required: one of %s%s", known, keys);
+}
+
+static const struct plugin_component *find_executor(struct parsing *p)
+{
+    char known[LISTED_MAX];
+    const char *name = field_string(&p->fields, "executor", NULL);
     if (name == NULL) {
-        for (size_t i = 0; keys[0] == '\0' && i < plugin_component_count(p->defaults->registry); i++) {
-            const struct plugin_component *component = plugin_component_at(p->defaults->registry, i);
-            if (component->shorthand != NULL && is_offered(p->defaults, component))
-                (void)snprintf(keys, sizeof keys, ", or a shorthand such as \"%s\"", component->shorthand);
-        }
         if (field_get(&p->fields, "executor") == NULL)
-            field_refuse(&p->fields, "executor", "is required: one of %s%s", known, keys);
+            refuse_missing_executor(p);
         return NULL;
     }
     const struct plugin_component *component =
         strlen(name) < EXECUTOR_TEXT_SIZE ? plugin_find(p->defaults->registry, CHRONOS_KIND_EXECUTOR, name) : NULL;
     if (component != NULL && is_offered(p->defaults, component))
         return component;
+    list_executors(p->defaults, known);
     field_refuse(&p->fields, "executor", "no node has the executor \"%.*s\"; known: %s",
                  (int)utf8_cut(name, strlen(name), QUOTED_MAX), name, known);
     p->code = STATUS_EXECUTOR_UNKNOWN;
@@ -282,11 +276,9 @@ static void read_executor(struct parsing *p)
         p->code = STATUS_EXECUTOR_UNKNOWN;
     } else if (!is_short) {
         component = find_executor(p);
-        config = cJSON_DetachItemFromObjectCaseSensitive(p->input, "config");
+        config = cJSON_GetObjectItemCaseSensitive(p->input, "config");
         if (config == NULL || cJSON_IsNull(config)) {
-            cJSON_Delete(config);
-            config = cJSON_CreateObject();
-            p->no_memory |= config == NULL;
+            config = make_config(p);
         } else if (!cJSON_IsObject(config)) {
             field_refuse(&p->fields, "config", "must be an object");
             component = NULL;
@@ -297,11 +289,10 @@ static void read_executor(struct parsing *p)
         check_config(p, component, config);
     if (component != NULL && config != NULL && strlen(component->id) < EXECUTOR_TEXT_SIZE) {
         memcpy(p->job->spec.executor, component->id, strlen(component->id) + 1);
-        put_string(p, "executor", component->id);
-        put_item(p, "config", config);
-        return;
+        p->config = config;
+        json_member_string(&p->out, "executor", component->id);
+        write_tree(p, "config", config);
     }
-    cJSON_Delete(config);
 }
 
 /* What the plugin itself says, once everything else is right. */
@@ -310,8 +301,7 @@ static void ask_executor(struct parsing *p)
     const struct plugin_component *component = p->job->executor;
     struct plugin_params params;
     struct error err;
-    const cJSON *config = cJSON_GetObjectItemCaseSensitive(p->job->json, "config");
-    enum status status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, config, NULL, &params, &err);
+    enum status status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, p->config, NULL, &params, &err);
     if (status == STATUS_OK) {
         if (p->defaults->runner != NULL)
             status = runner_validate(p->defaults->runner, component->id, params.items, params.count, p->job->spec.name,
@@ -355,14 +345,16 @@ static void read_policies(struct parsing *p)
                                               config->scheduler.catchup_limit);
     spec->on_node_loss =
         (enum node_loss_policy)field_choice(&p->fields, "on_node_loss", node_loss_words, NODE_LOSS_RETRY);
-    put_item(p, "timeout", duration_item(spec->timeout_ms));
-    put_string(p, "concurrency", concurrency_name(spec->concurrency));
-    put_item(p, "max_concurrent", cJSON_CreateNumber(spec->max_concurrent));
-    put_string(p, "missed_run_policy", missed_policy_name(spec->missed_policy));
-    put_item(p, "catchup_window",
-             spec->catchup_window_ms == 0 ? cJSON_CreateString("unlimited") : duration_item(spec->catchup_window_ms));
-    put_item(p, "catchup_limit", cJSON_CreateNumber(spec->catchup_limit));
-    put_string(p, "on_node_loss", node_loss_name(spec->on_node_loss));
+    json_member_duration(&p->out, "timeout", spec->timeout_ms);
+    json_member_string(&p->out, "concurrency", concurrency_name(spec->concurrency));
+    json_member_int(&p->out, "max_concurrent", spec->max_concurrent);
+    json_member_string(&p->out, "missed_run_policy", missed_policy_name(spec->missed_policy));
+    if (spec->catchup_window_ms == 0)
+        json_member_string(&p->out, "catchup_window", "unlimited");
+    else
+        json_member_duration(&p->out, "catchup_window", spec->catchup_window_ms);
+    json_member_int(&p->out, "catchup_limit", spec->catchup_limit);
+    json_member_string(&p->out, "on_node_loss", node_loss_name(spec->on_node_loss));
 }
 
 static struct job_retry default_retry(const struct config *config)
@@ -374,25 +366,18 @@ static struct job_retry default_retry(const struct config *config)
                               .jitter_thousandths = from->jitter_thousandths};
 }
 
-static bool add_to(cJSON *object, const char *key, cJSON *item)
+static void write_retry(struct json_writer *out, const struct job_retry *retry)
 {
-    if (item != NULL && cJSON_AddItemToObject(object, key, item))
-        return true;
-    cJSON_Delete(item);
-    return false;
-}
-
-static cJSON *retry_item(const struct job_retry *retry)
-{
-    cJSON *object = cJSON_CreateObject();
-    if (object != NULL && add_to(object, "max_attempts", cJSON_CreateNumber(retry->max_attempts)) &&
-        add_to(object, "initial_interval", duration_item(retry->initial_interval_ms)) &&
-        add_to(object, "max_interval", duration_item(retry->max_interval_ms)) &&
-        add_to(object, "multiplier", cJSON_CreateNumber(retry->multiplier_thousandths / 1000.0)) &&
-        add_to(object, "jitter", cJSON_CreateNumber(retry->jitter_thousandths / 1000.0)))
-        return object;
-    cJSON_Delete(object);
-    return NULL;
+    json_key(out, "retry_policy");
+    json_object_begin(out);
+    json_member_int(out, "max_attempts", retry->max_attempts);
+    json_member_duration(out, "initial_interval", retry->initial_interval_ms);
+    json_member_duration(out, "max_interval", retry->max_interval_ms);
+    json_key(out, "multiplier");
+    json_thousandths(out, retry->multiplier_thousandths);
+    json_key(out, "jitter");
+    json_thousandths(out, retry->jitter_thousandths);
+    json_object_end(out);
 }
 
 static void read_retry(struct parsing *p)
@@ -419,7 +404,7 @@ static void read_retry(struct parsing *p)
     if (p->fields.errors->count == before && retry.max_interval_ms < retry.initial_interval_ms)
         field_refuse(&fields, "max_interval", "must be at least initial_interval");
     p->job->spec.retry = retry;
-    put_item(p, "retry_policy", retry_item(&retry));
+    write_retry(&p->out, &retry);
 }
 
 static bool is_tag_key(const char *key)
@@ -464,8 +449,13 @@ static void read_tags(struct parsing *p)
         field_refuse(&p->fields, "tags", "a job has at most %d tags", JOB_TAGS_MAX);
     cJSON_ArrayForEach(tag, value)
         check_tag(&fields, tag);
-    put_item(p, "tags",
-             value != NULL ? cJSON_DetachItemFromObjectCaseSensitive(p->input, "tags") : cJSON_CreateObject());
+    if (value != NULL) {
+        write_tree(p, "tags", value);
+        return;
+    }
+    json_key(&p->out, "tags");
+    json_object_begin(&p->out);
+    json_object_end(&p->out);
 }
 
 /* One node: nothing to choose from. What asks for nothing is accepted. */
@@ -482,10 +472,8 @@ static void read_placement(struct parsing *p)
         field_refuse(&p->fields, "placement", "choosing nodes comes with clustering; leave it out");
 }
 
-static void write_text(struct parsing *p)
+static void check_text(struct parsing *p)
 {
-    buffer_init(&p->job->text, JOB_DOCUMENT_MAX);
-    json_print(&p->job->text, p->job->json);
     if (p->job->text.failed == STATUS_TOO_LARGE)
         field_errors_add(p->fields.errors, "", "the job is larger than %d KiB", JOB_DOCUMENT_MAX / 1024);
     else if (p->job->text.failed != STATUS_OK)
@@ -508,6 +496,7 @@ static void check_known(const struct parsing *p)
 static void parse(struct parsing *p)
 {
     check_known(p);
+    json_object_begin(&p->out);
     read_identity(p);
     read_when(p);
     read_executor(p);
@@ -515,24 +504,27 @@ static void parse(struct parsing *p)
     read_retry(p);
     read_tags(p);
     read_placement(p);
+    json_object_end(&p->out);
     if (p->fields.errors->count == 0 && !p->no_memory)
         ask_executor(p);
     if (p->fields.errors->count == 0 && !p->no_memory)
-        write_text(p);
+        check_text(p);
 }
 
 bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defaults *defaults,
                         struct job_document *ret, enum status *ret_code, struct field_errors *errors)
 {
-    struct job_document job = {.json = cJSON_CreateObject()};
-    struct parsing p = {.fields = {.object = input, .prefix = "", .errors = errors}, .input = input, .stored = stored,
-                        .defaults = defaults, .job = &job, .code = STATUS_INVALID, .no_memory = job.json == NULL};
+    struct job_document job = {.executor = NULL};
+    struct parsing p = {.fields = {.object = input, .prefix = "", .errors = errors}, .out = json_writer_on(&job.text),
+                        .input = input, .stored = stored, .defaults = defaults, .job = &job, .code = STATUS_INVALID};
     errors->count = 0;
+    buffer_init(&job.text, JOB_DOCUMENT_MAX);
+    (void)buffer_reserve(&job.text, USUAL_SIZE); /* at once what most jobs need; a failure is kept in it */
     if (!cJSON_IsObject(input))
         field_errors_add(errors, "", "a job is an object: {\"name\": ..., \"schedule\": ..., \"executor\": ...}");
-    else if (!p.no_memory)
+    else
         parse(&p);
-    cJSON_Delete(input);
+    cJSON_Delete(p.own_config);
     if (p.no_memory) {
         errors->count = 0;
         field_errors_add(errors, "", "out of memory");
@@ -549,7 +541,5 @@ bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defa
 
 void job_document_deinit(struct job_document *document)
 {
-    cJSON_Delete(document->json);
     buffer_deinit(&document->text);
-    document->json = NULL;
 }

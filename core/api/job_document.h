@@ -6,10 +6,9 @@
 #include "api/api_internal.h"
 
 struct job_document {
-    cJSON *json;             /* normalised: known fields in a fixed order, defaults filled in, durations in shortest form;
-                                without enabled and the read-only fields */
-    struct buffer text;      /* the same, as text */
-    struct job_spec spec;    /* serial, version, id, anchor not set; schedules borrowed from json */
+    struct buffer text;      /* normalised JSON: known fields in a fixed order, defaults filled in, durations in shortest
+                                form; without enabled and the read-only fields */
+    struct job_spec spec;    /* serial, version, id, anchor not set; schedules borrowed from the input */
     const struct plugin_component *executor;
 };
 
@@ -21,8 +20,8 @@ struct job_defaults {
     int64_t now_ms;                  /* a schedule that matches nothing after it is refused */
 };
 
-/* `input` is consumed, whatever the outcome. `stored` (may be NULL) is the document that it replaces: masked secrets are taken
- * from it. False: `errors` holds why, *ret_code INVALID or EXECUTOR_UNKNOWN. True: *ret is to be freed with _deinit. */
+/* `stored` (may be NULL) is the document that `input` replaces: masked secrets are taken from it and put into `input`, which
+ * is not changed otherwise. False: `errors` holds why, *ret_code INVALID or EXECUTOR_UNKNOWN. True: *ret is to be freed with _deinit. */
 bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defaults *defaults, struct job_document *ret,
                         enum status *ret_code, struct field_errors *errors);
 void job_document_deinit(struct job_document *document); /* accepts a zeroed one */

@@ -6,10 +6,19 @@
 
 enum { QUOTED_MAX = 60, CHOICES_TEXT = 200 };
 
+/* The first letter tells nearly all words apart. */
+static bool is_word(const char *text, const char *word)
+{
+    return text[0] == word[0] && strcmp(text, word) == 0;
+}
+
 const cJSON *field_get(const struct fields *fields, const char *key)
 {
-    const cJSON *value = cJSON_GetObjectItemCaseSensitive(fields->object, key);
-    return value == NULL || cJSON_IsNull(value) ? NULL : value;
+    const cJSON *value;
+    cJSON_ArrayForEach(value, fields->object)
+        if (value->string != NULL && is_word(value->string, key))
+            return cJSON_IsNull(value) ? NULL : value;
+    return NULL;
 }
 
 void pointer_append(char *pointer, size_t size, const char *part)
@@ -151,7 +160,7 @@ uint32_t field_choice(const struct fields *fields, const char *key, const char *
 static bool is_among(const char *word, const char *const *words)
 {
     for (; *words != NULL; words++)
-        if (strcmp(word, *words) == 0)
+        if (is_word(word, *words))
             return true;
     return false;
 }

@@ -59,16 +59,18 @@ void schedule_fields_read(const struct fields *fields, struct schedule_fields *r
     ret->options.day_match = (enum day_match)field_choice(fields, "day_match", schedule_day_match_words, DAY_MATCH_ANY);
 }
 
-/* One member by itself, so that its problem is reported under its own pointer. */
-static bool check_member(const char *text, const struct zone *zone, struct schedule_options options, bool reachable,
-                         int64_t now_ms, struct error *err)
+/* One member by itself, so that its problem is reported under its own pointer. NULL with an error. */
+static struct schedule *compile_member(const char *text, const struct zone *zone, struct schedule_options options,
+                                       bool reachable, int64_t now_ms, struct error *err)
 {
     struct schedule *schedule = NULL;
     enum status status = schedule_parse(&text, 1, zone, options, now_ms, &schedule, err);
     if (status == STATUS_OK && reachable)
         status = schedule_check_reachable(schedule, now_ms, err);
+    if (status == STATUS_OK)
+        return schedule;
     schedule_free(schedule);
-    return status == STATUS_OK;
+    return NULL;
 }
 
 static const struct zone *find_zone(const struct fields *fields, const char *name, struct scheduler *scheduler)
@@ -96,10 +98,14 @@ struct schedule *schedule_fields_compile(const struct fields *fields, const stru
         char pointer[ERROR_FIELD_SIZE];
         schedule_pointer(is_list, i, pointer);
         const char *text = from->texts[i];
-        bool fits = text != NULL && check_member(text, zone, from->options, reachable, now_ms, &err);
-        if (text != NULL && !fits)
+        struct schedule *member =
+            text != NULL ? compile_member(text, zone, from->options, reachable, now_ms, &err) : NULL;
+        if (text != NULL && member == NULL)
             field_errors_add(fields->errors, pointer, "%s", err.message);
-        complete = complete && fits;
+        if (from->count == 1)
+            return member; /* it is the whole */
+        complete = complete && member != NULL;
+        schedule_free(member);
     }
     if (zone == NULL || !complete)
         return NULL;

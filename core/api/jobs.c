@@ -16,6 +16,7 @@ enum {
     MISSED_MAX = 1 << 20,
     QUOTED_MAX = 140,
     FIELDS_TEXT_SIZE = 1024,
+    RUNTIME_FIELDS_SIZE = 384, /* what an answer has beside the document */
 };
 
 static const char *const job_field_names[] = {
@@ -68,11 +69,16 @@ static enum status append_masked(const struct api *api, struct bytes document, s
 static void append_time(struct buffer *out, const char *key, int64_t ms)
 {
     char text[TIME_TEXT_SIZE];
+    buffer_append_string(out, ",\"");
+    buffer_append_string(out, key);
+    if (ms == 0) {
+        buffer_append_string(out, "\":null");
+        return;
+    }
     time_format(ms, text);
-    if (ms == 0)
-        buffer_appendf(out, ",\"%s\":null", key);
-    else
-        buffer_appendf(out, ",\"%s\":\"%s\"", key, text);
+    buffer_append_string(out, "\":\"");
+    buffer_append_string(out, text);
+    buffer_append_char(out, '"');
 }
 
 /* By hand: this is what a list of a thousand jobs does a thousand times. The id, then the document without its first
@@ -85,7 +91,10 @@ enum status job_write_stored(const struct api *api, struct state_view *view, con
     if (row->document.size < 2)
         return error_set(err, STATUS_CORRUPT, "a stored job is empty");
     id_format(JOB_ID_PREFIX, id, text);
-    buffer_appendf(out, "{\"id\":\"%s\",", text);
+    (void)buffer_reserve(out, row->document.size + RUNTIME_FIELDS_SIZE); /* at once what it will need, nearly always */
+    buffer_append_string(out, "{\"id\":\"");
+    buffer_append_string(out, text);
+    buffer_append_string(out, "\",");
     size_t begin = out->size;
     enum status status = STATUS_OK;
     if (masks_needed(api->masks, row->document))
@@ -100,16 +109,21 @@ enum status job_write_stored(const struct api *api, struct state_view *view, con
         return error_set(err, out->failed, "the answer is too large; ask for fewer rows with limit=");
     memmove(out->data + begin, out->data + begin + 1, out->size - begin - 1);
     out->size -= 2; /* both braces of the document */
-    buffer_appendf(out, ",\"enabled\":%s,\"version\":%u", row->enabled ? "true" : "false", row->version);
+    buffer_append_string(out, row->enabled ? ",\"enabled\":true,\"version\":" : ",\"enabled\":false,\"version\":");
+    buffer_append_int(out, row->version);
     append_time(out, "created_at", row->created_ms);
     append_time(out, "updated_at", row->updated_ms);
     buffer_append_string(out, ",\"updated_by\":null");
     append_time(out, "last_run", marks.last_run_ms);
-    if (marks.last_status == RUN_PENDING)
+    if (marks.last_status == RUN_PENDING) {
         buffer_append_string(out, ",\"last_status\":null");
-    else
-        buffer_appendf(out, ",\"last_status\":\"%s\"", run_status_name(marks.last_status));
-    buffer_appendf(out, ",\"running\":%u", marks.active - marks.waiting);
+    } else {
+        buffer_append_string(out, ",\"last_status\":\"");
+        buffer_append_string(out, run_status_name(marks.last_status));
+        buffer_append_char(out, '"');
+    }
+    buffer_append_string(out, ",\"running\":");
+    buffer_append_int(out, marks.active - marks.waiting);
     return STATUS_OK;
 }
 

@@ -66,7 +66,7 @@ void buffer_commit(struct buffer *b, size_t size)
     b->data[b->size] = '\0';
 }
 
-void buffer_append(struct buffer *b, const void *data, size_t size)
+void buffer_append_growing(struct buffer *b, const void *data, size_t size)
 {
     void *at = buffer_reserve(b, size);
     if (!at)
@@ -76,15 +76,26 @@ void buffer_append(struct buffer *b, const void *data, size_t size)
     buffer_commit(b, size);
 }
 
-void buffer_append_string(struct buffer *b, const char *text)
+size_t decimal_format(uint64_t value, char out[DECIMAL_TEXT_SIZE])
 {
-    assert(text);
-    buffer_append(b, text, strlen(text));
+    char digits[DECIMAL_TEXT_SIZE];
+    size_t at = sizeof digits;
+    digits[--at] = '\0';
+    do {
+        digits[--at] = (char)('0' + value % 10);
+        value /= 10;
+    } while (value > 0);
+    memcpy(out, digits + at, sizeof digits - at);
+    return sizeof digits - at - 1;
 }
 
-void buffer_append_char(struct buffer *b, char c)
+void buffer_append_int(struct buffer *b, int64_t value)
 {
-    buffer_append(b, &c, 1);
+    char text[DECIMAL_TEXT_SIZE];
+    if (value < 0)
+        buffer_append_char(b, '-');
+    size_t size = decimal_format(value < 0 ? -(uint64_t)value : (uint64_t)value, text);
+    buffer_append(b, text, size);
 }
 
 void buffer_appendf(struct buffer *b, const char *format, ...)
@@ -189,10 +200,64 @@ size_t utf8_sequence_size(const void *data, size_t size)
     return size == 0 ? 0 : sequence_size(data, size);
 }
 
+/* --- ASCII, eight bytes at a time: nearly all text is nothing else --- */
+
+static uint64_t each_byte(uint8_t value)
+{
+    return value * UINT64_C(0x0101010101010101);
+}
+
+/* Not 0 where a byte is below `bound` (at most 0x80) or above ASCII. Bytes behind the first such one may be mistaken. */
+static uint64_t below_or_high(uint64_t word, uint8_t bound)
+{
+    return ((word - each_byte(bound)) | word) & each_byte(0x80);
+}
+
+static bool has_special(uint64_t word)
+{
+    uint64_t quotes = word ^ each_byte('"'), backslashes = word ^ each_byte('\\'), dels = word ^ each_byte(0x7F);
+    return (below_or_high(word, 0x20) | below_or_high(quotes, 1) | below_or_high(backslashes, 1) |
+            below_or_high(dels, 1)) != 0;
+}
+
+static bool is_plain(unsigned char c)
+{
+    return c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+}
+
+size_t plain_text_size(const char *text, size_t size)
+{
+    size_t at = 0;
+    uint64_t word;
+    for (; size - at >= sizeof word; at += sizeof word) {
+        memcpy(&word, text + at, sizeof word);
+        if (has_special(word))
+            break;
+    }
+    while (at < size && is_plain((unsigned char)text[at]))
+        at++;
+    return at;
+}
+
+static size_t ascii_size(const uint8_t *bytes, size_t size)
+{
+    size_t at = 0;
+    uint64_t word = 0;
+    while (size - at >= sizeof word) {
+        memcpy(&word, bytes + at, sizeof word);
+        if ((word & each_byte(0x80)) != 0)
+            break;
+        at += sizeof word;
+    }
+    while (at < size && bytes[at] < 0x80)
+        at++;
+    return at;
+}
+
 bool utf8_valid(const void *data, size_t size, size_t *ret_at)
 {
     const uint8_t *bytes = data;
-    for (size_t at = 0; at < size;) {
+    for (size_t at = ascii_size(bytes, size); at < size; at += ascii_size(bytes + at, size - at)) {
         size_t step = sequence_size(bytes + at, size - at);
         if (step == 0) {
             if (ret_at)

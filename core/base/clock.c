@@ -281,8 +281,10 @@ void duration_format(int64_t ms, char out[DURATION_TEXT_SIZE])
         uint64_t factor = (uint64_t)duration_units[i].factor;
         if (left < factor)
             continue;
-        size += (size_t)snprintf(out + size, DURATION_TEXT_SIZE - size, "%" PRIu64 "%s", left / factor,
-                                 duration_units[i].name);
+        const char *name = duration_units[i].name;
+        size += decimal_format(left / factor, out + size);
+        memcpy(out + size, name, strlen(name) + 1);
+        size += strlen(name);
         left %= factor;
     }
 }

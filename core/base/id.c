@@ -6,6 +6,8 @@
 #include <string.h>
 #include <sys/random.h>
 
+#include "base/codec.h"
+
 enum { DIGITS = 26, TIME_BYTES = 6 };
 static const int64_t time_max = ((int64_t)1 << 48) - 1;
 static const char alphabet[] = "0123456789abcdefghjkmnpqrstvwxyz";
@@ -136,29 +138,24 @@ int64_t id_time_ms(const struct id *id)
     return ms;
 }
 
-/* Bit offset of digit `index`: 26 digits are 130 bits, so the first digit holds only 3 of the 128. */
-static int first_bit(int index)
-{
-    return index * 5 - 2;
-}
-
-static int bit_at(const struct id *id, int bit)
-{
-    return bit < 0 ? 0 : id->bytes[bit / 8] >> (7 - bit % 8) & 1;
-}
-
 void id_format(const char *prefix, const struct id *id, char out[ID_TEXT_SIZE])
 {
     size_t prefix_size = strlen(prefix);
     assert(prefix_size + DIGITS < ID_TEXT_SIZE);
     memcpy(out, prefix, prefix_size);
-    for (int i = 0; i < DIGITS; i++) {
-        int value = 0;
-        for (int bit = 0; bit < 5; bit++)
-            value = value << 1 | bit_at(id, first_bit(i) + bit);
-        out[prefix_size + (size_t)i] = alphabet[value];
+    uint64_t high = load_be64(id->bytes), low = load_be64(id->bytes + 8);
+    for (int i = DIGITS - 1; i >= 0; i--) {
+        out[prefix_size + (size_t)i] = alphabet[low & 31];
+        low = low >> 5 | high << 59;
+        high >>= 5;
     }
     out[prefix_size + DIGITS] = '\0';
+}
+
+/* Bit offset of digit `index`: 26 digits are 130 bits, so the first digit holds only 3 of the 128. */
+static int first_bit(int index)
+{
+    return index * 5 - 2;
 }
 
 static int digit_value(char c)

@@ -92,6 +92,7 @@ static bool scan_string(struct scanner *s)
 {
     const char *begin = s->at++;
     for (;;) {
+        s->at += plain_text_size(s->at, (size_t)(s->end - s->at));
         int c = peek(s);
         if (c < 0)
             return refuse(s, begin, "a string without its closing '\"'");

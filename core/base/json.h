@@ -42,8 +42,10 @@ void json_string(struct json_writer *w, const char *text); /* NULL writes null *
 void json_string_bytes(struct json_writer *w, const void *data, size_t size); /* bad UTF-8 and NUL become U+FFFD */
 void json_int(struct json_writer *w, int64_t value);
 void json_number(struct json_writer *w, double value);
+void json_thousandths(struct json_writer *w, uint32_t value); /* 1500 writes 1.5 */
 void json_bool(struct json_writer *w, bool value);
 void json_null(struct json_writer *w);
+void json_tree(struct json_writer *w, const cJSON *value); /* as json_print */
 void json_raw(struct json_writer *w, const void *text, size_t size); /* already JSON */
 void json_time(struct json_writer *w, int64_t unix_ms);              /* RFC 3339 string */
 /* key + value in one call */

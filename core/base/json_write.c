@@ -1,7 +1,6 @@
 #include "base/json.h"
 
 #include <assert.h>
-#include <inttypes.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -27,14 +26,16 @@ static void append_quoted(struct buffer *out, const char *text, size_t size)
     size_t from = 0, at = 0;
     buffer_append_char(out, '"');
     while (at < size) {
+        at += plain_text_size(text + at, size - at);
+        if (at == size)
+            break;
         unsigned char c = (unsigned char)text[at];
-        size_t step = utf8_sequence_size(text + at, size - at);
-        if (step > 0 && c >= 0x20 && c != '"' && c != '\\' && c != 0x7F) {
-            at += step;
+        size_t step = c >= 0x80 ? utf8_sequence_size(text + at, size - at) : 0;
+        at += step;
+        if (step > 0)
             continue;
-        }
         buffer_append(out, text + from, at - from);
-        if (step == 0 || c == '\0') /* our own reader refuses a NUL, as many do */
+        if (c >= 0x80 || c == '\0') /* our own reader refuses a NUL, as many do */
             buffer_append_string(out, "\xEF\xBF\xBD"); /* U+FFFD */
         else
             append_escape(out, c);
@@ -54,7 +55,7 @@ static void append_double(struct buffer *out, double value)
         return;
     }
     if (fabs(value) <= 9007199254740992.0 && value == (double)(int64_t)value) {
-        buffer_appendf(out, "%" PRId64, (int64_t)value);
+        buffer_append_int(out, (int64_t)value);
         return;
     }
     char text[48];
@@ -207,13 +208,21 @@ void json_string_bytes(struct json_writer *w, const void *data, size_t size)
 void json_int(struct json_writer *w, int64_t value)
 {
     before_value(w);
-    buffer_appendf(w->out, "%" PRId64, value);
+    buffer_append_int(w->out, value);
 }
 
 void json_number(struct json_writer *w, double value)
 {
     before_value(w);
     append_double(w->out, value);
+}
+
+void json_thousandths(struct json_writer *w, uint32_t value)
+{
+    char fraction[] = {'.', (char)('0' + value / 100 % 10), (char)('0' + value / 10 % 10), (char)('0' + value % 10)};
+    size_t size = value % 1000 == 0 ? 0 : value % 100 == 0 ? 2 : value % 10 == 0 ? 3 : 4;
+    json_int(w, value / 1000);
+    buffer_append(w->out, fraction, size);
 }
 
 void json_bool(struct json_writer *w, bool value)
@@ -226,6 +235,12 @@ void json_null(struct json_writer *w)
 {
     before_value(w);
     buffer_append_string(w->out, "null");
+}
+
+void json_tree(struct json_writer *w, const cJSON *value)
+{
+    before_value(w);
+    json_print(w->out, value);
 }
 
 void json_raw(struct json_writer *w, const void *text, size_t size)

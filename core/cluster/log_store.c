@@ -601,7 +601,8 @@ enum status log_store_cut(struct log_store *log, uint64_t upto, bool *ret_more, 
     status = store_commit(&txn, err);
     if (status != STATUS_OK)
         return status;
-    memmove(log->confs, log->confs + gone, (log->conf_count - gone) * sizeof log->confs[0]);
+    if (gone > 0)
+        memmove(log->confs, log->confs + gone, (log->conf_count - gone) * sizeof log->confs[0]);
     log->conf_count -= gone;
     log->hard = hard;
     *ret_more = until < upto;

@@ -24,24 +24,28 @@ cJSON *schema_lookup(const cJSON *config, const char *name)
     const cJSON *at = config;
     while (at) {
         char part[PLUGIN_OPTION_NAME_MAX + 1];
-        size_t size = strcspn(name, ".");
+        const char *dot = strchr(name, '.');
         if (!cJSON_IsObject(at))
             return NULL;
+        if (!dot)
+            return cJSON_GetObjectItemCaseSensitive(at, name);
+        size_t size = (size_t)(dot - name);
         memcpy(part, name, size); /* option names were checked: size <= PLUGIN_OPTION_NAME_MAX */
         part[size] = '\0';
         at = cJSON_GetObjectItemCaseSensitive(at, part);
-        if (name[size] == '\0')
-            break;
         name += size + 1;
     }
-    return (cJSON *)at;
+    return NULL;
 }
 
 /* -- pointers ------------------------------------------------------------------------------------------------------ */
 
 struct schema_pointer schema_pointer_root(void)
 {
-    return (struct schema_pointer){.size = 0};
+    struct schema_pointer pointer;
+    pointer.size = 0;
+    pointer.text[0] = '\0'; /* the rest is written before it is read */
+    return pointer;
 }
 
 size_t schema_pointer_push(struct schema_pointer *pointer, const char *part, size_t part_size)

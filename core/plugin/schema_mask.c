@@ -77,10 +77,12 @@ static enum status restore_option(const struct schema_option *option, cJSON *con
                                   struct error *err)
 {
     cJSON *value = schema_lookup(config, option->name);
+    if (!value)
+        return STATUS_OK;
     const cJSON *stored = schema_lookup(stored_config, option->name);
     struct schema_pointer at = schema_pointer_of(option->name);
-    if (!value || !schema_is_many(option))
-        return value ? restore(value, stored, &at, err) : STATUS_OK;
+    if (!schema_is_many(option))
+        return restore(value, stored, &at, err);
     const bool map = option->flags & CHRONOS_OPTION_MAP;
     if (map ? !cJSON_IsObject(value) : !cJSON_IsArray(value))
         return STATUS_OK; /* plugin_schema_check has the sentence for that */

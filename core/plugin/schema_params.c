@@ -9,6 +9,8 @@
 #include "plugin/private.h"
 #include "plugin/schema_private.h"
 
+enum { USUAL_SIZE = 1000 };
+
 /* While the text still grows, parameters hold offsets into it: it may move. */
 struct draft {
     size_t name, key, value, value_size;
@@ -132,14 +134,26 @@ static enum status add_param(struct builder *b, const struct schema_option *opti
     return STATUS_OK;
 }
 
+/* Where it went wrong. `element` NULL: in the option as a whole. */
+static void name_place(struct error *err, const struct schema_option *option, const cJSON *element, int index)
+{
+    struct schema_pointer at = schema_pointer_of(option->name);
+    if (element && (option->flags & CHRONOS_OPTION_MAP))
+        (void)schema_pointer_push(&at, element->string, strlen(element->string));
+    else if (element)
+        (void)schema_pointer_push_index(&at, index);
+    size_t kept = utf8_cut(at.text, at.size, sizeof err->field - 1);
+    memcpy(err->field, at.text, kept);
+    err->field[kept] = '\0';
+}
+
 static enum status add_option(struct builder *b, const struct schema_option *option, const cJSON *value)
 {
     size_t name = add_text(b, option->name);
-    struct schema_pointer at = schema_pointer_of(option->name);
     if (!schema_is_many(option)) {
         enum status status = add_param(b, option, name, NULL, value);
         if (status != STATUS_OK)
-            snprintf(b->err->field, sizeof b->err->field, "%.120s", at.text);
+            name_place(b->err, option, NULL, 0);
         return status;
     }
     const bool map = option->flags & CHRONOS_OPTION_MAP;
@@ -149,13 +163,7 @@ static enum status add_option(struct builder *b, const struct schema_option *opt
     {
         enum status status = add_param(b, option, name, map ? element->string : NULL, element);
         if (status != STATUS_OK) {
-            if (map)
-                (void)schema_pointer_push(&at, element->string, strlen(element->string));
-            else
-                (void)schema_pointer_push_index(&at, index);
-            size_t kept = utf8_cut(at.text, at.size, sizeof b->err->field - 1);
-            memcpy(b->err->field, at.text, kept);
-            b->err->field[kept] = '\0';
+            name_place(b->err, option, element, index);
             return status;
         }
         index++;
@@ -222,6 +230,8 @@ enum status plugin_schema_params(const struct plugin_schema *schema, enum plugin
     struct builder b = {.resolver = resolver, .err = err};
     buffer_init(&b.text, PLUGIN_PARAMS_BYTES_MAX);
     buffer_init(&b.drafts, PLUGIN_PARAMS_BYTES_MAX);
+    (void)buffer_reserve(&b.text, USUAL_SIZE); /* a failure is kept in them */
+    (void)buffer_reserve(&b.drafts, USUAL_SIZE);
     enum status status = add_all(&b, schema, scope, config);
     if (status == STATUS_OK)
         status = finish(&b, ret);

@@ -121,8 +121,8 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
 
 /* --- taking --- */
 
-/* An answer given in an earlier term: its asker is told by the newer one. A candidate's question, once it has found a leader of
- * that term: the log that it praises may be cut already. */
+/* An answer given in an earlier term: its asker is told by the newer one. A question of a campaign that is over: its log may be
+ * another by now. */
 static bool outdated(const struct raft *r, const struct raft_message *m)
 {
     if (m->type == RAFT_VOTE && r->role != RAFT_CANDIDATE)
@@ -187,9 +187,10 @@ void raft_take(struct raft *r, struct raft_output *ret)
 {
     struct raft_output out = {.role = r->role, .term = r->term, .leader = r->leader, .role_changed = r->role_changed};
     uint64_t evictable = r->role == RAFT_LEADER ? r->commit : r->log.persisted;
+    uint64_t kept_bytes = raft_active_conf(r)->count > 1 ? r->config.cache_bytes : 0; /* alone there is nobody to send them to */
     r->role_changed = false;
     r->message_count = 0;
-    raft_log_evict(&r->log, r->config.cache_bytes, evictable);
+    raft_log_evict(&r->log, kept_bytes, evictable);
     if (r->role == RAFT_LEADER)
         raft_send_entries(r);
     release_messages(r);

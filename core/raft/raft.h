@@ -28,7 +28,6 @@ enum {
     RAFT_TERM_RUNS_MAX = 1 << 20,
     RAFT_MESSAGES_MAX = 512,   /* waiting to be taken or to become durable; beyond, the newest is dropped */
     RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, nothing more is handed out */
-    RAFT_LEARNER_ROUNDS = 10,   /* Thesis 4.2.1 */
 };
 
 struct raft;
@@ -84,8 +83,8 @@ enum raft_message_type {
 struct raft_message {
     uint8_t type;
     bool reject;          /* responses: refused */
+    bool lost;            /* HEARTBEAT_RESPONSE, rejected APPEND: a damaged disk cost the sender what it once acknowledged */
     bool transfer;        /* VOTE: by order of the leader, so the vote lease does not hold it back */
-    bool suspect;         /* rejected APPEND: damage took entries that the sender may once have acknowledged */
     uint64_t from, to;    /* raft ids */
     uint64_t term;        /* the sender's; PRE_VOTE and its grant: the term asked for */
     struct raft_log_id log; /* votes: the candidate's last; APPEND: before the entries; SNAPSHOT and its response: which one */

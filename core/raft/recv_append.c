@@ -10,7 +10,8 @@ static void accept_through(struct raft *r, uint64_t to, uint64_t match)
 static void refuse(struct raft *r, const struct raft_message *m)
 {
     raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = m->from, .term = r->term, .reject = true,
-                                       .suspect = r->suspect_until > 0, .match = m->log.index, .hint = raft_log_find_conflict(&r->log, m->log)});
+                                       .lost = r->suspect_until > 0, .match = m->log.index,
+                                       .hint = raft_log_find_conflict(&r->log, m->log)});
 }
 
 static bool type_known(uint8_t type)
@@ -133,5 +134,6 @@ void raft_recv_heartbeat(struct raft *r, const struct raft_message *m)
     /* The leader sends min(match, commit): what it knows that we have. */
     if (m->commit <= r->log.last.index && !r->installing)
         raft_commit_to(r, m->commit);
-    raft_send(r, (struct raft_message){.type = RAFT_HEARTBEAT_RESPONSE, .to = m->from, .term = r->term, .read_seq = m->read_seq});
+    raft_send(r, (struct raft_message){.type = RAFT_HEARTBEAT_RESPONSE, .to = m->from, .term = r->term, .read_seq = m->read_seq,
+                                       .lost = r->suspect_until > 0});
 }

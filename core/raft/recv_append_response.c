@@ -13,7 +13,7 @@ void raft_peer_answered(struct raft *r, struct raft_progress *p)
 static void refused(struct raft *r, struct raft_progress *p, const struct raft_message *m)
 {
     uint64_t next_probe = m->hint.term > 0 ? raft_log_find_conflict(&r->log, m->hint).index : m->hint.index;
-    if (m->suspect && m->match <= p->match) {
+    if (m->lost && m->match <= p->match) {
         raft_progress_forget(p, next_probe);
         return;
     }
@@ -70,6 +70,6 @@ void raft_recv_heartbeat_response(struct raft *r, const struct raft_message *m)
     if (MUTANT(32))
         return;
     /* Everything in flight may be lost: one message without entries finds out, also through a full window. */
-    if (p->state == RAFT_PROBE || (p->state == RAFT_REPLICATE && p->match < r->log.last.index))
+    if (m->lost || p->state == RAFT_PROBE || (p->state == RAFT_REPLICATE && p->match < r->log.last.index))
         p->send_empty = true;
 }

@@ -14,6 +14,17 @@ struct instance *instance_find(const struct runner *runner, const char *executor
 
 /* --- what this node can do --- */
 
+static bool is_offered(const struct instance *instance)
+{
+    return !instance->wedged && !instance->failed;
+}
+
+bool runner_offers(const struct runner *runner, const char *executor)
+{
+    const struct instance *instance = instance_find(runner, executor);
+    return instance != NULL && is_offered(instance);
+}
+
 void runner_node(const struct runner *runner, struct node_row *ret)
 {
     struct node_row node = {.session = runner->session};
@@ -23,7 +34,7 @@ void runner_node(const struct runner *runner, struct node_row *ret)
     memcpy(node.version, CHRONOS_VERSION, sizeof CHRONOS_VERSION);
     for (uint32_t i = 0; i < runner->instance_count; i++) {
         const char *id = dispatcher_component(runner->instances[i].dispatcher)->id;
-        if (!runner->instances[i].wedged && !runner->instances[i].failed)
+        if (is_offered(&runner->instances[i]))
             memcpy(node.executors[node.executor_count++], id, strlen(id) + 1); /* runner_new checked the lengths */
     }
     *ret = node;

@@ -40,6 +40,8 @@ struct cluster_leader_ops runner_ops(struct runner *runner);
 uint64_t runner_session(const struct runner *runner);
 /* The node's own row, for NODE_UP and the API. */
 void runner_node(const struct runner *runner, struct node_row *ret);
+/* Does this node run attempts of the executor at present? The same as being among its executors there. */
+bool runner_offers(const struct runner *runner, const char *executor);
 
 /* Stop starting; wait up to timeout_ms for running attempts; cancel the rest (SHUTDOWN), report, flush; `drained` is called
  * once on the loop. */

@@ -103,8 +103,11 @@ void decide_end(struct decide_builder *b)
         store_le32(b->out->data + b->count_at, b->decision_count);
 }
 
+enum { JOB_PUT_REST_SIZE = 384 }; /* usual size of what is beside the document */
+
 void job_put_encode(const struct job_put *put, struct buffer *out)
 {
+    (void)buffer_reserve(out, put->document.size + JOB_PUT_REST_SIZE); /* at once what it will need, nearly always */
     put_header(out, COMMAND_JOB_PUT);
     put_id(out, &put->id);
     put_u32(out, put->expected_version);

@@ -85,6 +85,7 @@ static void check_again(const struct job_document *job, const cJSON *stored)
     CHECK(job_document_parse(json, stored, &defaults, &again, &code, &errors));
     CHECK(again.text.size == job->text.size && memcmp(again.text.data, job->text.data, job->text.size) == 0);
     job_document_deinit(&again);
+    cJSON_Delete(json);
 }
 
 /* The same input as an edit of itself: masks may find a secret then, everything else stays as it was. */
@@ -101,12 +102,13 @@ static void parse_over_itself(const uint8_t *data, size_t size)
         job_document_deinit(&job);
     else
         check_errors(&errors, code);
+    cJSON_Delete(json);
     cJSON_Delete(stored);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    cJSON *json = NULL;
+    cJSON *json = NULL, *stored = NULL;
     struct job_document job;
     struct field_errors errors;
     struct error err;
@@ -116,11 +118,15 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     parse_over_itself(data, size);
     if (!job_document_parse(json, NULL, &defaults, &job, &code, &errors)) {
         check_errors(&errors, code);
+        cJSON_Delete(json);
         return 0;
     }
     check_spec(&job.spec);
     check_again(&job, NULL);
-    check_again(&job, job.json);
+    CHECK(json_parse(job.text.data, job.text.size, &stored, &err) == STATUS_OK);
+    check_again(&job, stored);
+    cJSON_Delete(stored);
     job_document_deinit(&job);
+    cJSON_Delete(json);
     return 0;
 }

@@ -11,7 +11,10 @@
 
 #include "sim.h"
 
-enum { TWICE_EVERY = 100 };
+enum {
+    TWICE_EVERY = 100,
+    SEED_SECONDS_MAX = 120, /* a run takes a tenth of a second; one that does not end is a failure with its seed */
+};
 
 struct exploration {
     const struct plan *plan;
@@ -59,13 +62,14 @@ static void report(uint64_t seed, const char *why)
 static void on_signal(int number)
 {
     signal(number, SIG_DFL);
-    report(running, number == SIGABRT ? "assertion (see above)" : "crash");
+    report(running, number == SIGABRT ? "assertion (see above)" : number == SIGALRM ? "the run does not end" : "crash");
     raise(number);
 }
 
 static void watch_signals(const struct plan *plan)
 {
     failures_file = plan->failures;
+    signal(SIGALRM, on_signal);
     signal(SIGABRT, on_signal);
     signal(SIGSEGV, on_signal);
     signal(SIGFPE, on_signal);
@@ -74,6 +78,7 @@ static void watch_signals(const struct plan *plan)
 static bool run_seed(struct exploration *e, uint64_t seed)
 {
     running = seed;
+    (void)alarm(SEED_SECONDS_MAX);
     bool ok = sim_run(e->sim, seed, false);
     if (ok && seed % TWICE_EVERY == 0) {
         uint64_t hash = e->sim->hash;

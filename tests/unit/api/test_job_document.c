@@ -22,11 +22,30 @@ static cJSON *json_of(const char *text)
     return json;
 }
 
+/* What a document is made from must outlive it; here, until the end of the test. */
+enum { INPUTS_MAX = 256 };
+static cJSON *inputs[INPUTS_MAX];
+static size_t input_count;
+
+static cJSON *input_of(const char *text)
+{
+    assert_true(input_count < INPUTS_MAX);
+    return inputs[input_count++] = json_of(text);
+}
+
+static int free_inputs(void **state)
+{
+    (void)state;
+    while (input_count > 0)
+        cJSON_Delete(inputs[--input_count]);
+    return 0;
+}
+
 static bool parse(const struct support *support, const char *text, const char *stored, struct job_document *ret,
                   enum status *ret_code, struct field_errors *errors)
 {
     cJSON *before = stored != NULL ? json_of(stored) : NULL;
-    bool accepted = job_document_parse(json_of(text), before, &support->defaults, ret, ret_code, errors);
+    bool accepted = job_document_parse(input_of(text), before, &support->defaults, ret, ret_code, errors);
     cJSON_Delete(before);
     return accepted;
 }
@@ -502,27 +521,27 @@ static void test_spec_compiles(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_minimal),
-        cmocka_unit_test(test_everything),
-        cmocka_unit_test(test_normal_form_is_stable),
-        cmocka_unit_test(test_read_only_and_null),
-        cmocka_unit_test(test_names),
-        cmocka_unit_test(test_schedules),
-        cmocka_unit_test(test_schedule_count),
-        cmocka_unit_test(test_passed_schedule),
-        cmocka_unit_test(test_executors),
-        cmocka_unit_test(test_shorthands),
-        cmocka_unit_test(test_secrets),
-        cmocka_unit_test(test_policies),
-        cmocka_unit_test(test_retry_intervals_alone),
-        cmocka_unit_test(test_tags),
-        cmocka_unit_test(test_description_size),
-        cmocka_unit_test(test_document_size),
-        cmocka_unit_test(test_all_problems_at_once),
-        cmocka_unit_test(test_more_problems_than_listed),
-        cmocka_unit_test(test_not_an_object),
-        cmocka_unit_test(test_schedule_alone),
-        cmocka_unit_test(test_spec_compiles),
+        cmocka_unit_test_teardown(test_minimal, free_inputs),
+        cmocka_unit_test_teardown(test_everything, free_inputs),
+        cmocka_unit_test_teardown(test_normal_form_is_stable, free_inputs),
+        cmocka_unit_test_teardown(test_read_only_and_null, free_inputs),
+        cmocka_unit_test_teardown(test_names, free_inputs),
+        cmocka_unit_test_teardown(test_schedules, free_inputs),
+        cmocka_unit_test_teardown(test_schedule_count, free_inputs),
+        cmocka_unit_test_teardown(test_passed_schedule, free_inputs),
+        cmocka_unit_test_teardown(test_executors, free_inputs),
+        cmocka_unit_test_teardown(test_shorthands, free_inputs),
+        cmocka_unit_test_teardown(test_secrets, free_inputs),
+        cmocka_unit_test_teardown(test_policies, free_inputs),
+        cmocka_unit_test_teardown(test_retry_intervals_alone, free_inputs),
+        cmocka_unit_test_teardown(test_tags, free_inputs),
+        cmocka_unit_test_teardown(test_description_size, free_inputs),
+        cmocka_unit_test_teardown(test_document_size, free_inputs),
+        cmocka_unit_test_teardown(test_all_problems_at_once, free_inputs),
+        cmocka_unit_test_teardown(test_more_problems_than_listed, free_inputs),
+        cmocka_unit_test_teardown(test_not_an_object, free_inputs),
+        cmocka_unit_test_teardown(test_schedule_alone, free_inputs),
+        cmocka_unit_test_teardown(test_spec_compiles, free_inputs),
     };
     return cmocka_run_group_tests(tests, support_setup, support_teardown);
 }

@@ -231,6 +231,59 @@ static void utf8_refuses(void **state)
     assert_int_equal(utf8_sequence_size("\xE2\x82\xAC!", 4), 3);
 }
 
+static void utf8_is_checked_behind_words_of_ascii(void **state)
+{
+    (void)state;
+    char text[40];
+    for (size_t place = 0; place + 3 <= sizeof text; place++) {
+        size_t at = 99;
+        memset(text, 'x', sizeof text);
+        memcpy(text + place, "\xE2\x82\xAC", 3);
+        assert_true(utf8_valid(text, sizeof text, &at));
+        text[place + 2] = '(';
+        assert_false(utf8_valid(text, sizeof text, &at));
+        assert_int_equal(at, place);
+    }
+}
+
+/* Each byte at each place of two words and a rest, alone and with an equal one behind it. */
+static void plain_text_ends_at_the_first_special_byte(void **state)
+{
+    (void)state;
+    char text[20];
+    for (int c = 0; c < 256; c++) {
+        bool is_plain = c >= 0x20 && c < 0x7F && c != '"' && c != '\\';
+        for (size_t place = 0; place < sizeof text; place++) {
+            memset(text, place % 2 == 0 ? ' ' : '~', sizeof text); /* both ends of what is plain */
+            text[place] = (char)c;
+            assert_int_equal(plain_text_size(text, sizeof text), is_plain ? sizeof text : place);
+            assert_int_equal(plain_text_size(text, place), place);
+            text[sizeof text - 1] = (char)c;
+            assert_int_equal(plain_text_size(text, sizeof text), is_plain ? sizeof text : place);
+        }
+    }
+    assert_int_equal(plain_text_size("", 0), 0);
+}
+
+static void writes_decimal_numbers(void **state)
+{
+    (void)state;
+    char text[DECIMAL_TEXT_SIZE];
+    struct buffer b;
+    buffer_init(&b, 100);
+    assert_int_equal(decimal_format(0, text), 1);
+    assert_string_equal(text, "0");
+    assert_int_equal(decimal_format(UINT64_MAX, text), 20);
+    assert_string_equal(text, "18446744073709551615");
+    buffer_append_int(&b, INT64_MIN);
+    buffer_append_char(&b, ' ');
+    buffer_append_int(&b, INT64_MAX);
+    buffer_append_char(&b, ' ');
+    buffer_append_int(&b, -10);
+    assert_string_equal(b.data, "-9223372036854775808 9223372036854775807 -10");
+    buffer_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -247,6 +300,9 @@ int main(void)
         cmocka_unit_test(utf8_is_cut_between_characters),
         cmocka_unit_test(utf8_accepts_the_edges),
         cmocka_unit_test(utf8_refuses),
+        cmocka_unit_test(utf8_is_checked_behind_words_of_ascii),
+        cmocka_unit_test(plain_text_ends_at_the_first_special_byte),
+        cmocka_unit_test(writes_decimal_numbers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -51,11 +51,19 @@ static void places_commas(void **state)
     json_time(&w, 0);
     json_key(&w, "half");
     json_number(&w, 0.5);
+    json_key(&w, "thousandths");
+    json_array_begin(&w);
+    for (uint32_t value = 1; value <= 2000; value *= 10)
+        json_thousandths(&w, value);
+    json_thousandths(&w, 0);
+    json_thousandths(&w, 4294967250);
+    json_array_end(&w);
     json_object_end(&w);
     assert_string_equal(out.data,
                         "{\"s\":\"x\",\"list\":[1,[],{},null,{\"raw\":1}],\"i\":-9223372036854775808,\"b\":true,"
                         "\"c\":false,\"n\":null,\"none\":null,\"at\":\"2027-01-01T00:00:00.000Z\",\"never\":null,"
-                        "\"every\":\"1h30m\",\"first\":\"1970-01-01T00:00:00.000Z\",\"half\":0.5}");
+                        "\"every\":\"1h30m\",\"first\":\"1970-01-01T00:00:00.000Z\",\"half\":0.5,"
+                        "\"thousandths\":[0.001,0.01,0.1,1,0,4294967.25]}");
 }
 
 static void values_at_the_top_follow_each_other(void **state)

@@ -128,7 +128,8 @@ static void command_crash(struct script *s)
     world_stop(s->world, node_of(s, 1));
 }
 
-/* restart ID [suspect=N] [cut=N]: with corruption, the log is there up to entry N alone. */
+/* restart ID [suspect=N] [cut=N] [applied=N]: with corruption, the log is there up to entry N alone; the state store has lost what
+ * it did not sync. */
 static void command_restart(struct script *s)
 {
     struct node *node = world_node(s->world, number(word(s, 1)));
@@ -136,6 +137,7 @@ static void command_restart(struct script *s)
         world_stop(s->world, node);
     if (value_of(s, "cut") != NULL)
         disk_cut(&node->disk, value_or(s, "cut", 0) + 1);
+    node->disk.applied = value_or(s, "applied", node->disk.applied);
     read_options(s, &node->config);
     world_start(s->world, node, value_or(s, "suspect", 0));
 }
