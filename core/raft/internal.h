@@ -138,6 +138,7 @@ void raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf
 void raft_truncate_confs(struct raft *r, uint64_t from);
 void raft_confs_reset(struct raft *r, uint64_t index, const struct raft_conf *conf);
 void raft_conf_changed(struct raft *r); /* the leader's progress follows the active configuration */
+bool raft_progress_missing(const struct raft *r); /* there was no memory for somebody's */
 void raft_learner_ticks(struct raft *r);
 
 /* --- election.c --- */

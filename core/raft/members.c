@@ -95,11 +95,20 @@ void raft_conf_changed(struct raft *r)
         } else if (raft_progress_init(&r->progress[i], &r->memory, conf->members[i].id, r->log.last.index,
                                       r->config.max_inflight_messages) == STATUS_OK) {
             r->progress[i].send_empty = true;
-        } /* else: no memory; it stays unknown until the next change or election, as if unreachable */
+        } /* else: no memory; as if unreachable until the next tick */
     }
     for (uint32_t j = 0; j < RAFT_MEMBERS_MAX; j++)
         if (before[j].id != 0)
             raft_progress_deinit(&before[j], &r->memory);
+}
+
+bool raft_progress_missing(const struct raft *r)
+{
+    const struct raft_conf *conf = raft_active_conf(r);
+    for (uint32_t i = 0; i < conf->count; i++)
+        if (r->progress[i].id == 0 && conf->members[i].id != r->config.id)
+            return true;
+    return false;
 }
 
 /* Thesis 4.2.1: the log is sent in rounds; who needs less than an election timeout for one would not hold up commits. */
@@ -156,6 +165,8 @@ static enum status check_change(const struct raft *r, const struct raft_conf_cha
     return reaches_quorum(r, next) ? STATUS_OK : STATUS_NO_QUORUM;
 }
 
+enum { CONF_ENCODED_MAX = 16 + RAFT_MEMBERS_MAX * (sizeof(struct raft_member) + 8) };
+
 enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *change, struct raft_log_id *ret_at)
 {
     struct raft_conf next;
@@ -171,12 +182,12 @@ enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *cha
         status = check_change(r, change, &next);
     if (status != STATUS_OK)
         return status;
-    struct buffer encoded;
-    buffer_init(&encoded, RAFT_MEMBERS_MAX * sizeof(struct raft_member) + 64);
+    char space[CONF_ENCODED_MAX + 1];
+    struct buffer encoded = {.data = space, .capacity = sizeof space, .limit = CONF_ENCODED_MAX}; /* it never grows */
     raft_conf_encode(&next, &encoded);
+    assert(encoded.failed == STATUS_OK);
     struct bytes data = buffer_bytes(&encoded);
-    status = encoded.failed != STATUS_OK ? STATUS_NO_MEMORY : raft_append_own(r, RAFT_ENTRY_CONF, &data, 1);
-    buffer_deinit(&encoded);
+    status = raft_append_own(r, RAFT_ENTRY_CONF, &data, 1);
     if (status != STATUS_OK)
         return status;
     *ret_at = r->log.last;

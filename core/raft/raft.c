@@ -166,6 +166,8 @@ static void tick_leader(struct raft *r)
             r->progress[i].silent_ticks++;
             raft_snapshot_tick(r, &r->progress[i]);
         }
+    if (raft_progress_missing(r))
+        raft_conf_changed(r);
     raft_learner_ticks(r);
     raft_transfer_tick(r);
     if (r->role == RAFT_LEADER && ++r->quorum_elapsed >= r->config.election_ticks) {

@@ -1,5 +1,4 @@
 /* Commands on messages in flight. */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -131,14 +130,24 @@ void command_settle(struct script *s)
     settle_all(s, s->line.count > 1 ? among : NULL);
 }
 
+/* "1-2" */
+static void parse_link(const char *text, uint64_t *ret_a, uint64_t *ret_b)
+{
+    char *end;
+    *ret_a = strtoull(text, &end, 10);
+    if (*end != '-')
+        fail("\"%s\" is not a link", text);
+    *ret_b = number(end + 1);
+}
+
 static void set_cut(struct script *s, bool cut)
 {
     for (uint32_t i = 1; i < s->line.count; i++) {
         uint64_t from, to;
         const char *text = s->line.words[i];
         bool one_way = parse_route(text, &from, &to);
-        if (!one_way && sscanf(text, "%lu-%lu", &from, &to) != 2)
-            fail("\"%s\" is not a link", text);
+        if (!one_way)
+            parse_link(text, &from, &to);
         for (uint64_t a = 1; a < NODES_MAX; a++)
             for (uint64_t b = 1; b < NODES_MAX; b++) {
                 bool hit = (from == 0 || a == from) && (to == 0 || b == to) && a != b;

@@ -216,6 +216,25 @@ static void many_fail(void **state)
     sweep(30, 17);
 }
 
+/* A leader for whose progress of a peer there was no memory does not leave that peer alone for ever. */
+static void electing(void **state)
+{
+    (void)state;
+    struct world *w = new_world();
+    run(w, 25);
+    uint64_t total = allocations.count;
+    world_free(w);
+    for (uint64_t n = 1; n <= total; n++) {
+        w = new_world();
+        allocations.failing = n;
+        allocations.lasting = 0;
+        run(w, 25);
+        recovers(w);
+        world_free(w);
+        assert_int_equal(allocations.live, 0);
+    }
+}
+
 static void starting(void **state)
 {
     (void)state;
@@ -245,7 +264,7 @@ static void starting(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(starting), cmocka_unit_test(one_fails), cmocka_unit_test(many_fail),
+        cmocka_unit_test(starting), cmocka_unit_test(electing), cmocka_unit_test(one_fails), cmocka_unit_test(many_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -130,7 +130,8 @@ static bool half_has(const struct world *w, const struct raft_conf *conf, uint8_
         uint64_t id = conf->members[i].id;
         bool known = id < NODES_MAX && w->nodes[id].exists;
         const struct disk *disk = known ? &w->nodes[id].disk : NULL;
-        have += !known || disk->base.index >= index || disk_term(disk, index) == term;
+        /* What damage took from it after it had acknowledged it counts: it does not vote before it has it again. */
+        have += !known || w->nodes[id].suspect_until >= index || disk->base.index >= index || disk_term(disk, index) == term;
     }
     return members == 0 || have > members / 2;
 }
@@ -191,6 +192,8 @@ void world_check(struct world *w)
         if (s.commit < node->commit)
             fail("node %u: the commit index falls from %llu to %llu", i, (ull)node->commit, (ull)s.commit);
         bool news = s.commit > node->commit;
+        if (!s.suspect)
+            node->suspect_until = 0;
         check_committed(w, node, s.commit);
         if (s.role == RAFT_LEADER)
             check_leader(w, node, &s);
@@ -471,6 +474,7 @@ void world_start(struct world *w, struct node *node, uint64_t suspect_until)
     if (status != STATUS_OK)
         fail("node %llu cannot start: %s", (ull)node->id, status_name(status));
     node->up = true;
+    node->suspect_until = suspect_until;
     node->commit = disk->applied;
     node->role = RAFT_FOLLOWER;
     node->leader = 0;

@@ -83,6 +83,7 @@ struct node {
     enum raft_role role; /* as last told */
     uint64_t leader;
     uint64_t snapshot_asked;
+    uint64_t suspect_until; /* its disk lost entries up to here that it may have acknowledged */
     struct read_seen reads[READS_MAX];
     uint32_t read_count;
 };
