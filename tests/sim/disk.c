@@ -13,7 +13,9 @@ static void execute(struct sim *sim, struct disk *disk, const struct write *writ
         disk->partial = NULL;
         disk->suspect_until = disk->suspect_until <= write->install->meta.last.index ? 0 : disk->suspect_until;
         if (!MUTANT(31)) {
-            log_image_reset(&disk->log, write->install->meta.last, write->install->meta.hash);
+            struct raft_log_id base = write->install->meta.last;
+            base.index += MUTANT(30) && disk->full_until > 0 ? 1 : 0; /* space ran out between the two */
+            log_image_reset(&disk->log, base, write->install->meta.hash);
             disk->rotten_count = 0;
         }
         return;
@@ -96,7 +98,9 @@ static void sync_group(struct sim *sim, struct node *node)
         if (disk->first->install != NULL && seq > 0)
             break;
         struct write *write = pop(disk);
-        execute(sim, disk, write);
+        bool lost = MUTANT(33) && write->install == NULL && sim_below(sim, 100) == 0; /* the second fsync lied */
+        if (!lost)
+            execute(sim, disk, write);
         if (write->install != NULL) {
             installed(sim, node, write);
             return;
@@ -128,7 +132,10 @@ void disk_sync_state(struct sim *sim, struct node *node)
 {
     if (node->disk.machine.applied.index == node->machine.applied.index)
         return;
+    struct raft_log_id before = node->disk.machine.applied;
     node->disk.machine = node->machine;
+    if (MUTANT(28)) /* the rows are there, the index that says so is not */
+        node->disk.machine.applied = before;
     if (sim->options.full)
         node->disk.machine.file = stack_dump(sim, node);
 }

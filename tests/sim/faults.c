@@ -24,12 +24,10 @@ bool conf_good(struct sim *sim, const struct raft_conf *conf, const struct node 
     return voters == 0 || have >= voters / 2 + 1;
 }
 
-static bool log_good(struct sim *sim, const struct log_image *log, const struct machine *machine, const struct node *without,
-                     uint32_t allowed)
+/* Older ones than the newest committed one decide nothing any more: a log that ends before it wins no election. */
+static bool log_good(struct sim *sim, const struct log_image *log, const struct node *without, uint32_t allowed)
 {
-    if (!conf_good(sim, machine->conf, without, allowed))
-        return false;
-    for (uint32_t i = log->count; i-- > 0 && log->entries[i]->entry.id.index > machine->conf_index;)
+    for (uint32_t i = log->count; i-- > 0 && log->entries[i]->entry.id.index > sim->oracle.conf_index;)
         if (log->entries[i]->conf != NULL && !conf_good(sim, log->entries[i]->conf, without, allowed))
             return false;
     return true;
@@ -39,12 +37,12 @@ bool cluster_good(struct sim *sim, const struct node *without, uint32_t allowed)
 {
     for (uint32_t i = 0; i < sim->node_count; i++) {
         const struct node *node = &sim->nodes[i];
-        if (!log_good(sim, &node->disk.log, &node->disk.machine, without, allowed))
+        if (!log_good(sim, &node->disk.log, without, allowed))
             return false;
-        if (node->up && !log_good(sim, &node->shadow, &node->machine, without, allowed))
+        if (node->up && !log_good(sim, &node->shadow, without, allowed))
             return false;
     }
-    return true;
+    return conf_good(sim, sim->oracle.conf, without, allowed);
 }
 
 /* --- faults --- */
@@ -156,8 +154,11 @@ static void fault_full(struct sim *sim, uint64_t until)
 static void fault_pause(struct sim *sim, uint64_t until)
 {
     struct node *node = random_node(sim);
-    if (node->up)
-        node->paused_until = until;
+    if (!node->up)
+        return;
+    node->paused_until = until;
+    if (node->status.role == RAFT_LEADER)
+        event_push(sim, until, EVENT_READ, node, NULL, 0, 0); /* it thinks that it still leads */
 }
 
 static void fault_link_down(struct sim *sim)
@@ -198,15 +199,16 @@ static void operation_snapshot(struct sim *sim)
 }
 
 /* The state is synced first: what the log loses must not be needed again. */
-static void operation_compact(struct sim *sim)
+void operation_compact(struct sim *sim, struct node *node)
 {
-    struct node *node = random_node(sim);
     if (!usable(sim, node) || node->disk.pending > 0 || node->take_owed)
         return;
     disk_sync_state(sim, node);
     uint64_t base = raft_compact(node->raft, node->disk.machine.applied.index, sim_below(sim, sim->options.keep_max + 1));
     log_image_compact(&node->disk.log, base);
     log_image_compact(&node->shadow, base);
+    node->base_conf = node->disk.machine.conf; /* its entry may be gone; what is applied is never truncated */
+    node->base_conf_index = node->disk.machine.conf_index;
     TRACE(sim, node, "log cut to %llu", (unsigned long long)base);
     node_settle(sim, node);
 }
@@ -249,8 +251,11 @@ static void draw_change(struct sim *sim, const struct raft_conf *conf, struct ra
     uint64_t new_id = stranger(sim, conf);
     uint64_t dice = sim_below(sim, 10);
     if (new_id != 0 && dice < 6) {
-        ret->type = dice < 4 ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER;
+        ret->type = dice < 4 && !sim->options.conf_storm ? RAFT_ADD_LEARNER : RAFT_ADD_VOTER;
         ret->member.id = new_id;
+    } else if (sim->options.conf_storm && dice < 9) {
+        ret->type = RAFT_REMOVE;
+        ret->member.id = random_member(sim, conf);
     } else {
         static const enum raft_conf_change_type types[] = {RAFT_ADD_VOTER, RAFT_ADD_VOTER, RAFT_ADD_LEARNER, RAFT_REMOVE,
                                                            RAFT_REMOVE, RAFT_UPDATE};
@@ -262,13 +267,12 @@ static void draw_change(struct sim *sim, const struct raft_conf *conf, struct ra
              (unsigned long long)sim_below(sim, 3));
 }
 
-void operation_conf(struct sim *sim)
+void operation_conf(struct sim *sim, struct node *node)
 {
-    struct node *node = leader_node(sim);
     struct raft_conf_change change;
     struct raft_conf next;
     struct raft_log_id at = {0, 0};
-    if (!usable(sim, node) || node->disk.full_until > sim->now)
+    if (!usable(sim, node) || node->disk.full_until > sim->now || sim->calm)
         return;
     draw_change(sim, node->conf, &change);
     if (raft_conf_simple(node->conf, &change, 1, &next) != STATUS_OK || !conf_good(sim, &next, NULL, UINT32_MAX))
@@ -299,10 +303,10 @@ static void strike(struct sim *sim, enum fault fault, uint64_t until)
     case FAULT_DISK_ERROR: fault_disk_error(sim, until); break;
     case FAULT_ROT: fault_rot(sim, until); break;
     case FAULT_LINK_DOWN: fault_link_down(sim); break;
-    case FAULT_CONF: operation_conf(sim); break;
+    case FAULT_CONF: operation_conf(sim, leader_node(sim)); break;
     case FAULT_TRANSFER: operation_transfer(sim); break;
     case FAULT_SNAPSHOT: operation_snapshot(sim); break;
-    case FAULT_COMPACT: operation_compact(sim); break;
+    case FAULT_COMPACT: operation_compact(sim, node); break;
     case FAULT_CAMPAIGN: operation_campaign(sim); break;
     case FAULT_BURST: operation_burst(sim); break;
     case FAULT_NONE: case FAULT_LOSS: case FAULT_REPLAY: case FAULT_COUNT: break;

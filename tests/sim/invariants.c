@@ -96,6 +96,15 @@ static void check_conf(struct sim *sim, const struct node *node, const struct ra
                  (unsigned long long)node->conf_index);
 }
 
+/* Raft 6: whoever is not in the new configuration leads until that is committed, and no longer. */
+static void check_membership(struct sim *sim, const struct node *node)
+{
+    const struct raft_status *now = &node->status;
+    if (now->conf_index <= now->commit && !raft_conf_is_voter(now->conf, node->id))
+        sim_fail(sim, "leads as a member: %s leads term %llu, the committed configuration of %llu has it not as a voter",
+                 node_name(sim, node->id), (unsigned long long)now->term, (unsigned long long)now->conf_index);
+}
+
 static void check_removed(struct sim *sim, struct node *node)
 {
     if (!node->status.removed || node->disk.removed)
@@ -136,6 +145,7 @@ void check_node(struct sim *sim, struct node *node)
     if (node->status.role == RAFT_LEADER) {
         oracle_leader(sim, node);
         check_matches(sim, node);
+        check_membership(sim, node);
     }
     check_conf(sim, node, &before);
     oracle_commit(sim, node);

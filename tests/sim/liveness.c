@@ -99,7 +99,8 @@ static bool at_rest(struct sim *sim, const struct node *leader, uint32_t chosen)
         if (member && (node->machine.applied.index != leader->status.last.index || node->read_count > 0))
             return false;
     }
-    return leader->status.commit == leader->status.last.index;
+    /* Whoever leads with a disk that hangs has handed over. */
+    return leader->status.commit == leader->status.last.index && leader->machine.applied.index == leader->status.last.index;
 }
 
 /* Slow is allowed, standing still is not: how far the leader's peers have come. */
@@ -183,7 +184,17 @@ static void come_to_rest(struct sim *sim, uint32_t chosen, uint64_t limit)
     sim_fail(sim, "liveness: nothing moves for %llu ticks and the healed nodes are not in one state", (unsigned long long)limit);
 }
 
-/* Nothing asks for an election any more: whoever leads stays. */
+/* One that is not needed hears the leader no more, but all others do: it must not disturb. */
+static void deafen_one(struct sim *sim, const struct node *leader, uint32_t chosen)
+{
+    struct node *node = &sim->nodes[sim_below(sim, sim->node_count)];
+    if (node == leader || (chosen & 1U << node->slot) == 0 || !cluster_good(sim, node, chosen))
+        return;
+    TRACE(sim, node, "hears the leader no more");
+    network_cut(sim, leader->slot, node->slot, UINT64_MAX);
+}
+
+/* Nothing else asks for an election any more: whoever leads stays. */
 static void stay(struct sim *sim, uint32_t chosen)
 {
     const struct options *o = &sim->options;
@@ -192,6 +203,7 @@ static void stay(struct sim *sim, uint32_t chosen)
     uint64_t term = leader != NULL ? leader->status.term : 0;
     if (leader == NULL || (chosen & 1U << leader->slot) == 0)
         return;
+    deafen_one(sim, leader, chosen);
     run_ticks(sim, 6 * (uint64_t)sim->options.core.election_ticks);
     if (leader_node(sim) != leader || leader->status.term != term) {
         describe(sim, leader_node(sim));

@@ -88,6 +88,9 @@ static void dropped(struct sim *sim, struct node *from, uint64_t to)
 
 static void put(struct sim *sim, struct packet *packet, uint32_t from, uint32_t to, uint64_t at)
 {
+    if (sim->network.under_way[from][to] >= sim->options.capacity)
+        return;
+    sim->network.under_way[from][to]++;
     packet->references++;
     event_push(sim, at, EVENT_DELIVER, &sim->nodes[to], packet, packet->message.to, from);
 }
@@ -152,6 +155,7 @@ void network_deliver(struct sim *sim, const struct event *event)
         event_push(sim, node->paused_until, EVENT_DELIVER, node, packet, event->a, event->b);
         return;
     }
+    sim->network.under_way[event->b][node->slot]--;
     if (node->up && node->id == message->to && sim->network.cut_until[event->b][node->slot] <= sim->now) {
         coverage_message(sim, node, message);
         if (sim->trace)

@@ -321,6 +321,8 @@ static void on_apply(struct sim *sim, struct node *node)
     raft_applied(node->raft, node->machine.applied.index);
     sim->stats.events++;
     node_settle_later(sim, node);
+    if (sim->options.compact_at > 0 && node->disk.log.count > sim->options.compact_at)
+        operation_compact(sim, node);
 }
 
 static void on_fetch(struct sim *sim, struct node *node, uint64_t peer, uint64_t from, uint64_t max_bytes)
@@ -395,6 +397,12 @@ static void on_input(struct sim *sim, const struct event *event, struct node *no
         break;
     case EVENT_STORED:
         on_stored(sim, node, event->data, event->a);
+        break;
+    case EVENT_READ: /* the first that it hears after a pause */
+        client_read(sim, node);
+        break;
+    case EVENT_CONF:
+        operation_conf(sim, node);
         break;
     case EVENT_STACK:
         stack_event(sim, node);

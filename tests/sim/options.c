@@ -33,6 +33,7 @@ static void draw_network(struct sim *sim, struct options *o)
     o->out_of_order = sometimes(sim, 5000);
     o->unreachable = sometimes(sim, 10000);
     o->link_down = sometimes(sim, 10000);
+    o->capacity = between(sim, 8, sim_below(sim, 2) == 0 ? 32 : 200);
     o->delay_min = between(sim, 1, TICK / 4);
     o->delay_spread = between(sim, 1, sim_below(sim, 4) == 0 ? 4 * TICK : TICK / 2);
 }
@@ -75,6 +76,24 @@ static void fit_stack(struct sim *sim, struct options *o)
         o->core.cache_bytes = 4096;
 }
 
+/* Elections, partitions and changes of membership, and little else. */
+static void storm(struct sim *sim, struct options *o)
+{
+    static const enum fault faults[] = {FAULT_CONF, FAULT_CONF, FAULT_ISOLATE, FAULT_PARTITION, FAULT_CAMPAIGN, FAULT_CRASH};
+    o->conf_storm = true;
+    o->voters = sim_below(sim, 2) == 0 ? 4 : o->voters; /* an even number makes majorities that barely meet */
+    o->spares = 1 + (uint32_t)sim_below(sim, NODES_MAX - o->voters < 3 ? NODES_MAX - o->voters : 3);
+    for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
+        o->weight[fault] /= 4;
+    for (uint32_t i = 0; i < 6; i++)
+        o->weight[faults[i]] += between(sim, 2, 8);
+    o->weights = 0;
+    for (uint32_t fault = 0; fault < FAULT_COUNT; fault++)
+        o->weights += o->weight[fault];
+    o->fault_every = between(sim, 3, 20) * TICK;
+    o->fault_length = between(sim, 5, 60) * TICK;
+}
+
 void options_draw(struct sim *sim)
 {
     static const uint32_t voters[] = {1, 2, 3, 3, 3, 3, 4, 5, 5, 7};
@@ -96,9 +115,12 @@ void options_draw(struct sim *sim)
     o->sync_share = between(sim, 1, 100);
     o->defer_share = sometimes(sim, 60);
     o->skew_percent = sometimes(sim, 30);
+    o->compact_at = sometimes(sim, 150);
     o->keep_max = sim_below(sim, 2) == 0 ? between(sim, 0, 30) : 1000;
     o->chunk_bytes = between(sim, 16, 200);
     o->snapshot_pad = between(sim, 0, 600);
+    if (sim_below(sim, 6) == 0)
+        storm(sim, o);
     if (o->full)
         fit_stack(sim, o);
 }

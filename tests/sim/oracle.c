@@ -107,6 +107,8 @@ void oracle_leader(struct sim *sim, const struct node *node)
         sim_fail(sim, "election safety: %s and %s both lead term %llu", node_name(sim, o->leaders[term]),
                  node_name(sim, node->id), (unsigned long long)term);
     o->leaders[term] = node->id;
+    if (sim->options.conf_storm && !sim->calm)
+        event_push(sim, sim->now + sim_below(sim, 20), EVENT_CONF, node, NULL, 0, 0);
     sim->stats.elections++;
     uint64_t index = committed_before(o, term);
     if (index > node->status.base.index && raft_term_at(node->raft, index) != o->log[index - 1].blob->entry.id.term)
@@ -215,6 +217,10 @@ static void advance(struct sim *sim, struct node *node)
             sim_fail(sim, "commit: %s commits %llu and has no such entry", node_name(sim, node->id), (unsigned long long)index);
         o->log[index - 1] = (struct committed){.blob = blob, .by_term = node->status.term};
         commit_op(sim, blob);
+        if (blob->conf != NULL) {
+            o->conf = blob->conf;
+            o->conf_index = index;
+        }
         sim->stats.commits++;
     }
     o->commit = commit;

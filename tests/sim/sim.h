@@ -142,6 +142,7 @@ struct network {
     uint64_t cut_until[NODES_MAX][NODES_MAX]; /* from, to */
     uint64_t clogged_until[NODES_MAX][NODES_MAX];
     uint64_t last_at[NODES_MAX][NODES_MAX];   /* of the newest delivery, for links that keep order */
+    uint32_t under_way[NODES_MAX][NODES_MAX];
     struct packet *old[OLD_PACKETS];
     struct packet *free[5];
 };
@@ -150,7 +151,7 @@ struct network {
 
 enum event_kind {
     EVENT_TICK, EVENT_DELIVER, EVENT_DISK, EVENT_APPLY, EVENT_FETCH, EVENT_SNAPSHOT, EVENT_STORED, EVENT_RESTART, EVENT_REPORT,
-    EVENT_STACK, EVENT_CLIENT, EVENT_FAULT, EVENT_USER
+    EVENT_STACK, EVENT_READ, EVENT_CONF, EVENT_CLIENT, EVENT_FAULT, EVENT_USER
 };
 
 struct event {
@@ -179,6 +180,8 @@ struct committed {
 struct oracle {
     struct committed *log; /* [0] is index 1 */
     uint64_t commit, capacity;
+    const struct raft_conf *conf; /* the newest that is committed */
+    uint64_t conf_index;
     uint64_t *leaders;     /* by term */
     uint64_t leaders_capacity;
     struct vote_record {
@@ -204,11 +207,14 @@ struct options {
     uint64_t end; /* of the safety phase */
     uint32_t loss, duplicate, replay, out_of_order, unreachable, link_down; /* per 10,000 */
     uint32_t delay_min, delay_spread;
+    uint32_t capacity; /* packets under way on one path; beyond, they are dropped */
     uint32_t disk_delay, apply_delay;
     uint32_t client_every, fault_every, fault_length; /* units, mean */
     uint32_t read_share; /* percent of client calls */
     uint32_t sync_share, defer_share; /* percent */
     uint32_t skew_percent;
+    bool conf_storm;     /* every new leader is asked for a change of membership at once */
+    uint32_t compact_at; /* entries in the log; 0: only when told */
     uint32_t keep_max, chunk_bytes, snapshot_pad;
     uint32_t weight[FAULT_COUNT], weights;
 };
@@ -329,7 +335,8 @@ void fault_schedule(struct sim *sim);
 bool conf_good(struct sim *sim, const struct raft_conf *conf, const struct node *without, uint32_t allowed);
 /* Could every configuration in any log still elect, counting only nodes in `allowed` (bits by slot) but `without`? */
 bool cluster_good(struct sim *sim, const struct node *without, uint32_t allowed);
-void operation_conf(struct sim *sim);
+void operation_conf(struct sim *sim, struct node *node);
+void operation_compact(struct sim *sim, struct node *node);
 
 /* --- oracle.c --- */
 void oracle_reset(struct sim *sim);

@@ -115,6 +115,7 @@ static void begin(struct sim *sim, uint64_t seed)
         node->tick_units = TICK - TICK * o->skew_percent / 200 + (uint32_t)sim_below(sim, TICK * o->skew_percent / 100 + 1);
     }
     found(sim);
+    sim->oracle.conf = &sim->founders;
     const struct raft_conf *nobody = sim_alloc(sim, sizeof *nobody);
     for (uint32_t i = 0; i < sim->node_count; i++)
         sim->nodes[i].disk.machine.conf = i < o->voters ? &sim->founders : nobody;
