@@ -159,6 +159,7 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
 {
     struct edit *edit = operation->data;
     struct error err;
+    bool again = edit->check.agreed; /* to what the job was before */
     edit->check.agreed = executor->ops.executor.validate == NULL;
     edit->check.version = present != NULL ? present->row.version : 0;
     edit->check.job = edit->job;
@@ -172,6 +173,8 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
             fail_check(operation, status, &err);
         return edit->check.agreed;
     }
+    if (again && !edit_may_retry(operation))
+        return false;
     if (check_start(operation, executor->id, params, edit->name, on_checked, &err) != STATUS_OK) {
         edit_fail(operation, &err);
         return false;
