@@ -13,7 +13,7 @@ passed=0
 failed=0
 jobs=$(nproc)
 # The simulator explores for so long in each of two builds, release and sanitized, from a seed that it draws and prints.
-[ "$mode" = all ] && CHRONOS_SIM_SECONDS=${CHRONOS_SIM_SECONDS:-120} && export CHRONOS_SIM_SECONDS
+[ "$mode" = all ] && SIM_SECONDS=${SIM_SECONDS:-120} && export SIM_SECONDS
 # Where threads meet; the rest has none and would only repeat what the other builds say.
 threaded='^unit\.(base_log|plugin_|run_|cluster|executor_|state_store)|^conformance|^integration\.(runs|crash|slow_check)'
 

@@ -1,3 +1,3 @@
 #!/bin/sh
-# A short exploration for ctest, from a drawn seed: CHRONOS_SIM_SECONDS long (20).
-exec "$1" --seconds "${CHRONOS_SIM_SECONDS:-20}"
+# A short exploration for ctest, from a drawn seed: SIM_SECONDS long (20).
+exec "$1" --seconds "${SIM_SECONDS:-20}"
