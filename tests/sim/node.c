@@ -1,6 +1,7 @@
 /* The owner of one core: what the daemon's loop does with its actions, and the life of a process. */
 #include "stack.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct node *leader_node(struct sim *sim)
@@ -76,6 +77,19 @@ static void restore_snapshots(struct node *node)
         raft_stored(node->raft, &disk->partial->meta, disk->partial_size, true);
 }
 
+static void *allocate(void *arg, size_t size)
+{
+    struct sim *sim = arg;
+    bool fails = sim->options.no_memory > 0 && !sim->booting && !sim->calm && sim_below(sim, 1000000) < sim->options.no_memory;
+    return fails ? NULL : malloc(size);
+}
+
+static void release(void *arg, void *memory)
+{
+    (void)arg;
+    free(memory);
+}
+
 void node_boot(struct sim *sim, struct node *node)
 {
     struct disk *disk = &node->disk;
@@ -99,7 +113,10 @@ void node_boot(struct sim *sim, struct node *node)
     boot.removed = disk->removed;
     config.id = node->id;
     config.seed = random_next(&sim->random);
+    config.alloc = &(struct raft_alloc){allocate, release, sim};
+    sim->booting = true;
     enum status status = raft_new(&config, &boot, &node->raft);
+    sim->booting = false;
     if (status != STATUS_OK)
         sim_fail(sim, "boot: %s finds a disk that does not fit together (base %llu, last %llu, applied %llu): %s",
                  node_name(sim, node->id), (unsigned long long)boot.base.index, (unsigned long long)boot.last.index,

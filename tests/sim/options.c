@@ -27,6 +27,8 @@ static void draw_core(struct sim *sim, struct raft_config *c)
 
 static void draw_network(struct sim *sim, struct options *o)
 {
+    o->damage = sim_below(sim, 4) == 0 ? between(sim, 1, 500) : 0;
+    o->no_memory = sim_below(sim, 4) == 0 ? between(sim, 1, 3000) : 0;
     o->loss = sometimes(sim, sim_below(sim, 4) == 0 ? 2500 : 300);
     o->duplicate = sometimes(sim, 2000);
     o->replay = sometimes(sim, 1000);
