@@ -70,10 +70,9 @@ static void fit_stack(struct sim *sim, struct options *o)
     o->end += 500 * TICK;
     o->core.max_uncommitted_bytes = 1 << 20;
     o->core.max_inflight_bytes = 65536;
-    if (o->core.max_message_bytes < 200)
-        o->core.max_message_bytes = 4096;
-    if (o->core.max_inflight_messages < 4)
-        o->core.max_inflight_messages = 4;
+    o->core.max_message_bytes = 4096;
+    if (o->core.max_inflight_messages < 16)
+        o->core.max_inflight_messages = 16;
     if (o->core.cache_bytes < 4096)
         o->core.cache_bytes = 4096;
 }
