@@ -163,8 +163,8 @@ static struct node *elect(struct sim *sim, uint64_t limit)
             return leader;
         }
     }
-    sim_fail(sim, "liveness: nothing is committed, nothing moves for %llu ticks after a quorum was healed (leader %s)", (unsigned long long)limit,
-             node_name(sim, leader_node(sim) != NULL ? leader_node(sim)->id : 0));
+    sim_fail(sim, "liveness: nothing is committed, nothing moves for %llu ticks after a quorum was healed (leader %s)",
+             (unsigned long long)limit, node_name(sim, leader_node(sim) != NULL ? leader_node(sim)->id : 0));
 }
 
 static void describe(struct sim *sim, const struct node *leader)
@@ -193,7 +193,8 @@ static void come_to_rest(struct sim *sim, uint32_t chosen, uint64_t limit)
             return;
     }
     describe(sim, leader_node(sim));
-    sim_fail(sim, "liveness: nothing moves for %llu ticks and the healed nodes are not in one state", (unsigned long long)limit);
+    sim_fail(sim, "liveness: nothing moves for %llu ticks and the healed nodes are not in one state",
+             (unsigned long long)limit);
 }
 
 /* One that is not needed hears the leader no more, but all others do: it must not disturb. */
