@@ -291,6 +291,7 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     (void)uv_timer_init(config->loop, &api->retry_timer); /* cannot fail */
     api->retry_timer.data = api;
     uv_unref((uv_handle_t *)&api->retry_timer);
+    checks_init(api);
     *ret = api;
     return STATUS_OK;
 }
@@ -326,6 +327,7 @@ void api_close(struct api *api)
     api->server = NULL;
     if (!uv_is_closing((uv_handle_t *)&api->retry_timer))
         uv_close((uv_handle_t *)&api->retry_timer, on_timer_closed);
+    checks_close(api);
 }
 
 void api_free(struct api *api)

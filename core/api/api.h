@@ -1,5 +1,5 @@
 /* REST resources over the cluster: one file per resource, one table of routes, problem documents (docs/api.md).
- * Everything runs on the loop thread, apart from scans, which run on libuv's pool with a view of their own. */
+ * Everything runs on the loop thread, apart from scans and executors' checks of jobs, which run on libuv's pool. */
 #ifndef CHRONOS_API_API_H
 #define CHRONOS_API_API_H
 
@@ -35,7 +35,7 @@ void api_changes(void *api, const struct state_changes *changes, struct state_po
 /* From now on: /ready answers 503 and writes SHUTTING_DOWN. */
 void api_drain(struct api *api);
 /* With the server's close: later answers are dropped. Closes its handles; the loop must turn once more before api_free.
- * Scans that run keep the loop alive until they end. */
+ * Scans and checks that run keep the loop alive until they end. */
 void api_close(struct api *api);
 void api_free(struct api *api);
 

@@ -1,10 +1,12 @@
-/* What the files of one resource share: answers, problems, operations that wait for a commit, scans on the pool. */
+/* What the files of one resource share: answers, problems, operations that wait for a commit, scans and checks on
+ * the pool. */
 #ifndef CHRONOS_API_API_INTERNAL_H
 #define CHRONOS_API_API_INTERNAL_H
 
 #include "api/api.h"
 #include "base/json.h"
 #include "http/router.h"
+#include "plugin/schema.h"
 
 enum {
     API_OPERATIONS_MAX = 4096,  /* requests that wait for a commit or a scan; beyond: OVERLOADED */
@@ -87,6 +89,16 @@ void scan_start(struct api *api, const struct http_request *request, scan_read r
 typedef void (*scan_finish)(struct api *api, void *data, struct bytes read, struct buffer *out);
 void scan_start_finish(struct api *api, const struct http_request *request, scan_read read, scan_finish finish, void *data,
                        void (*discard)(void *data));
+
+/* --- checks (checks.c): an executor's own check of a job's config, on libuv's pool --- */
+
+void checks_init(struct api *api);
+void checks_close(struct api *api); /* with api_close */
+/* On the loop, exactly once; answers `operation` or goes on with it. `err` is set where status is not OK. */
+typedef void (*check_answered)(struct operation *operation, enum status status, const struct error *err);
+/* Takes `params`; `executor` and `job_name` stay until the answer. OVERLOADED, NO_MEMORY: nothing was begun. */
+must_use enum status check_start(struct operation *operation, const char *executor, struct plugin_params *params,
+                                 const char *job_name, check_answered answered, struct error *err);
 
 /* --- pages (page.c): limit and cursor --- */
 
@@ -188,6 +200,12 @@ struct api {
     uint32_t scans_running;
     struct scan *scans_queued, **scans_tail;
     uint32_t scans_queued_count;
+    struct {
+        uv_prepare_t turn; /* begins a trip */
+        uv_work_t work;
+        struct check *running, *waiting, **tail;
+        uint32_t waiting_count;
+    } checks;
     uint64_t runs_by_status[RUN_STATUS_COUNT];    /* terminal ones, since start */
     uint64_t dropped_by_reason[REASON_COUNT];
     uint64_t applied_index;

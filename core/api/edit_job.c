@@ -170,10 +170,11 @@ void edit_attempt_create(struct operation *operation)
     struct job_document job;
     if (!parse_document(operation, edit->body, NULL, &job))
         return;
-    if (edit->dry_run) {
+    bool agreed = edit_is_agreed(edit, NULL) || edit_ask(operation, NULL, job.executor, &job.params);
+    if (agreed && edit->dry_run) {
         if (check_name_free(operation, NULL))
             answer_dry_run(operation, &job);
-    } else {
+    } else if (agreed) {
         edit->job = scheduler_new_id(operation->api->config.scheduler, edit->now_ms);
         struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
                               .document = buffer_bytes(&job.text)};
@@ -253,9 +254,10 @@ void edit_attempt_put(struct operation *operation)
         return;
     cJSON *input = new_input(operation, &present);
     if (parse_document(operation, input, present.document, &job)) {
-        if (!edit->dry_run)
+        bool agreed = edit_is_agreed(edit, &present) || edit_ask(operation, &present, job.executor, &job.params);
+        if (agreed && !edit->dry_run)
             propose_put(operation, &present, &job);
-        else if (check_name_free(operation, &edit->job))
+        else if (agreed && check_name_free(operation, &edit->job))
             answer_dry_run(operation, &job);
         job_document_deinit(&job);
     }

@@ -43,17 +43,19 @@ static void add_problem(void *arg, const char *field, const char *message)
     field_errors_add(arg, pointer, "%s", message);
 }
 
-/* The job's config with the overrides laid over it is checked as a job's is. False: answered. */
+/* The job's config with the overrides laid over it is checked as a job's is. False: answered, or asked. */
 static bool check_overrides(struct operation *operation, const struct present *present)
 {
-    const struct edit *edit = operation->data;
+    struct edit *edit = operation->data;
     const cJSON *overrides = cJSON_GetObjectItemCaseSensitive(edit->body, "config");
     const struct plugin_component *component =
         plugin_find(operation->api->config.registry, CHRONOS_KIND_EXECUTOR, present->spec.executor);
     struct field_errors errors = {.count = 0};
-    struct plugin_params params;
+    struct plugin_params params = {.count = 0};
     struct error err;
     if (edit->overrides.size == 0 || component == NULL) /* without the executor the run waits for a node that has it */
+        return true;
+    if (edit_is_agreed(edit, present))
         return true;
     cJSON *given = cJSON_Duplicate(overrides, true);
     cJSON *merged = config_merge(cJSON_GetObjectItemCaseSensitive(present->document, "config"), overrides);
@@ -63,18 +65,18 @@ static bool check_overrides(struct operation *operation, const struct present *p
     if (status == STATUS_OK &&
         plugin_schema_check(component->schema, PLUGIN_SCOPE_JOB, merged, add_problem, &errors) == 0)
         status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, merged, NULL, &params, &err);
-    if (status == STATUS_OK && errors.count == 0) {
-        status = runner_validate(operation->api->config.runner, component->id, params.items, params.count,
-                                 present->spec.name, &err);
-        plugin_params_deinit(&params);
-    }
     cJSON_Delete(given);
     cJSON_Delete(merged);
     if (status != STATUS_OK)
         add_problem(&errors, err.field, err.message);
-    if (errors.count > 0)
+    if (errors.count > 0) {
         edit_fail_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
-    return errors.count == 0;
+        return false;
+    }
+    memcpy(edit->name, present->spec.name, sizeof edit->name);
+    bool agreed = edit_ask(operation, present, component, &params);
+    plugin_params_deinit(&params); /* what was not taken */
+    return agreed;
 }
 
 void edit_attempt_trigger(struct operation *operation)

@@ -123,6 +123,69 @@ bool edit_may_retry(struct operation *operation)
     return false;
 }
 
+/* --- the executor's own check --- */
+
+bool edit_is_agreed(const struct edit *edit, const struct present *present)
+{
+    if (present == NULL)
+        return edit->check.agreed;
+    return edit->check.agreed && edit->check.version == present->row.version &&
+           id_compare(&edit->check.job, &edit->job) == 0;
+}
+
+static void fail_check(struct operation *operation, enum status status, const struct error *err)
+{
+    struct field_errors errors = {.count = 0};
+    char pointer[ERROR_FIELD_SIZE + sizeof "/config/"];
+    (void)snprintf(pointer, sizeof pointer, "/config%s%s", err->field[0] == '\0' || err->field[0] == '/' ? "" : "/",
+                   err->field);
+    field_errors_add(&errors, status == STATUS_NO_MEMORY ? "" : pointer, "%s",
+                     status == STATUS_NO_MEMORY ? "out of memory" : err->message);
+    edit_fail_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
+}
+
+static void on_checked(struct operation *operation, enum status status, const struct error *err)
+{
+    struct edit *edit = operation->data;
+    edit->check.agreed = status == STATUS_OK;
+    if (status == STATUS_OK)
+        edit_attempt(operation);
+    else
+        fail_check(operation, status, err);
+}
+
+bool edit_ask(struct operation *operation, const struct present *present, const struct plugin_component *executor,
+              struct plugin_params *params)
+{
+    struct edit *edit = operation->data;
+    struct error err;
+    bool again = edit->check.agreed; /* to what the job was before */
+    edit->check.agreed = executor->ops.executor.validate == NULL;
+    edit->check.version = present != NULL ? present->row.version : 0;
+    edit->check.job = edit->job;
+    if (edit->check.agreed)
+        return true;
+    const struct runner *runner = operation->api->config.runner;
+    if (runner_validates_quickly(runner, executor->id)) {
+        enum status status = runner_validate(runner, executor->id, params->items, params->count, edit->name, &err);
+        edit->check.agreed = status == STATUS_OK;
+        if (status != STATUS_OK)
+            fail_check(operation, status, &err);
+        return edit->check.agreed;
+    }
+    if (again && !edit_may_retry(operation))
+        return false;
+    if (check_start(operation, executor->id, params, edit->name, on_checked, &err) != STATUS_OK) {
+        edit_fail(operation, &err);
+        return false;
+    }
+    cJSON_Delete(edit->body); /* what waits holds no tree; the text is read again */
+    edit->body = NULL;
+    return false;
+}
+
+/* --- outcomes --- */
+
 static void answer_refusal(struct operation *operation, const struct apply_result *result)
 {
     const struct edit *edit = operation->data;

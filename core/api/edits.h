@@ -17,6 +17,11 @@ struct edit {
     bool dry_run, cancel, force;
     struct buffer overrides;           /* of a trigger; empty: none */
     uint32_t tries;
+    struct {
+        bool agreed;                   /* the executor has nothing against the config, */
+        struct id job;                 /* made from this job at this version; zero for one that is new */
+        uint32_t version;
+    } check;
     struct id job, execution;
     char name[JOB_NAME_TEXT_SIZE];     /* that the job is to have */
     int64_t now_ms;
@@ -38,6 +43,11 @@ void edit_attempt(struct operation *operation);
 void edit_propose(struct operation *operation, const struct buffer *command);
 /* False: tried often enough; it was answered. */
 bool edit_may_retry(struct operation *operation);
+/* Has the executor agreed to what this edit makes of `present` (NULL: a new job)? */
+bool edit_is_agreed(const struct edit *edit, const struct present *present);
+/* Asks it. True: it agrees, at once. False: answered, or edit_attempt is called again when it agrees. */
+bool edit_ask(struct operation *operation, const struct present *present, const struct plugin_component *executor,
+              struct plugin_params *params);
 /* Answers and ends the operation. */
 void edit_fail(struct operation *operation, const struct error *err);
 void edit_fail_document(struct operation *operation, enum status code, const struct field_errors *errors);

@@ -295,19 +295,12 @@ static void read_executor(struct parsing *p)
     }
 }
 
-/* What the plugin itself says, once everything else is right. */
-static void ask_executor(struct parsing *p)
+/* What the executor will be asked, once everything else is right. */
+static void make_params(struct parsing *p)
 {
-    const struct plugin_component *component = p->job->executor;
-    struct plugin_params params;
     struct error err;
-    enum status status = plugin_schema_params(component->schema, PLUGIN_SCOPE_JOB, p->config, NULL, &params, &err);
-    if (status == STATUS_OK) {
-        if (p->defaults->runner != NULL)
-            status = runner_validate(p->defaults->runner, component->id, params.items, params.count, p->job->spec.name,
-                                     &err);
-        plugin_params_deinit(&params);
-    }
+    enum status status =
+        plugin_schema_params(p->job->executor->schema, PLUGIN_SCOPE_JOB, p->config, NULL, &p->job->params, &err);
     if (status == STATUS_NO_MEMORY)
         p->no_memory = true;
     else if (status != STATUS_OK)
@@ -506,7 +499,7 @@ static void parse(struct parsing *p)
     read_placement(p);
     json_object_end(&p->out);
     if (p->fields.errors->count == 0 && !p->no_memory)
-        ask_executor(p);
+        make_params(p);
     if (p->fields.errors->count == 0 && !p->no_memory)
         check_text(p);
 }
@@ -519,7 +512,7 @@ bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defa
                         .input = input, .stored = stored, .defaults = defaults, .job = &job, .code = STATUS_INVALID};
     errors->count = 0;
     buffer_init(&job.text, JOB_DOCUMENT_MAX);
-    (void)buffer_reserve(&job.text, USUAL_SIZE); /* at once what most jobs need; a failure is kept in it */
+    buffer_expect(&job.text, USUAL_SIZE);
     if (!cJSON_IsObject(input))
         field_errors_add(errors, "", "a job is an object: {\"name\": ..., \"schedule\": ..., \"executor\": ...}");
     else
@@ -542,4 +535,5 @@ bool job_document_parse(cJSON *input, const cJSON *stored, const struct job_defa
 void job_document_deinit(struct job_document *document)
 {
     buffer_deinit(&document->text);
+    plugin_params_deinit(&document->params);
 }

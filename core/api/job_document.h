@@ -1,5 +1,6 @@
 /* A job's JSON: checked field by field, completed with defaults, and compiled into the row that the scheduler needs. Pure but
- * for the zone table; loop thread. Every problem of a document is reported, not only the first. */
+ * for the zone table; loop thread. Every problem of a document is reported, not only the first. What the executor itself says
+ * is asked afterwards, off the loop (checks.c). */
 #ifndef CHRONOS_API_JOB_DOCUMENT_H
 #define CHRONOS_API_JOB_DOCUMENT_H
 
@@ -10,12 +11,13 @@ struct job_document {
                                 form; without enabled and the read-only fields */
     struct job_spec spec;    /* serial, version, id, anchor not set; schedules borrowed from the input */
     const struct plugin_component *executor;
+    struct plugin_params params; /* of the config, for the executor's own check; secret references unresolved */
 };
 
 struct job_defaults {
     const struct config *config;
     const struct plugin_registry *registry;
-    const struct runner *runner;     /* whose executors are offered and asked; NULL (fuzzing): any loaded one, not asked */
+    const struct runner *runner;     /* whose executors are offered; NULL (fuzzing): any loaded one */
     struct scheduler *scheduler;     /* for zones */
     int64_t now_ms;                  /* a schedule that matches nothing after it is refused */
 };

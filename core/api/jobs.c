@@ -91,7 +91,7 @@ enum status job_write_stored(const struct api *api, struct state_view *view, con
     if (row->document.size < 2)
         return error_set(err, STATUS_CORRUPT, "a stored job is empty");
     id_format(JOB_ID_PREFIX, id, text);
-    (void)buffer_reserve(out, row->document.size + RUNTIME_FIELDS_SIZE); /* at once what it will need, nearly always */
+    buffer_expect(out, row->document.size + RUNTIME_FIELDS_SIZE);
     buffer_append_string(out, "{\"id\":\"");
     buffer_append_string(out, text);
     buffer_append_string(out, "\",");

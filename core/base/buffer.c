@@ -59,6 +59,12 @@ void *buffer_reserve(struct buffer *b, size_t size)
     return b->data + b->size;
 }
 
+void buffer_expect(struct buffer *b, size_t size)
+{
+    size_t room = b->limit - b->size;
+    (void)buffer_reserve(b, size < room ? size : room); /* no memory: the append that needs it would say the same */
+}
+
 void buffer_commit(struct buffer *b, size_t size)
 {
     assert(b->capacity > b->size && size <= b->capacity - b->size - 1);

@@ -33,6 +33,9 @@ static inline void buffer_append_char(struct buffer *b, char c);
 void buffer_append_int(struct buffer *b, int64_t value); /* decimal */
 void buffer_appendf(struct buffer *b, const char *format, ...) __attribute__((format(printf, 2, 3)));
 void buffer_vappendf(struct buffer *b, const char *format, va_list args) __attribute__((format(printf, 2, 0)));
+/* About `size` more bytes will come: one allocation instead of several. A guess that is too large costs nothing but memory up to
+ * the limit; it is no failure. */
+void buffer_expect(struct buffer *b, size_t size);
 /* Room for `size` more bytes at the end, to be taken with buffer_commit; NULL after a failure. */
 void *buffer_reserve(struct buffer *b, size_t size);
 void buffer_commit(struct buffer *b, size_t size);

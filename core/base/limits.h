@@ -84,6 +84,7 @@ enum {
     PAGE_DEFAULT = 100,
     PAGE_MAX = 1000,
     SCAN_ROWS_MAX = 10000,           /* rows one unindexed filter may read for one page */
+    API_CHECKS_MAX = 1024,           /* jobs that wait for their executor's own check; beyond: OVERLOADED */
 
     /* Plugins (chronos/plugin.h). */
     PLUGIN_COMPONENTS_MAX = 64,      /* of one plugin */

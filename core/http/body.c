@@ -28,7 +28,7 @@ static bool size_byte(struct chunk_decoder *d, char c, struct request_reject *re
         if (++d->digit_count > CHUNK_DIGITS_MAX)
             return malformed(ret_reject, "a chunk size has too many digits");
         d->remaining = d->remaining * 16 + (uint64_t)value;
-        if (d->remaining >= HTTP_CHUNK_SIZE_MAX)
+        if (d->remaining > HTTP_CHUNK_SIZE_MAX)
             return refuse(ret_reject, STATUS_TOO_LARGE, 413, "a chunk is larger than 256 MiB");
         return true;
     }

@@ -230,8 +230,8 @@ enum status plugin_schema_params(const struct plugin_schema *schema, enum plugin
     struct builder b = {.resolver = resolver, .err = err};
     buffer_init(&b.text, PLUGIN_PARAMS_BYTES_MAX);
     buffer_init(&b.drafts, PLUGIN_PARAMS_BYTES_MAX);
-    (void)buffer_reserve(&b.text, USUAL_SIZE); /* a failure is kept in them */
-    (void)buffer_reserve(&b.drafts, USUAL_SIZE);
+    buffer_expect(&b.text, USUAL_SIZE);
+    buffer_expect(&b.drafts, USUAL_SIZE);
     enum status status = add_all(&b, schema, scope, config);
     if (status == STATUS_OK)
         status = finish(&b, ret);

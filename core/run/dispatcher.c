@@ -8,7 +8,7 @@
 #include "base/wake.h"
 #include "run/params.h"
 
-enum { SLOW_CALL_MS = 50, FREE_WAIT_MS = 5000, NS_PER_MS = 1000000 };
+enum { FREE_WAIT_MS = 5000, NS_PER_MS = 1000000 };
 
 struct cancel_call {
     uint64_t token, grace_ms;

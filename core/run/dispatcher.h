@@ -6,6 +6,8 @@
 #include "plugin/instance.h"
 #include "run/attempts.h"
 
+enum { SLOW_CALL_MS = 50 }; /* a call into a plugin that took longer is logged */
+
 struct dispatcher;
 
 struct dispatcher_config {

@@ -64,8 +64,11 @@ struct runner_stats {
 };
 void runner_stats_get(const struct runner *runner, struct runner_stats *ret);
 
-/* A job's executor config, checked by the plugin itself on top of its schema. Runs on the caller's thread ([pool]): pure. */
+/* A job's executor config, checked by the plugin itself on top of its schema. Pure, and of whatever speed: on a thread of a pool
+ * ([pool]), which the runner outlives; on the loop only where the plugin promises to be quick. */
 must_use enum status runner_validate(const struct runner *runner, const char *executor, const struct chronos_param *params,
                                      uint32_t count, const char *job_name, struct error *err);
+/* CHRONOS_QUICK_VALIDATE. False also for an executor that is not here. */
+bool runner_validates_quickly(const struct runner *runner, const char *executor);
 
 #endif

@@ -119,6 +119,13 @@ static enum status open_local(struct runner *runner, struct error *err)
     return local_writer_start(&writer, &runner->writer, err);
 }
 
+static bool promises(const struct dispatcher *dispatcher, const char *extension)
+{
+    const struct plugin_component *component = dispatcher_component(dispatcher);
+    return component->get_extension != NULL &&
+           component->get_extension(dispatcher_instance(dispatcher)->self, extension) != NULL;
+}
+
 static enum status make_instances(struct runner *runner, const struct runner_config *config, struct error *err)
 {
     if (config->executor_count > NODE_EXECUTORS_MAX)
@@ -140,6 +147,7 @@ static enum status make_instances(struct runner *runner, const struct runner_con
         enum status status = dispatcher_new(&made, &runner->instances[i].dispatcher, err);
         if (status != STATUS_OK)
             return status;
+        runner->instances[i].validates_quickly = promises(runner->instances[i].dispatcher, CHRONOS_QUICK_VALIDATE);
         runner->instance_count++;
     }
     return STATUS_OK;
@@ -262,6 +270,12 @@ void runner_stats_get(const struct runner *runner, struct runner_stats *ret)
     *ret = stats;
 }
 
+bool runner_validates_quickly(const struct runner *runner, const char *executor)
+{
+    const struct instance *instance = instance_find(runner, executor);
+    return instance != NULL && instance->validates_quickly;
+}
+
 enum status runner_validate(const struct runner *runner, const char *executor, const struct chronos_param *params,
                             uint32_t count, const char *job_name, struct error *err)
 {
@@ -275,6 +289,10 @@ enum status runner_validate(const struct runner *runner, const char *executor, c
                               .job_id = "", .execution_id = "", .node_id = runner->node_id, .trigger = "",
                               .traceparent = "", .idempotency_key = ""};
     struct chronos_error from = {.struct_size = sizeof from};
+    int64_t began_ms = runner_now_ms(runner);
     int32_t code = component->ops.executor.validate(dispatcher_instance(instance->dispatcher)->self, &run, &from);
+    int64_t took_ms = runner_now_ms(runner) - began_ms;
+    if (took_ms > SLOW_CALL_MS)
+        LOG_WARN("slow plugin call", LOG_STRING("executor", executor), LOG_STRING("call", "validate"), LOG_MS("took", took_ms));
     return plugin_status(code, &from, err);
 }

@@ -33,6 +33,7 @@ struct runner_handles {
 struct instance {
     struct dispatcher *dispatcher;
     bool wedged, failed;
+    bool validates_quickly; /* promised by the plugin */
 };
 
 /* Reports that were proposed together; named by number, for the runner may have forgotten their attempts by the answer. */

@@ -107,7 +107,7 @@ enum { JOB_PUT_REST_SIZE = 384 }; /* usual size of what is beside the document *
 
 void job_put_encode(const struct job_put *put, struct buffer *out)
 {
-    (void)buffer_reserve(out, put->document.size + JOB_PUT_REST_SIZE); /* at once what it will need, nearly always */
+    buffer_expect(out, put->document.size + JOB_PUT_REST_SIZE);
     put_header(out, COMMAND_JOB_PUT);
     put_id(out, &put->id);
     put_u32(out, put->expected_version);

@@ -1,5 +1,6 @@
 /* The HTTP executor: what the host sees of it. */
 #include <stdlib.h>
+#include <string.h>
 
 #include <chronos/plugin.h>
 
@@ -51,6 +52,15 @@ static int32_t http_create(const struct chronos_host *host, void **self, struct 
 static void http_destroy(void *self)
 {
     engine_free(self);
+}
+
+/* Jobs are created by the thousand: the check is a scan of the parameters, and takes part where the request is. */
+static const void *http_get_extension(void *self, const char *id)
+{
+    static const struct chronos_quick_validate quick = {.struct_size = sizeof(quick)};
+
+    (void)self; /* the same for every instance */
+    return strcmp(id, CHRONOS_QUICK_VALIDATE) == 0 ? &quick : NULL;
 }
 
 static const struct chronos_executor_ops http_ops = {
@@ -105,6 +115,7 @@ static const struct chronos_component http_component = {
     .ops = &http_ops,
     .create = http_create,
     .destroy = http_destroy,
+    .get_extension = http_get_extension,
 };
 
 static const struct chronos_component *const components[] = {&http_component, NULL};

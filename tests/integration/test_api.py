@@ -224,7 +224,7 @@ class JobTest(ApiCase):
         self.assertEqual(answer["timezone"], "Europe/Berlin")
         self.assertEqual(answer["upcoming_local"], [
             "2027-03-27T04:30:00.000+01:00", "2027-03-28T04:30:00.000+02:00", "2027-03-29T04:30:00.000+02:00"])
-        longest = self.node.get(f"{JOBS}/upcoming/upcoming?count=1000").json
+        longest = self.node.get(f"{JOBS}/upcoming/upcoming?count=1000").json  # UPCOMING_COUNT_MAX
         self.assertEqual((len(longest["upcoming"]), len(longest["upcoming_local"])), (1000, 1000))
         self.assertEqual(len(self.node.get(f"{JOBS}/upcoming/upcoming").json["upcoming"]), 10)
         self.job("never", schedule="@manually")
@@ -631,24 +631,25 @@ class CutChainTest(ApiCase):
         self.assertEqual(([r["id"] for r in page["executions"]], page["next_cursor"]), ([run], None))
 
 
-class FailedTest(ApiCase):
-    """Runs that failed are found behind more others than one request may read."""
+class ManyRowsTest(ApiCase):
+    """What is looked for stands behind more others than one request may read (SCAN_ROWS_MAX)."""
 
     config = "storage: {executions_per_job: 100000}\n"
     READ_AT_MOST = 10_000
 
-    def trigger_many(self, name, count):
+    def post_many(self, path, bodies):
         """Over connections that stay open; the ids, in no order."""
-        left, ids = list(range(count)), []
+        left, ids, count = list(bodies), [], len(bodies)
 
         def work():
             connection = http.client.HTTPConnection("127.0.0.1", self.node.port, timeout=60)
             while True:
                 try:
-                    left.pop()
+                    body = left.pop()
                 except IndexError:
                     break
-                connection.request("POST", f"{JOBS}/{name}/trigger")
+                headers = {"Content-Type": "application/json"} if body else {}
+                connection.request("POST", path, json.dumps(body) if body else None, headers)
                 ids.append(json.loads(connection.getresponse().read())["id"])
             connection.close()
         threads = [threading.Thread(target=work) for _ in range(8)]
@@ -659,7 +660,21 @@ class FailedTest(ApiCase):
         self.assertEqual(len(ids), count)
         return ids
 
-    def test_behind_many_others(self):
+    def trigger_many(self, name, count):
+        return self.post_many(f"{JOBS}/{name}/trigger", [None] * count)
+
+    def test_a_job_behind_many_others(self):
+        plain = {"schedule": "@manually", "command": "true", "enabled": False}
+        self.post_many(JOBS, [{"name": f"a{i:05}", **plain} for i in range(self.READ_AT_MOST)])
+        self.assertEqual(self.node.get(f"{JOBS}?q=wanted").json, {"jobs": [], "next_cursor": None})
+        self.job("b", description="it is WANTED here")
+        page = self.node.get(f"{JOBS}?q=wanted&limit=10").json
+        self.assertEqual(page["jobs"], [])
+        self.assertIsNotNone(page["next_cursor"])
+        page = self.node.get(f"{JOBS}?q=wanted&limit=10&cursor={page['next_cursor']}").json
+        self.assertEqual(([j["name"] for j in page["jobs"]], page["next_cursor"]), (["b"], None))
+
+    def test_a_run_behind_many_others(self):
         self.job("failing", command="exit 1", concurrency="allow")
         self.job("slow", command="sleep 60", timeout="100ms")
         late = self.node.ended(self.node.trigger("slow")["id"])["id"]
@@ -761,6 +776,8 @@ class PageTest(ApiCase):
         self.assertIn("09:00", document["description"])
         self.assertEqual(document["timezone"], "Europe/Berlin")
         self.assertEqual([t[10:] for t in document["next_local"]], [f"T09:00:00.000{t[23:]}" for t in document["next_local"]])
+        most = self.node.post("/api/v1/schedules/validate", {"schedule": "@hourly", "count": 1000}).json["next"]
+        self.assertEqual((len(most), most), (1000, sorted(set(most))))
         self.assertEqual(self.node.post("/api/v1/schedules/validate", {"schedule": "@manually"}).json["next"], [])
         self.assertNotEqual(self.node.post("/api/v1/schedules/validate", {"schedule": "* * * * * *"}).json["warnings"], [])
         for body, field in (({"schedule": "99 * * * *"}, "/schedule"), ({"schedule": "0 0 31 2 *"}, "/schedule"),

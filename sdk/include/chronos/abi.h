@@ -10,7 +10,7 @@
  * - No call moves ownership. Arguments are borrowed until the call returns; storage results until the next write or the
  *   end of the transaction; configuration values and the host table until destroy; descriptors until the process ends.
  * - Text is UTF-8. `const char *` is NUL-terminated.
- * - Thread tags: [setup] [executor] [writer] [readers] [pool] [any], explained in plugin.h. */
+ * - Thread tags: [setup] [executor] [writer] [readers] [pool] [loop] [any], explained in plugin.h. */
 #ifndef CHRONOS_ABI_H
 #define CHRONOS_ABI_H
 

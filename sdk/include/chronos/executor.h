@@ -81,7 +81,8 @@ struct chronos_executor_ops {
     uint32_t struct_size;
     uint32_t reserved0;
 
-    /* [pool] Optional. A pure check of a job's parameters when it is saved, beyond what the options say; no I/O.
+    /* [pool] Optional. A pure check of a job's parameters when it is saved, beyond what the options say; no I/O. Also on [loop]
+     * where the plugin promises CHRONOS_QUICK_VALIDATE, see below.
      * Only params, n_params and the job's name and id of `run` are set. INVALID with a sentence refuses the job. */
     int32_t (*validate)(void *self, const struct chronos_run *run, struct chronos_error *err);
     /* [executor] Begin the attempt and return at once. Error: no completion follows (code CANCELLED never; RETRYABLE in
@@ -93,6 +94,16 @@ struct chronos_executor_ops {
     void (*cancel)(void *self, uint64_t run_token, int32_t reason, uint64_t grace_ms);
     /* [executor] Optional. No start follows. The host cancels what is left after the grace, then destroys. */
     void (*drain)(void *self, uint64_t grace_ms);
+};
+
+/* An extension: get_extension(self, CHRONOS_QUICK_VALIDATE) returns a table and so promises that validate() takes time in
+ * proportion to the size of the parameters, a few microseconds for usual ones, and waits for nothing: no lock that is held for
+ * longer, no file, no other thread. Then the host may call validate() on [loop], the one thread that serves all clients,
+ * instead of [pool]. Without the promise it never does. */
+#define CHRONOS_QUICK_VALIDATE "chronos.executor.quick-validate/1"
+struct chronos_quick_validate {
+    uint32_t struct_size;
+    uint32_t reserved0; /* zero */
 };
 
 #ifdef __cplusplus

@@ -8,6 +8,7 @@
  *   [writer]   the one writer thread of that instance; one call at a time; may block on disk
  *   [readers]  up to max_readers threads at once, each with its own transaction
  *   [pool]     many at once; pure functions only, no waiting
+ *   [loop]     the host's one thread that serves all clients; only where the plugin promises to be quick
  *   [any]      any host or plugin thread, never a signal handler; many at once */
 #ifndef CHRONOS_PLUGIN_H
 #define CHRONOS_PLUGIN_H

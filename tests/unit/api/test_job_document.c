@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "base/limits.h"
+#include "plugin/schema_private.h"
 #include "support.h"
 
 #define MINIMAL "\"name\":\"n\",\"schedule\":\"@daily\",\"executor\":\"shell\",\"config\":{\"command\":\"true\"}"
@@ -344,7 +346,7 @@ static void test_policies(void **state)
         {"\"concurrency\":\"queue\"", "/concurrency", "not supported by this version"},
         {"\"concurrency\":\"queue_all\"", "/concurrency", "not supported by this version"},
         {"\"concurrency\":\"x\"", "/concurrency", "\"forbid\", \"allow\" or \"replace\""},
-        {"\"max_concurrent\":0", "/max_concurrent", "from 1 to 1000"},
+        {"\"max_concurrent\":0", "/max_concurrent", "from 1 to 1000"}, /* JOB_CONCURRENT_MAX, which is the default */
         {"\"max_concurrent\":1001", "/max_concurrent", "from 1 to 1000"},
         {"\"max_concurrent\":1.5", "/max_concurrent", "whole number"},
         {"\"max_concurrent\":\"1\"", "/max_concurrent", "whole number"},
@@ -353,7 +355,7 @@ static void test_policies(void **state)
         {"\"catchup_window\":\"9s\"", "/catchup_window", "from 10s to"},
         {"\"catchup_window\":\"0\"", "/catchup_window", "from 10s to"},
         {"\"catchup_window\":true", "/catchup_window", "a duration such as"},
-        {"\"catchup_limit\":0", "/catchup_limit", "from 1 to 10000"},
+        {"\"catchup_limit\":0", "/catchup_limit", "from 1 to 10000"}, /* CATCHUP_LIMIT_MAX, taken in test_everything */
         {"\"catchup_limit\":10001", "/catchup_limit", "from 1 to 10000"},
         {"\"on_node_loss\":\"x\"", "/on_node_loss", "\"retry\" or \"fail\""},
         {"\"retry_policy\":7", "/retry_policy", "must be an object"},
@@ -416,6 +418,97 @@ static void test_tags(void **state)
         size += (size_t)sprintf(text + size, ",\"t%d\":\"\"", i);
     strcpy(text + size, "}");
     refuse(*state, text, "/tags", "at most 64 tags");
+    /* As many, as long as can be. */
+    size = (size_t)sprintf(text, "{" MINIMAL ",\"tags\":{\"%0*d\":\"%0*d\"", JOB_TAG_KEY_MAX, 1, JOB_TAG_VALUE_MAX, 1);
+    for (int i = 1; i < JOB_TAGS_MAX; i++)
+        size += (size_t)sprintf(text + size, ",\"t%d\":\"\"", i);
+    strcpy(text + size, "}}");
+    struct job_document job = take(*state, text);
+    cJSON *taken = json_of(job.text.data);
+    assert_int_equal(cJSON_GetArraySize(cJSON_GetObjectItem(taken, "tags")), JOB_TAGS_MAX);
+    cJSON_Delete(taken);
+    job_document_deinit(&job);
+}
+
+/* A value of `amount`: bytes, elements, or the number itself. */
+static cJSON *value_of(const struct schema_option *option, int64_t amount)
+{
+    char text[32];
+    bool is_text = option->type == CHRONOS_OPTION_STRING;
+    if (schema_is_many(option)) {
+        cJSON *many = option->flags & CHRONOS_OPTION_MAP ? cJSON_CreateObject() : cJSON_CreateArray();
+        for (int64_t i = 0; i < amount; i++) {
+            cJSON *item = is_text ? cJSON_CreateString("x") : cJSON_CreateNumber(1);
+            (void)snprintf(text, sizeof text, "k%d", (int)i);
+            if (option->flags & CHRONOS_OPTION_MAP)
+                cJSON_AddItemToObject(many, text, item);
+            else
+                cJSON_AddItemToArray(many, item);
+        }
+        return many;
+    }
+    if (option->type == CHRONOS_OPTION_DURATION)
+        (void)snprintf(text, sizeof text, "%lldms", (long long)amount);
+    if (!is_text)
+        return option->type == CHRONOS_OPTION_DURATION ? cJSON_CreateString(text) : cJSON_CreateNumber((double)amount);
+    char *bytes = calloc(1, (size_t)amount + 1);
+    assert_non_null(bytes);
+    memset(bytes, 'x', (size_t)amount);
+    cJSON *value = cJSON_CreateString(bytes);
+    free(bytes);
+    return value;
+}
+
+static void ignore_problem(void *arg, const char *field, const char *message)
+{
+    (void)arg;
+    (void)field;
+    (void)message;
+}
+
+static void check_amount(const struct plugin_component *component, const struct schema_option *option, int64_t amount,
+                         bool fits)
+{
+    struct schema_pointer at = schema_pointer_of(option->name);
+    cJSON *value = value_of(option, amount);
+    size_t problems = schema_check_value(option, value, &at, ignore_problem, NULL);
+    cJSON_Delete(value);
+    if ((problems == 0) != fits)
+        fail_msg("%s, %s of %s: %lld %s", component->id, option->name, option->limits, (long long)amount,
+                 fits ? "is refused" : "is taken");
+}
+
+/* Every limit that our own plugins' options declare holds: the value at it is taken, the next one is not. */
+static void test_option_limits(void **state)
+{
+    static const char *const stores[] = {"storage_lmdb.so", "storage_sqlite.so"};
+    struct support *support = *state;
+    struct error err;
+    int tried = 0;
+    for (size_t i = 0; i < sizeof stores / sizeof stores[0]; i++)
+        if (plugin_load(support->registry, PLUGIN_DIRECTORY, stores[i], NULL, &err) != STATUS_OK)
+            fail_msg("%s", err.message);
+    for (size_t i = 0; i < plugin_component_count(support->registry); i++) {
+        const struct plugin_component *component = plugin_component_at(support->registry, i);
+        for (uint32_t n = 0; n < component->schema->count; n++) {
+            const struct schema_option *option = &component->schema->options[n];
+            bool numeric = option->type != CHRONOS_OPTION_STRING && !schema_is_many(option);
+            if (option->has_most) {
+                check_amount(component, option, option->most, true);
+                check_amount(component, option, option->most + 1, false);
+                tried++;
+            } else if (schema_is_many(option)) {
+                check_amount(component, option, PLUGIN_ELEMENTS_MAX, true);
+                check_amount(component, option, PLUGIN_ELEMENTS_MAX + 1, false);
+            }
+            if (option->has_least) {
+                check_amount(component, option, option->least, true);
+                if (numeric || option->least > 0)
+                    check_amount(component, option, option->least - 1, false);
+            }
+        }
+    }
+    assert_true(tried >= 15);
 }
 
 static void test_description_size(void **state)
@@ -440,6 +533,21 @@ static void test_document_size(void **state)
     memset(text + sizeof head - 1, 's', JOB_DOCUMENT_MAX);
     strcpy(text + sizeof head - 1 + JOB_DOCUMENT_MAX, "\"}}");
     refuse_over(*state, text, NULL, STATUS_INVALID, "", "larger than 256 KiB");
+    for (int extra = 0; extra <= 1; extra++) { /* what counts is the normalised text */
+        strcpy(text + sizeof head - 1, "\"}}");
+        struct job_document small = take(*state, text);
+        size_t room = JOB_DOCUMENT_MAX - small.text.size + (size_t)extra;
+        job_document_deinit(&small);
+        memset(text + sizeof head - 1, 's', room);
+        strcpy(text + sizeof head - 1 + room, "\"}}");
+        if (extra == 1) {
+            refuse_over(*state, text, NULL, STATUS_INVALID, "", "larger than 256 KiB");
+            break;
+        }
+        struct job_document largest = take(*state, text);
+        assert_int_equal(largest.text.size, JOB_DOCUMENT_MAX);
+        job_document_deinit(&largest);
+    }
     free(text);
 }
 
@@ -535,6 +643,7 @@ int main(void)
         cmocka_unit_test_teardown(test_policies, free_inputs),
         cmocka_unit_test_teardown(test_retry_intervals_alone, free_inputs),
         cmocka_unit_test_teardown(test_tags, free_inputs),
+        cmocka_unit_test_teardown(test_option_limits, free_inputs),
         cmocka_unit_test_teardown(test_description_size, free_inputs),
         cmocka_unit_test_teardown(test_document_size, free_inputs),
         cmocka_unit_test_teardown(test_all_problems_at_once, free_inputs),

@@ -67,6 +67,20 @@ static void does_nothing_after_a_failure(void **state)
     buffer_deinit(&b);
 }
 
+static void expecting_more_than_fits_is_no_failure(void **state)
+{
+    (void)state;
+    struct buffer b;
+    buffer_init(&b, 100);
+    buffer_expect(&b, 1000);
+    for (int i = 0; i < 100; i++)
+        buffer_append_char(&b, 'x');
+    buffer_expect(&b, 1);
+    assert_int_equal(b.failed, STATUS_OK);
+    assert_int_equal(b.size, 100);
+    buffer_deinit(&b);
+}
+
 static void a_limit_of_zero_holds_nothing(void **state)
 {
     (void)state;
@@ -290,6 +304,7 @@ int main(void)
         cmocka_unit_test(appends_and_terminates),
         cmocka_unit_test(holds_exactly_its_limit),
         cmocka_unit_test(does_nothing_after_a_failure),
+        cmocka_unit_test(expecting_more_than_fits_is_no_failure),
         cmocka_unit_test(a_limit_of_zero_holds_nothing),
         cmocka_unit_test(huge_sizes_do_not_overflow),
         cmocka_unit_test(formats_across_growth),

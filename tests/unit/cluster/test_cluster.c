@@ -153,6 +153,33 @@ static void test_a_command_that_is_too_large(void **state)
     free(large);
 }
 
+static void keep_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    struct node *node = arg;
+    node->outcomes[token] = (struct outcome){.calls = 1, .status = outcome->status, .result = outcome->result};
+}
+
+/* It is written and applied; the document in it is refused there for its own size. */
+static void test_the_largest_command(void **state)
+{
+    struct node *node = *state;
+    struct buffer command;
+    node_start(node);
+    job_command(1, 1, &command);
+    uint32_t head = (uint32_t)command.size;
+    buffer_deinit(&command);
+    job_command(1, 1 + ENTRY_SIZE_MAX - head, &command);
+    assert_int_equal(command.size, ENTRY_SIZE_MAX);
+    OK(cluster_propose(node->cluster, PROPOSE_CLIENT, buffer_bytes(&command), keep_outcome, node, 1, &failure));
+    buffer_deinit(&command);
+    WAIT_UNTIL(node, node->outcomes[1].calls == 1);
+    assert_int_equal(node->outcomes[1].status, STATUS_OK);
+    assert_int_equal(node->outcomes[1].result.status, STATUS_TOO_LARGE);
+    node_stop(node);
+    node_start(node); /* and read again */
+    assert_false(node_has_job(node, 1));
+}
+
 static void test_read_index(void **state)
 {
     struct node *node = *state;
@@ -361,6 +388,7 @@ int main(void)
         TEST(test_stop_waits_for_thousands),
         TEST(test_the_ring_of_proposals_is_full),
         TEST(test_a_command_that_is_too_large),
+        TEST(test_the_largest_command),
         TEST(test_read_index),
         TEST(test_stamps_never_go_back),
         TEST(test_a_second_one_is_refused),

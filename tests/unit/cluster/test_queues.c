@@ -1,9 +1,11 @@
-/* Batches of entries and the ring of proposals. */
+/* Batches of entries, the transactions that they are applied in, and the ring of proposals. */
 #include "fixture.h"
 
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/wake.h"
+#include "cluster/applier.h"
 #include "cluster/entry_batch.h"
 #include "cluster/proposals.h"
 
@@ -101,6 +103,99 @@ static void test_batch_is_split_and_shortened(void **state)
     assert_int_equal(batch->count, 0);
     entry_batch_free(batch);
     entry_batch_free(front);
+}
+
+/* --- transactions --- */
+
+struct applying {
+    char *folder;
+    struct store *store;
+    struct state *state;
+    struct applier *applier;
+    struct wake wake;
+    uint64_t index;
+};
+
+static void on_applied(void *arg)
+{
+    struct applying *a = arg;
+    wake_lock(&a->wake);
+    wake_signal(&a->wake);
+    wake_unlock(&a->wake);
+}
+
+static void applying_start(struct applying *a)
+{
+    *a = (struct applying){.folder = folder_new()};
+    wake_init(&a->wake);
+    a->store = store_of("lmdb", a->folder, CHRONOS_STORAGE_STATE);
+    OK(state_new(a->store, &a->state, &failure));
+    struct applier_config config = {.state = a->state, .clock = &clock_system, .notify = on_applied, .notify_arg = a};
+    OK(applier_start(&config, &a->applier, &failure));
+}
+
+static void applying_stop(struct applying *a)
+{
+    applier_stop(a->applier);
+    state_free(a->state);
+    store_close(a->store);
+    wake_deinit(&a->wake);
+    folder_free(a->folder);
+}
+
+static void submit(struct applying *a, uint32_t count, struct bytes command)
+{
+    struct entry_batch *batch = NULL;
+    struct batch_queue queue;
+    batch_queue_init(&queue);
+    OK(entry_batch_new(&batch, &failure));
+    for (uint32_t i = 0; i < count; i++)
+        OK(entry_batch_add(batch, ++a->index, 1, LOG_ENTRY_NORMAL, command, &failure));
+    batch_queue_push(&queue, batch);
+    applier_submit(a->applier, &queue);
+}
+
+/* Entries of the next transaction. */
+static uint32_t next_transaction(struct applying *a)
+{
+    struct applied_batch *applied;
+    wake_lock(&a->wake);
+    for (int tries = 0; (applied = applier_take(a->applier)) == NULL; tries++) {
+        assert_in_range(tries, 0, 300);
+        wake_wait(&a->wake, 100);
+    }
+    wake_unlock(&a->wake);
+    uint32_t count = applied->count;
+    applier_recycle(a->applier, applied);
+    return count;
+}
+
+/* What is submitted at once is applied in transactions of APPLY_ENTRIES_MAX, or of APPLY_BYTES_MAX of commands. */
+static void test_transactions_have_limits(void **state)
+{
+    struct applying a;
+    struct buffer command;
+    (void)state;
+    applying_start(&a);
+    job_command(1, 20, &command); /* after the first one it exists already: refused, which is an entry like any */
+    submit(&a, APPLY_ENTRIES_MAX + 1, buffer_bytes(&command));
+    buffer_deinit(&command);
+    assert_int_equal(next_transaction(&a), APPLY_ENTRIES_MAX);
+    assert_int_equal(next_transaction(&a), 1);
+
+    enum { FIT = 32 };
+    job_command(2, 20, &command);
+    size_t head = command.size - 20;
+    buffer_deinit(&command);
+    for (size_t extra = 0; extra <= 1; extra++) {
+        job_command(2 + extra, (uint32_t)(APPLY_BYTES_MAX / FIT - head + extra), &command);
+        assert_int_equal(command.size, APPLY_BYTES_MAX / FIT + extra);
+        submit(&a, FIT + 1, buffer_bytes(&command));
+        buffer_deinit(&command);
+        assert_int_equal(next_transaction(&a), extra == 0 ? FIT : FIT - 1);
+        assert_int_equal(next_transaction(&a), extra == 0 ? 1 : 2);
+    }
+    applying_stop(&a);
 }
 
 /* --- proposals --- */
@@ -240,6 +335,7 @@ int main(void)
         cmocka_unit_test(test_batch_is_split_and_shortened),
         cmocka_unit_test(test_ring_with_gaps_and_truncation),
         cmocka_unit_test(test_queue_is_first_in_first_out),
+        cmocka_unit_test(test_transactions_have_limits),
         cmocka_unit_test(test_ring_wraps),
         cmocka_unit_test(test_ring_is_full),
         cmocka_unit_test(test_deadlines),

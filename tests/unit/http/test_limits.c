@@ -346,6 +346,66 @@ static void test_bodies_total_cap(void **state)
     harness_stop(&h);
 }
 
+/* A server whose bodies may be larger than a chunk: a chunk of exactly HTTP_CHUNK_SIZE_MAX is waited for. */
+static void test_chunk_size(void **state)
+{
+    static const char head[] = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    struct harness h;
+    struct http_limits limits = harness_limits();
+    struct client c;
+    size_t at = 0;
+    char size[32];
+    (void)state; /* none */
+    limits.max_body_bytes = limits.max_bodies_total_bytes = (uint64_t)4 * HTTP_CHUNK_SIZE_MAX;
+    harness_start(&h, &limits);
+    for (int extra = 0; extra <= 1; extra++) {
+        client_connect(&h, &c);
+        assert_true(client_send(&h, &c, head, sizeof head - 1));
+        (void)snprintf(size, sizeof size, "%x\r\nx", HTTP_CHUNK_SIZE_MAX + extra);
+        assert_true(client_send(&h, &c, size, strlen(size)));
+        harness_settle(&h);
+        client_take(&c);
+        if (extra == 0) {
+            assert_int_equal(c.in.size, 0);
+        } else {
+            struct answer answer = client_await(&h, &c, &at, false);
+            assert_int_equal(answer.status, 413);
+            assert_true(answer.close);
+        }
+        client_close(&c);
+    }
+    await_no_connections(&h);
+    harness_stop(&h);
+}
+
+/* Behind a last answer, input is thrown away for HTTP_DRAIN_MS, whatever still comes; then the connection goes. */
+static void test_drain_of_input(void **state)
+{
+    static const char request[] = "NONSENSE\r\n\r\n";
+    static char more[4096];
+    struct harness h;
+    struct http_limits limits = harness_limits();
+    struct client c;
+    size_t at = 0;
+    (void)state; /* none */
+    harness_start(&h, &limits);
+    client_connect(&h, &c);
+    assert_true(client_send(&h, &c, request, sizeof request - 1));
+    assert_int_equal(client_await(&h, &c, &at, false).status, 400);
+    client_await_eof(&h, &c); /* half-closed */
+    uint64_t begin = now_ms(), deadline = begin + 30000;
+    while (harness_stats(&h).connections_open > 0) {
+        assert_true(now_ms() < deadline);
+        (void)send(c.fd, more, sizeof more, MSG_DONTWAIT | MSG_NOSIGNAL); /* it may have gone just now */
+        harness_step(&h, -1, 20);
+    }
+    uint64_t took = now_ms() - begin;
+    assert_true(took + 100 >= HTTP_DRAIN_MS && took < HTTP_DRAIN_MS + SLACK_MS); /* the answer came after the half-close */
+    assert_false(c.is_reset);
+    client_close(&c);
+    harness_stop(&h);
+}
+
 /* --- output --- */
 
 /* Requests are not parsed while more than HTTP_OUTPUT_QUEUE_MAX waits to be read by the client. */
@@ -468,6 +528,8 @@ int main(void)
         cmocka_unit_test(test_many_refused),
         cmocka_unit_test(test_body_cap),
         cmocka_unit_test(test_bodies_total_cap),
+        cmocka_unit_test(test_chunk_size),
+        cmocka_unit_test(test_drain_of_input),
         cmocka_unit_test(test_output_queue),
         cmocka_unit_test(test_no_wake_up),
     };

@@ -154,6 +154,8 @@ static const struct row rows[] = {
     {"Content-Length -1", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 0, {400}, CLOSED, NULL},
     {"Content-Length 5, 5", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5, 5\r\n\r\nhello", 0, {400}, CLOSED, NULL},
     {"Content-Length empty", "POST / HTTP/1.1\r\nHost: a\r\nContent-Length:\r\n\r\n", 0, {400}, CLOSED, NULL},
+    {"Content-Length of HTTP_CONTENT_LENGTH_DIGITS_MAX digits",
+     "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 000000000000000005\r\n\r\nhello" OK_TAIL, 0, {200, 200}, false, NULL},
     {"Content-Length of 19 digits",
      "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0000000000000000005\r\n\r\nhello", 0, {400},
      CLOSED, NULL},

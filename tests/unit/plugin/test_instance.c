@@ -373,6 +373,12 @@ static void test_complete_misbehaviour(void **state)
     assert_non_null(strstr(bench->record.message, "without a valid result"));
     assert_int_equal(host->ops->complete(host, 3, NULL), CHRONOS_OK);
     assert_int_equal(bench->record.result.outcome, CHRONOS_OUTCOME_LOST);
+    result = (struct chronos_result){.struct_size = PLUGIN_STRUCT_SIZE_MAX + 1, .outcome = CHRONOS_OUTCOME_SUCCESS};
+    assert_int_equal(host->ops->complete(host, 3, &result), CHRONOS_OK);
+    assert_int_equal(bench->record.result.outcome, CHRONOS_OUTCOME_LOST);
+    result.struct_size = PLUGIN_STRUCT_SIZE_MAX; /* only what this host knows is read of it */
+    assert_int_equal(host->ops->complete(host, 3, &result), CHRONOS_OK);
+    assert_int_equal(bench->record.result.outcome, CHRONOS_OUTCOME_SUCCESS);
     result = (struct chronos_result){
         .struct_size = sizeof result, .outcome = CHRONOS_OUTCOME_SUCCESS, .retry = 9, .retry_after_ms = -5};
     assert_int_equal(host->ops->complete(host, 4, &result), CHRONOS_OK);

@@ -9,6 +9,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/limits.h"
+#include "plugin/private.h"
+
 struct place {
     char *folder;
     struct plugin_registry *registry;
@@ -112,6 +115,110 @@ static void test_bad_descriptors(void **state)
     fixture_copy("good_executor", place->folder, "good.so");
     load_ok(place, place->folder, "good.so", NULL);
     assert_string_equal(plugin_find(place->registry, CHRONOS_KIND_EXECUTOR, "good")->plugin_name, "good");
+}
+
+static int32_t start_nothing(void *self, const struct chronos_run *run, struct chronos_error *err)
+{
+    (void)self;
+    (void)run;
+    (void)err;
+    return CHRONOS_UNSUPPORTED;
+}
+
+static void cancel_nothing(void *self, uint64_t run_token, int32_t reason, uint64_t grace_ms)
+{
+    (void)self;
+    (void)run_token;
+    (void)reason;
+    (void)grace_ms;
+}
+
+static int32_t create_nothing(const struct chronos_host *host, void **self, struct chronos_error *err)
+{
+    (void)host;
+    (void)self;
+    (void)err;
+    return CHRONOS_OK;
+}
+
+static void destroy_nothing(void *self)
+{
+    (void)self;
+}
+
+/* `part` NULL: it is read. */
+static void read_descriptor(const struct chronos_plugin *plugin, size_t count, const char *part)
+{
+    struct plugin_component **components = NULL;
+    size_t found = 0;
+    struct error err;
+    enum status status = plugin_descriptor_read(plugin, "/x.so", &components, &found, &err);
+    if (part == NULL && status != STATUS_OK)
+        fail_msg("%s", err.message);
+    if (part != NULL && (status != STATUS_INVALID || strstr(err.message, part) == NULL))
+        fail_msg("\"%s\" is not in %s: %s", part, status_name(status), err.message);
+    if (status != STATUS_OK)
+        return;
+    assert_int_equal(found, count);
+    for (size_t i = 0; i < found; i++)
+        plugin_component_free(components[i]);
+    free(components);
+}
+
+static void test_descriptor_limits(void **state)
+{
+    static char ids[PLUGIN_COMPONENTS_MAX + 1][8], text[PLUGIN_TEXT_MAX + 2], names[PLUGIN_OPTIONS_MAX + 1][8];
+    static struct chronos_component items[PLUGIN_COMPONENTS_MAX + 1];
+    static const struct chronos_component *pointers[PLUGIN_COMPONENTS_MAX + 2];
+    static struct chronos_option options[PLUGIN_OPTIONS_MAX + 1];
+    static union { /* as much memory as it says it has */
+        struct chronos_executor_ops ops;
+        struct chronos_plugin plugin;
+        char bytes[PLUGIN_STRUCT_SIZE_MAX];
+    } ops, plugin;
+    (void)state;
+    ops.ops = (struct chronos_executor_ops){.struct_size = sizeof ops.ops, .start = start_nothing, .cancel = cancel_nothing};
+    plugin.plugin = (struct chronos_plugin){.magic = CHRONOS_PLUGIN_MAGIC, .struct_size = sizeof plugin.plugin,
+                                            .abi_major = CHRONOS_ABI_MAJOR, .features = CHRONOS_FEATURES_THIS,
+                                            .name = "many", .version = text, .components = pointers};
+    for (int i = 0; i <= PLUGIN_COMPONENTS_MAX; i++) {
+        snprintf(ids[i], sizeof ids[i], "c%d", i);
+        items[i] = (struct chronos_component){.struct_size = sizeof items[i], .kind = CHRONOS_KIND_EXECUTOR, .id = ids[i],
+                                              .summary = "", .ops = &ops, .create = create_nothing,
+                                              .destroy = destroy_nothing};
+        pointers[i] = &items[i];
+    }
+    read_descriptor(&plugin.plugin, 0, "it has more than 64 components");
+    pointers[PLUGIN_COMPONENTS_MAX] = NULL;
+    read_descriptor(&plugin.plugin, PLUGIN_COMPONENTS_MAX, NULL);
+    pointers[1] = NULL; /* one is enough from here on */
+
+    memset(text, 'v', PLUGIN_TEXT_MAX + 1);
+    read_descriptor(&plugin.plugin, 0, "the plugin's version is longer than 4096 bytes");
+    text[PLUGIN_TEXT_MAX] = '\0';
+    read_descriptor(&plugin.plugin, 1, NULL);
+
+    for (int i = 0; i <= PLUGIN_OPTIONS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "o%d", i);
+        options[i] = (struct chronos_option){.name = names[i], .type = CHRONOS_OPTION_INT};
+    }
+    items[0].options = options;
+    items[0].option_stride = sizeof *options;
+    items[0].n_options = PLUGIN_OPTIONS_MAX + 1;
+    read_descriptor(&plugin.plugin, 0, "it has 257 options; at most 256 are possible");
+    items[0].n_options = PLUGIN_OPTIONS_MAX;
+    read_descriptor(&plugin.plugin, 1, NULL);
+
+    ops.ops.struct_size = PLUGIN_STRUCT_SIZE_MAX + 1;
+    read_descriptor(&plugin.plugin, 0, "chronos_executor_ops says struct_size 65537");
+    ops.ops.struct_size = PLUGIN_STRUCT_SIZE_MAX; /* a plugin of a far future */
+    plugin.plugin.struct_size = PLUGIN_STRUCT_SIZE_MAX;
+    read_descriptor(&plugin.plugin, 1, NULL);
+    items[0].n_options = 1;
+    items[0].option_stride = PLUGIN_STRUCT_SIZE_MAX + 8;
+    read_descriptor(&plugin.plugin, 0, "its option_stride is 65544");
+    items[0].option_stride = PLUGIN_STRUCT_SIZE_MAX;
+    read_descriptor(&plugin.plugin, 1, NULL);
 }
 
 static void test_good_component(void **state)
@@ -433,6 +540,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         CASE(test_bad_descriptors),
+        cmocka_unit_test(test_descriptor_limits),
         CASE(test_good_component),
         CASE(test_taken_names),
         CASE(test_loaded_twice),

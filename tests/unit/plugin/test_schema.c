@@ -123,6 +123,26 @@ static void test_bad_declarations(void **state)
     plugin_schema_free(schema_of(&(struct chronos_option){long_name, CHRONOS_OPTION_INT, 0, NULL, NULL, NULL}, 1));
 }
 
+static void test_declaration_limits(void **state)
+{
+    (void)state;
+    static char names[PLUGIN_OPTIONS_MAX + 1][8], text[PLUGIN_TEXT_MAX + 2];
+    static struct chronos_option many[PLUGIN_OPTIONS_MAX + 1];
+    for (int i = 0; i <= PLUGIN_OPTIONS_MAX; i++) {
+        snprintf(names[i], sizeof names[i], "o%d", i);
+        many[i] = (struct chronos_option){.name = names[i], .type = CHRONOS_OPTION_INT, .flags = JOB};
+    }
+    plugin_schema_free(schema_of(many, PLUGIN_OPTIONS_MAX));
+    refuse_options(many, PLUGIN_OPTIONS_MAX + 1, "257 options; at most 256 are possible");
+    memset(text, 't', PLUGIN_TEXT_MAX + 1);
+    struct chronos_option wordy = {.name = "a", .type = CHRONOS_OPTION_STRING, .flags = JOB, .help = text};
+    refuse_options(&wordy, 1, "its help is not UTF-8 of at most 4096 bytes");
+    wordy.def = text;
+    refuse_options(&wordy, 1, "its default is not UTF-8 of at most 4096 bytes");
+    text[PLUGIN_TEXT_MAX] = '\0';
+    plugin_schema_free(schema_of(&wordy, 1));
+}
+
 /* A plugin that was built from later headers has longer elements. */
 static void test_longer_elements(void **state)
 {
@@ -296,11 +316,13 @@ static void test_limits(void **state)
 
     config = json_of("{\"command\":\"x\",\"env\":{}}");
     env = cJSON_GetObjectItem(config, "env");
+    problems = (struct problems){.text = ""};
     for (int i = 0; i <= PLUGIN_ELEMENTS_MAX; i++) {
+        if (i == PLUGIN_ELEMENTS_MAX) /* so many fit */
+            assert_int_equal(plugin_schema_check(*state, PLUGIN_SCOPE_JOB, config, collect, &problems), 0);
         snprintf(key, sizeof key, "k%d", i);
         cJSON_AddStringToObject(env, key, "v");
     }
-    problems = (struct problems){.text = ""};
     assert_int_equal(plugin_schema_check(*state, PLUGIN_SCOPE_JOB, config, collect, &problems), 1);
     assert_string_equal(problems.text, "/env must have at most 1024 members, not 1025\n");
     cJSON_Delete(config);
@@ -394,6 +416,63 @@ static void test_params(void **state)
                   "command:1=c\ncount:2=64\nratio:3=1\nlogin:4=true\ngrace:5=90000\nquota:6=2048\nshell:7=bash\n"
                   "extra:8={\"k\":[1,2.5]}\nargv:1=x\nargv:1=\nenv/B:1=2\nenv/A:1=1\ntls.ca_file:1=/a\n"
                   "tls.verify:4=false\n");
+}
+
+static void test_reference_limit(void **state)
+{
+    static const char *const begins[] = {"${env:", "${file:/"};
+    for (size_t i = 0; i < 2; i++) {
+        char text[PLUGIN_REFERENCE_MAX + 32];
+        struct problems problems = {.text = ""};
+        size_t name_at = i == 0 ? strlen(begins[i]) : strlen(begins[i]) - 1, size = name_at + PLUGIN_REFERENCE_MAX + 1;
+        memset(text, 'n', sizeof text);
+        memcpy(text, begins[i], strlen(begins[i]));
+        strcpy(text + size, "}");
+        cJSON *config = cJSON_CreateObject();
+        cJSON_AddStringToObject(config, "command", text);
+        assert_int_equal(plugin_schema_check(*state, PLUGIN_SCOPE_JOB, config, collect, &problems), 1);
+        assert_non_null(strstr(problems.text, i == 0 ? "needs the name of an environment variable" : "an absolute path"));
+        strcpy(text + size - 1, "}");
+        cJSON_ReplaceItemInObject(config, "command", cJSON_CreateString(text));
+        assert_int_equal(plugin_schema_check(*state, PLUGIN_SCOPE_JOB, config, collect, &problems), 0);
+        cJSON_Delete(config);
+    }
+}
+
+static enum status resolve_large(void *arg, const char *kind, const char *name, struct buffer *out, struct error *err)
+{
+    (void)kind;
+    (void)name;
+    (void)err;
+    size_t size = *(const size_t *)arg;
+    char *secret = malloc(size);
+    assert_non_null(secret);
+    memset(secret, 's', size);
+    buffer_append(out, secret, size);
+    free(secret);
+    return STATUS_OK;
+}
+
+/* One job's parameters with their secrets, names and all. */
+static void test_params_limit(void **state)
+{
+    static const struct chronos_option options[] = {{"a", CHRONOS_OPTION_STRING, JOB, NULL, NULL, NULL}};
+    const size_t fits = PLUGIN_PARAMS_BYTES_MAX - sizeof "a" - 1; /* the value's NUL */
+    size_t size = fits;
+    struct plugin_secret_resolver resolver = {.resolve = resolve_large, .arg = &size};
+    struct plugin_schema *schema = schema_of(options, 1);
+    cJSON *config = json_of("{\"a\":\"${env:LARGE}\"}");
+    struct plugin_params params;
+    struct error err;
+    (void)state;
+    assert_int_equal(plugin_schema_params(schema, PLUGIN_SCOPE_JOB, config, &resolver, &params, &err), STATUS_OK);
+    assert_int_equal(params.items[0].value.size, fits);
+    plugin_params_deinit(&params);
+    size = fits + 1;
+    assert_int_equal(plugin_schema_params(schema, PLUGIN_SCOPE_JOB, config, &resolver, &params, &err), STATUS_TOO_LARGE);
+    assert_non_null(strstr(err.message, "the parameters are larger than 4194304 bytes"));
+    cJSON_Delete(config);
+    plugin_schema_free(schema);
 }
 
 static void expect_command(const struct plugin_schema *schema, const char *command,
@@ -590,6 +669,7 @@ int main(void)
 #define CASE(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_bad_declarations),
+        cmocka_unit_test(test_declaration_limits),
         cmocka_unit_test(test_longer_elements),
         CASE(test_checks),
         CASE(test_references_checked),
@@ -597,6 +677,8 @@ int main(void)
         CASE(test_huge_key),
         CASE(test_deprecated),
         CASE(test_params),
+        CASE(test_reference_limit),
+        cmocka_unit_test(test_params_limit),
         CASE(test_secrets_resolved),
         CASE(test_secrets_refused),
         cmocka_unit_test(test_system_resolver),

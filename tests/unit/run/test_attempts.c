@@ -453,6 +453,8 @@ static void test_validate(void **state)
     assert_int_equal(runner_validate(node->runner, "probe", params, 1, "job", &err), STATUS_INVALID);
     assert_string_equal(err.message, "a run that hangs needs a gate");
     assert_int_equal(runner_validate(node->runner, "nobody", params, 1, "job", &err), STATUS_EXECUTOR_UNKNOWN);
+    assert_false(runner_validates_quickly(node->runner, "probe")); /* it promises nothing: never on the loop */
+    assert_false(runner_validates_quickly(node->runner, "nobody"));
 }
 
 static void test_bad_configuration(void **state)
@@ -481,6 +483,10 @@ static void test_bad_configuration(void **state)
     config.executors = twice;
     config.executor_count = 2;
     assert_int_equal(runner_new(&config, &runner, &err), STATUS_INVALID);
+    config.captured_output_bytes = CAPTURED_OUTPUT_MAX; /* the most that is taken: only the doubled executor is refused */
+    config.replicated_output_bytes = REPLICATED_OUTPUT_MAX;
+    assert_int_equal(runner_new(&config, &runner, &err), STATUS_INVALID);
+    assert_non_null(strstr(err.message, "is given twice"));
     remove_directory(directory);
 }
 

@@ -174,7 +174,8 @@ static void test_nothing_known(void **state)
 static void test_budget_of_the_node(void **state)
 {
     struct fixture *f = *state;
-    f->node.runner->budget.limit_bytes = 1000;
+    assert_int_equal(f->node.runner->budget.limit_bytes, CAPTURED_TOTAL_MAX);
+    f->node.runner->budget.limit_bytes = 1000; /* of real memory, that would be a quarter of a gigabyte */
     struct id run = run_to_end(&f->node, "{\"output\":5200}");
     assert_int_equal(run_outcome(&f->node, &run), RUN_SUCCESS);
     cJSON *json = run_json(&f->node, &run);

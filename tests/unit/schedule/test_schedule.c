@@ -72,7 +72,9 @@ static void test_every(void **state)
                 "2024-01-01T00:00:04.500Z");
     assert_next("@every 7d", "America/New_York", defaults, "2024-03-01T00:00:00Z", "2024-03-04T00:00:00Z",
                 "2024-03-11T00:00:00Z"); /* elapsed time: no zone */
+    assert_int_equal(SCHEDULE_EVERY_DAYS_MAX, 3653); /* one day more is refused in test_cron_parse.c */
     assert_next("@every 3653d", "UTC", defaults, "2024-01-01T00:00:00Z", "2034-01-01T00:00:00Z");
+    assert_int_equal(SCHEDULE_EVERY_MS_MIN, 1000); /* 999ms are refused there */
     assert_next("@every 1s", "UTC", defaults, "9000-01-01T00:00:00.001Z", "9000-01-01T00:00:01Z");
     assert_never("@every 1s", "UTC", defaults, "9999-12-31T23:59:59Z");
 }

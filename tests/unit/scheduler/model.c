@@ -93,7 +93,7 @@ static void job_changes(struct sim *sim, const struct state_change *change)
     struct sim_job *job = job_of(sim, change->serial);
     OK(job_spec_decode(change->serial, change->row, &spec, &failure));
     if (job == NULL) {
-        assert_true(sim->job_count < SIM_JOBS);
+        assert_true(sim->job_count < SIM_ROOM);
         job = &sim->jobs[sim->job_count++];
         *job = (struct sim_job){.serial = change->serial, .mark_ms = change->marks.mark_ms};
     } else {

@@ -25,7 +25,7 @@
 #define DAY (24 * HOUR)
 #define SIM_START INT64_C(1800000000000) /* 2027-01-15T08:00:00Z */
 
-enum { SIM_JOBS = 96, SIM_NODES = 4, SIM_MISFIRE_MS = 10000 };
+enum { SIM_JOBS = 96, SIM_ROOM = 640, SIM_NODES = 4, SIM_MISFIRE_MS = 10000 };
 
 extern struct error failure; /* pass it to what OK() calls */
 #define OK(expression)                                        \
@@ -134,7 +134,7 @@ struct sim {
 
     struct sim_node nodes[SIM_NODES];
     uint32_t node_count;
-    struct sim_job jobs[SIM_JOBS];
+    struct sim_job jobs[SIM_ROOM];
     uint32_t job_count;
     struct map runs_by_id;
     struct sim_run **runs; /* in the order in which they appeared */

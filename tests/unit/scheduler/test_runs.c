@@ -155,6 +155,20 @@ static void test_catch_up_takes_half(void **state)
     sim_check_settled(sim);
 }
 
+/* Runs that wait for a node get one in as few entries as DECISIONS_PER_ENTRY_MAX allows. */
+static void test_an_entry_has_a_limit_of_assignments(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_job *job = parallel(sim, "a", "@manually", "shell");
+    trigger_many(sim, job, DECISIONS_PER_ENTRY_MAX + 1);
+    sim->nodes_silent = true;
+    sim_node_up(sim, "n1", DECISIONS_PER_ENTRY_MAX + 10, NULL);
+    uint64_t before = sim->commands;
+    sim_run_for(sim, SECOND);
+    assert_int_equal(sim->commands, before + 2);
+    assert_int_equal(under_way(sim, -1), DECISIONS_PER_ENTRY_MAX + 1);
+}
+
 static void test_a_single_place_serves_catch_up_too(void **state)
 {
     struct sim *sim = *state;
@@ -304,6 +318,7 @@ int main(void)
         TEST(test_retry_without_a_place),
         TEST(test_the_excess_waits_in_order),
         TEST(test_catch_up_takes_half),
+        TEST(test_an_entry_has_a_limit_of_assignments),
         TEST(test_a_single_place_serves_catch_up_too),
         TEST(test_no_node_until_one_has_the_executor),
         TEST(test_least_loaded_first),

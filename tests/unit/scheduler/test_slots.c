@@ -3,6 +3,8 @@
 
 #include <stdio.h>
 
+#include "state/command_decode.h"
+
 static int setup(void **state)
 {
     struct sim *sim = sim_new(11);
@@ -190,6 +192,55 @@ static void test_many_jobs_at_one_instant(void **state)
     assert_int_equal(sim_count(sim, NULL, -1, RUN_SUCCESS), SIM_JOBS);
 }
 
+static uint32_t decisions_in(struct bytes command)
+{
+    struct placement_node nodes[COMMAND_NODES_MAX];
+    struct reader r = command_body(command);
+    (void)take_nodes(&r, nodes);
+    return take_u32(&r);
+}
+
+static void create_many(struct sim *sim, uint32_t count, const struct job_spec *like)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct job_spec spec = *like;
+        (void)snprintf(spec.name, sizeof spec.name, "many-%u", i);
+        (void)sim_create(sim, &spec);
+    }
+}
+
+/* Entries are closed at DECISIONS_PER_ENTRY_MAX decisions, or slots; either keeps them far below DECISION_ENTRY_BYTES_MAX,
+ * also where each decision has all that it can have: a slot, and ranges that are too old and too many. */
+static void test_an_entry_has_limits(void **state)
+{
+    struct sim *sim = *state;
+    const struct scheduler_command *commands;
+    struct job_spec spec = sim_spec("", "0 * * * *");
+    spec.missed_policy = MISSED_POLICY_EXECUTE_ALL;
+    spec.catchup_window_ms = 2 * HOUR + MINUTE;
+    spec.catchup_limit = 1;
+    create_many(sim, DECISIONS_PER_ENTRY_MAX + 1, &spec);
+    assert_int_equal(scheduler_run(sim->scheduler, SIM_START + 10 * HOUR + HOUR / 2, true, &commands), 2);
+    assert_int_equal(decisions_in(commands[0].command), DECISIONS_PER_ENTRY_MAX);
+    assert_int_equal(decisions_in(commands[1].command), 1);
+    assert_in_range(commands[0].command.size, DECISION_ENTRY_BYTES_MAX / 4, DECISION_ENTRY_BYTES_MAX);
+}
+
+static void test_an_entry_has_a_limit_of_slots(void **state)
+{
+    struct sim *sim = *state;
+    const struct scheduler_command *commands;
+    struct job_spec spec = sim_spec("", "* * * * *");
+    spec.concurrency = CONCURRENCY_ALLOW;
+    spec.missed_policy = MISSED_POLICY_EXECUTE_ALL;
+    spec.catchup_limit = DECISIONS_PER_ENTRY_MAX / 2;
+    create_many(sim, 3, &spec);
+    assert_int_equal(scheduler_run(sim->scheduler, SIM_START + DECISIONS_PER_ENTRY_MAX * MINUTE, true, &commands), 2);
+    assert_int_equal(decisions_in(commands[0].command), 2);
+    assert_int_equal(decisions_in(commands[1].command), 1);
+    assert_true(commands[0].command.size < DECISION_ENTRY_BYTES_MAX);
+}
+
 /* Other tzdata: the job is kept, and decides nothing. */
 static enum status no_zone(void *arg, const char *name, struct buffer *out, struct error *err)
 {
@@ -274,6 +325,8 @@ int main(void)
         TEST(test_clock_steps_back),
         TEST(test_clock_steps_forward),
         TEST(test_many_jobs_at_one_instant),
+        TEST(test_an_entry_has_limits),
+        TEST(test_an_entry_has_a_limit_of_slots),
         TEST(test_a_job_of_an_unknown_zone_is_held),
         TEST(test_not_leading_says_nothing),
     };

@@ -157,6 +157,33 @@ static void allow(void **state)
     assert_int_equal(marks_of(f, serial).active, 4);
 }
 
+/* A job that says nothing, or a row of more than there may be, is held to JOB_CONCURRENT_MAX. */
+static void concurrent_limit(void **state)
+{
+    struct fixture *f = *state;
+    static const uint32_t given[] = {0, JOB_CONCURRENT_MAX, JOB_CONCURRENT_MAX + 1};
+    enum { SLOTS = JOB_CONCURRENT_MAX + 1 };
+    struct decided_slot *slots = calloc(SLOTS, sizeof *slots);
+    assert_non_null(slots);
+    for (size_t n = 0; n < ARRAY_COUNT(given); n++) {
+        static const char *const names[] = {"a", "b", "c"};
+        struct job_spec spec = spec_named(names[n]);
+        spec.concurrency = CONCURRENCY_ALLOW;
+        spec.max_concurrent = given[n];
+        uint64_t serial = create_job(f, &spec, NULL);
+        for (uint32_t i = 0; i < SLOTS; i++)
+            slots[i] = (struct decided_slot){.execution = fixture_id(f), .scheduled_ms = START_MS + i,
+                                             .trigger = TRIGGER_SCHEDULE, .node = NODE_NONE, .reason = REASON_NO_NODE};
+        struct decision decision = {.serial = serial, .job_version = 1, .from_mark_ms = START_MS,
+                                    .to_mark_ms = START_MS + SLOTS, .slot_count = SLOTS, .slots = slots};
+        assert_int_equal(decide(f, &decision, NULL).status, STATUS_OK);
+        assert_int_equal(marks_of(f, serial).active, JOB_CONCURRENT_MAX);
+        assert_int_equal(need_open_run(f, &slots[SLOTS - 2].execution).phase, PHASE_READY);
+        assert_ended(f, &slots[SLOTS - 1].execution, RUN_SKIPPED, "max_concurrent");
+    }
+    free(slots);
+}
+
 static void replace(void **state)
 {
     struct fixture *f = *state;
@@ -313,7 +340,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(first_slot_is_placed), T(session_that_is_over), T(compare_and_set), T(a_void_decision_leaves_the_others),
-        T(forbid), T(waiting_limit), T(allow), T(replace), T(ranges_and_disabling), T(manual),
+        T(forbid), T(waiting_limit), T(allow), T(concurrent_limit), T(replace), T(ranges_and_disabling), T(manual),
         T(trigger_twice_is_one_run), T(overrides_are_kept), T(chain_of_a_job),
     };
     return RUN_ON_BACKENDS("decide", tests);

@@ -4,6 +4,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/codec.h"
+
 static struct decision no_slots(uint64_t serial, uint32_t version, int64_t from, int64_t to)
 {
     return (struct decision){.serial = serial, .job_version = version, .from_mark_ms = from, .to_mark_ms = to};
@@ -71,11 +73,18 @@ static void jobs_limit(void **state)
     struct fixture *f = *state;
     struct job_spec spec = spec_named("one too many");
     struct id id = fixture_id(f);
-    static const uint8_t full[8] = {0x40, 0x42, 0x0f}; /* 1,000,000 */
-    put_raw(f, "meta", "jobs_count", 10, full, sizeof full);
+    uint8_t nearly_full[8];
+    store_le64(nearly_full, JOBS_MAX - 1);
+    put_raw(f, "meta", "jobs_count", 10, nearly_full, sizeof nearly_full);
     fixture_reopen(f);
     f->unchecked = true; /* the counter lies */
+    struct job_spec last = spec_named("the last one");
+    struct id last_id = fixture_id(f);
+    assert_int_equal(put_job(f, &last, &last_id, 0, false, NULL).status, STATUS_OK);
     assert_int_equal(put_job(f, &spec, &id, 0, false, NULL).status, STATUS_TOO_MANY);
+    assert_int_equal(put_job(f, &last, &last_id, 1, false, NULL).status, STATUS_OK); /* what is there can be edited */
+    assert_int_equal(delete_job(f, &last_id, false, NULL).status, STATUS_OK);
+    assert_int_equal(put_job(f, &spec, &id, 0, false, NULL).status, STATUS_OK); /* and makes room when it goes */
 }
 
 static void replace_and_rename(void **state)
@@ -123,6 +132,24 @@ static void mark_follows_the_edit(void **state)
     spec.enabled = true; /* newly enabled: never retroactive, even if the proposer did not ask */
     assert_int_equal(put_job(f, &spec, &id, 3, false, NULL).status, STATUS_OK);
     assert_int_equal(marks_of(f, serial).mark_ms, f->now_ms);
+}
+
+/* docs/adr 0009. Up to MARK_AHEAD_MENDED_MS ahead it may have been decided in time; beyond, a clock was wrong. */
+static void mark_far_ahead_is_mended(void **state)
+{
+    struct fixture *f = *state;
+    for (int64_t extra = 0; extra <= 1; extra++) {
+        struct job_spec spec = spec_named(extra ? "far ahead" : "ahead");
+        struct id id;
+        uint64_t serial = create_job(f, &spec, &id);
+        int64_t ahead = f->now_ms + MARK_AHEAD_MENDED_MS + extra;
+        struct decision decision = no_slots(serial, 1, f->now_ms, ahead);
+        assert_int_equal(decide(f, &decision, NULL).status, STATUS_OK);
+        assert_int_equal(put_job(f, &spec, &id, 1, false, NULL).status, STATUS_OK);
+        assert_int_equal(marks_of(f, serial).mark_ms, ahead); /* nothing was asked of it */
+        assert_int_equal(put_job(f, &spec, &id, 2, true, NULL).status, STATUS_OK);
+        assert_int_equal(marks_of(f, serial).mark_ms, extra ? f->now_ms : ahead);
+    }
 }
 
 static void edit_with_due_slots(void **state)
@@ -281,7 +308,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(create_and_read), T(create_refusals), T(document_limit), T(jobs_limit), T(replace_and_rename),
-        T(mark_follows_the_edit), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
+        T(mark_follows_the_edit), T(mark_far_ahead_is_mended), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
         T(delete_ends_what_waits), T(delete_and_cancel), T(delete_with_version_and_due), T(enable_and_disable),
     };
     return RUN_ON_BACKENDS("jobs", tests);
