@@ -27,7 +27,8 @@ bool client_propose(struct sim *sim, struct node *node, uint32_t count)
         commands[i] = (struct bytes){data, size};
     }
     enum status status = raft_propose(node->raft, commands, count, &first);
-    TRACE(sim, node, "propose %u: %s, at %llu", count, status_name(status), (unsigned long long)(status == STATUS_OK ? first.index : 0));
+    TRACE(sim, node, "propose %u: %s, at %llu", count, status_name(status),
+          (unsigned long long)(status == STATUS_OK ? first.index : 0));
     for (uint32_t i = 0; i < count && status != STATUS_OK; i++)
         sim->oracle.ops[ops[i]] = OP_REFUSED;
     sim->stats.events++;

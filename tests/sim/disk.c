@@ -140,7 +140,7 @@ void disk_sync_state(struct sim *sim, struct node *node)
         node->disk.machine.file = stack_dump(sim, node);
 }
 
-/* What was handed over in order is durable in order: up to somewhere. The machine may have stopped between sync and report. */
+/* What was handed over in order is durable in order: up to somewhere. It may have stopped between sync and report. */
 void disk_crash(struct sim *sim, struct node *node)
 {
     struct disk *disk = &node->disk;

@@ -267,6 +267,15 @@ static void draw_change(struct sim *sim, const struct raft_conf *conf, struct ra
              (unsigned long long)sim_below(sim, 3));
 }
 
+/* Ongaro's case of 2015: a change that only its leader and one other have heard of when the rest goes its own way. */
+static void part_with_one(struct sim *sim, const struct node *leader, uint64_t changed)
+{
+    const struct node *other = sim_below(sim, 2) == 0 ? node_of(sim, changed) : NULL;
+    if (other == NULL || other == leader)
+        other = &sim->nodes[sim_below(sim, sim->node_count)];
+    cut_between(sim, 1U << leader->slot | 1U << other->slot, true, length(sim));
+}
+
 void operation_conf(struct sim *sim, struct node *node)
 {
     struct raft_conf_change change;
@@ -281,6 +290,8 @@ void operation_conf(struct sim *sim, struct node *node)
     TRACE(sim, node, "change %d of %s: %s, at %llu", change.type, node_name(sim, change.member.id), status_name(status),
           (unsigned long long)at.index);
     sim->stats.conf_changes += status == STATUS_OK;
+    if (status == STATUS_OK && sim->options.conf_storm && sim_below(sim, 2) == 0)
+        part_with_one(sim, node, change.member.id);
     node_settle_later(sim, node);
 }
 

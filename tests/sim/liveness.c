@@ -57,13 +57,23 @@ static void break_for_good(struct sim *sim, struct node *node)
     }
 }
 
+/* What lies in the queue of a frozen node is due when it wakes up. */
+static void wait_for_paused(struct sim *sim)
+{
+    sim->calm = true;
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].paused_until > sim->now)
+            sim_run_until(sim, sim->nodes[i].paused_until + 1);
+}
+
 static void mend(struct sim *sim, struct node *node)
 {
-    node->paused_until = sim->now;
     node->disk.stalled_until = node->disk.full_until = 0;
     if (!node->up) {
         node->life++;
         node_boot(sim, node);
+    } else if (node->disk.busy) {
+        event_push(sim, sim->now + 1, EVENT_DISK, node, NULL, 0, 0); /* earlier than it was to be */
     }
 }
 
@@ -72,6 +82,8 @@ static void quicken(struct sim *sim)
 {
     struct options *o = &sim->options;
     uint32_t most = o->core.election_ticks * TICK / 20;
+    o->capacity = UINT32_MAX; /* what was clogged is still on its way */
+    memset(sim->network.last_at, 0, sizeof sim->network.last_at);
     o->delay_spread = o->delay_spread < most ? o->delay_spread : most;
     o->disk_delay = o->disk_delay < most ? o->disk_delay : most;
 }
@@ -151,8 +163,8 @@ static struct node *elect(struct sim *sim, uint64_t limit)
             return leader;
         }
     }
-    sim_fail(sim, "liveness: nothing is committed, nothing moves for %llu ticks after a quorum was healed (leader %s)", (unsigned long long)limit,
-             node_name(sim, leader_node(sim) != NULL ? leader_node(sim)->id : 0));
+    sim_fail(sim, "liveness: nothing is committed, nothing moves for %llu ticks after a quorum was healed (leader %s)",
+             (unsigned long long)limit, node_name(sim, leader_node(sim) != NULL ? leader_node(sim)->id : 0));
 }
 
 static void describe(struct sim *sim, const struct node *leader)
@@ -181,7 +193,8 @@ static void come_to_rest(struct sim *sim, uint32_t chosen, uint64_t limit)
             return;
     }
     describe(sim, leader_node(sim));
-    sim_fail(sim, "liveness: nothing moves for %llu ticks and the healed nodes are not in one state", (unsigned long long)limit);
+    sim_fail(sim, "liveness: nothing moves for %llu ticks and the healed nodes are not in one state",
+             (unsigned long long)limit);
 }
 
 /* One that is not needed hears the leader no more, but all others do: it must not disturb. */
@@ -213,6 +226,7 @@ static void stay(struct sim *sim, uint32_t chosen)
 
 void liveness_run(struct sim *sim)
 {
+    wait_for_paused(sim);
     uint32_t chosen = choose(sim);
     if (chosen == 0) {
         sim->stats.liveness_skipped++;

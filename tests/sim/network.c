@@ -145,6 +145,29 @@ static void check_accepted(struct sim *sim, struct node *node, const struct raft
                  node_name(sim, node->id), status_name(status));
 }
 
+/* A bit of an entry is wrong: it must be seen, and nothing may change. */
+static void deliver_damaged(struct sim *sim, struct node *node, const struct raft_message *message)
+{
+    struct raft_message damaged = *message;
+    struct raft_entry *entries = sim_alloc(sim, message->entry_count * sizeof *entries);
+    struct raft_entry *victim = &entries[sim_below(sim, message->entry_count)];
+    memcpy(entries, message->entries, message->entry_count * sizeof *entries);
+    if (victim->size == 0) {
+        victim->hash ^= UINT64_C(1) << sim_below(sim, 64);
+    } else {
+        uint8_t *data = sim_alloc(sim, victim->size);
+        memcpy(data, victim->data, victim->size);
+        data[sim_below(sim, victim->size)] ^= (uint8_t)(1U << sim_below(sim, 8));
+        victim->data = data;
+    }
+    damaged.entries = entries;
+    uint64_t before = raft_hash(node->raft);
+    bool diverged = false;
+    enum status status = raft_step(node->raft, &damaged, &diverged);
+    if (status != STATUS_CORRUPT || diverged || raft_hash(node->raft) != before)
+        sim_fail(sim, "damage: %s takes an entry with a wrong bit (%s)", node_name(sim, node->id), status_name(status));
+}
+
 void network_deliver(struct sim *sim, const struct event *event)
 {
     struct packet *packet = event->data;
@@ -160,6 +183,8 @@ void network_deliver(struct sim *sim, const struct event *event)
         coverage_message(sim, node, message);
         if (sim->trace)
             trace_message(sim, node, "<-", message);
+        if (message->entry_count > 0 && sim_chance(sim, sim->options.damage))
+            deliver_damaged(sim, node, message);
         enum status status = raft_step(node->raft, message, &diverged);
         check_accepted(sim, node, message, status, diverged);
         sim->stats.events++;

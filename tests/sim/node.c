@@ -1,6 +1,7 @@
 /* The owner of one core: what the daemon's loop does with its actions, and the life of a process. */
 #include "stack.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 struct node *leader_node(struct sim *sim)
@@ -76,30 +77,45 @@ static void restore_snapshots(struct node *node)
         raft_stored(node->raft, &disk->partial->meta, disk->partial_size, true);
 }
 
+static void *allocate(void *arg, size_t size)
+{
+    struct sim *sim = arg;
+    bool fails = sim->options.no_memory > 0 && !sim->booting && !sim->calm && sim_below(sim, 1000000) < sim->options.no_memory;
+    return fails ? NULL : malloc(size);
+}
+
+static void release(void *arg, void *memory)
+{
+    (void)arg;
+    free(memory);
+}
+
+static struct raft_boot read_disk(struct sim *sim, const struct disk *disk)
+{
+    struct raft_term_run *runs;
+    struct raft_entry *confs;
+    uint32_t run_count = runs_of(sim, &disk->log, &runs);
+    uint32_t conf_count = confs_above(sim, &disk->log, disk->machine.applied.index, &confs);
+    return (struct raft_boot){.hard = disk->hard, .base = disk->log.base, .last = log_image_last(&disk->log),
+                              .last_hash = log_image_last_hash(&disk->log), .runs = runs, .run_count = run_count,
+                              .applied = disk->machine.applied.index, .conf = *disk->machine.conf,
+                              .conf_index = disk->machine.conf_index, .conf_entries = confs, .conf_entry_count = conf_count,
+                              .suspect_until = disk->suspect_until, .removed = disk->removed};
+}
+
 void node_boot(struct sim *sim, struct node *node)
 {
     struct disk *disk = &node->disk;
-    struct raft_boot boot = {0};
+    struct raft_boot boot;
     struct raft_config config = sim->options.core;
-    struct raft_term_run *runs;
-    struct raft_entry *confs;
     disk_recover(sim, node);
-    boot.hard = disk->hard;
-    boot.base = disk->log.base;
-    boot.last = log_image_last(&disk->log);
-    boot.last_hash = log_image_last_hash(&disk->log);
-    boot.run_count = runs_of(sim, &disk->log, &runs);
-    boot.runs = runs;
-    boot.applied = disk->machine.applied.index;
-    boot.conf = *disk->machine.conf;
-    boot.conf_index = disk->machine.conf_index;
-    boot.conf_entry_count = confs_above(sim, &disk->log, boot.applied, &confs);
-    boot.conf_entries = confs;
-    boot.suspect_until = disk->suspect_until;
-    boot.removed = disk->removed;
+    boot = read_disk(sim, disk);
     config.id = node->id;
     config.seed = random_next(&sim->random);
+    config.alloc = &(struct raft_alloc){allocate, release, sim};
+    sim->booting = true;
     enum status status = raft_new(&config, &boot, &node->raft);
+    sim->booting = false;
     if (status != STATUS_OK)
         sim_fail(sim, "boot: %s finds a disk that does not fit together (base %llu, last %llu, applied %llu): %s",
                  node_name(sim, node->id), (unsigned long long)boot.base.index, (unsigned long long)boot.last.index,

@@ -27,6 +27,8 @@ static void draw_core(struct sim *sim, struct raft_config *c)
 
 static void draw_network(struct sim *sim, struct options *o)
 {
+    o->damage = sim_below(sim, 4) == 0 ? between(sim, 1, 500) : 0;
+    o->no_memory = sim_below(sim, 4) == 0 ? between(sim, 1, 3000) : 0;
     o->loss = sometimes(sim, sim_below(sim, 4) == 0 ? 2500 : 300);
     o->duplicate = sometimes(sim, 2000);
     o->replay = sometimes(sim, 1000);
@@ -68,10 +70,9 @@ static void fit_stack(struct sim *sim, struct options *o)
     o->end += 500 * TICK;
     o->core.max_uncommitted_bytes = 1 << 20;
     o->core.max_inflight_bytes = 65536;
-    if (o->core.max_message_bytes < 200)
-        o->core.max_message_bytes = 4096;
-    if (o->core.max_inflight_messages < 4)
-        o->core.max_inflight_messages = 4;
+    o->core.max_message_bytes = 4096;
+    if (o->core.max_inflight_messages < 16)
+        o->core.max_inflight_messages = 16;
     if (o->core.cache_bytes < 4096)
         o->core.cache_bytes = 4096;
 }

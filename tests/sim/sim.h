@@ -205,6 +205,8 @@ struct options {
     struct raft_config core;
     uint32_t payload_max, burst_max;
     uint64_t end; /* of the safety phase */
+    uint32_t damage;   /* of appended entries on the way, per 10,000 */
+    uint32_t no_memory; /* of allocations, per 1,000,000 */
     uint32_t loss, duplicate, replay, out_of_order, unreachable, link_down; /* per 10,000 */
     uint32_t delay_min, delay_spread;
     uint32_t capacity; /* packets under way on one path; beyond, they are dropped */
@@ -250,6 +252,7 @@ struct sim {
     struct arena arena;
     struct raft_conf founders;
     uint64_t fault_until[FAULT_COUNT];
+    bool booting;      /* which is given all the memory that it wants */
     bool calm;         /* liveness phase: no new faults */
     bool client_quiet, users_quiet;
     uint64_t next_ctx, next_id;

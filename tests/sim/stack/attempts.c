@@ -163,7 +163,8 @@ void attempts_run(struct sim *sim, struct node *node)
     for (uint32_t i = 0; i < stack->attempt_count; i++) {
         struct attempt *attempt = &stack->attempts[i];
         bool over = attempt->finish_at <= sim->now;
-        if (attempt->sent_at != 0 && sim->now - attempt->sent_at < RESEND_AFTER && !(over && attempt->sent_at < attempt->finish_at))
+        bool news = over && attempt->sent_at < attempt->finish_at;
+        if (attempt->sent_at != 0 && sim->now - attempt->sent_at < RESEND_AFTER && !news)
             continue;
         if (over)
             (void)report(sim, node, attempt, REPORT_FINISHED);

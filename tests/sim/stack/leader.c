@@ -6,7 +6,7 @@
 
 #include "schedule/schedule.h"
 
-enum { CALLS_MAX = 64, LEASE_TICKS_MIN = 30, BACKLOG_MAX = 300 };
+enum { CALLS_MAX = 64, LEASE_TICKS_MIN = 30, BACKLOG_MAX = 60 };
 
 static bool propose(struct sim *sim, struct node *node, struct bytes command, struct raft_log_id *ret_at)
 {

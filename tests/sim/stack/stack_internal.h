@@ -14,7 +14,7 @@ enum {
     RUNNING_MAX = 512, /* of one session, not yet known to be over */
     MODEL_JOBS_MAX = 12,
     STACK_EVERY = 50,   /* units between two looks of a node's loop */
-    RESEND_AFTER = 400, /* a report that did not show in the state */
+    RESEND_AFTER = 2000, /* a report that did not show in the state */
     COMMAND_BYTES_MAX = 1 << 20,
 };
 
