@@ -169,9 +169,10 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
     if (runner_validates_quickly(runner, executor->id)) {
         enum status status = runner_validate(runner, executor->id, params->items, params->count, edit->name, &err);
         edit->check.agreed = status == STATUS_OK;
-        if (status != STATUS_OK)
-            fail_check(operation, status, &err);
-        return edit->check.agreed;
+        if (status == STATUS_OK)
+            return true;
+        fail_check(operation, status, &err); /* the edit is gone */
+        return false;
     }
     if (again && !edit_may_retry(operation))
         return false;

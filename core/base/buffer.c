@@ -62,7 +62,10 @@ void *buffer_reserve(struct buffer *b, size_t size)
 void buffer_expect(struct buffer *b, size_t size)
 {
     size_t room = b->limit - b->size;
-    (void)buffer_reserve(b, size < room ? size : room); /* no memory: the append that needs it would say the same */
+    if (b->failed)
+        return;
+    (void)buffer_reserve(b, size < room ? size : room);
+    b->failed = STATUS_OK; /* no memory for a guess: the append that needs it will say so */
 }
 
 void buffer_commit(struct buffer *b, size_t size)

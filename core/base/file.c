@@ -234,7 +234,7 @@ static enum status settle_file(int directory, const char *path, const char *name
 {
     struct stat about;
     int fd = openat(directory, name, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-    if (fd < 0 && errno == ELOOP)
+    if (fd < 0 && (errno == ELOOP || errno == ENXIO)) /* a link, a socket */
         return STATUS_OK;
     if (fd < 0)
         return fail(err, "open a file of", path);
@@ -255,9 +255,16 @@ enum status directory_settle(const char *path, struct error *err)
     if (directory == NULL)
         return fail(err, "open", path);
     enum status status = STATUS_OK;
-    for (const struct dirent *e = readdir(directory); e != NULL && status == STATUS_OK; e = readdir(directory))
+    while (status == STATUS_OK) {
+        errno = 0;
+        const struct dirent *e = readdir(directory);
+        if (e == NULL && errno != 0)
+            status = fail(err, "list", path);
+        if (e == NULL)
+            break;
         if (e->d_name[0] != '.')
             status = settle_file(dirfd(directory), path, e->d_name, err);
+    }
     if (status == STATUS_OK && fsync(dirfd(directory)) != 0)
         status = fail(err, "sync the directory", path);
     (void)closedir(directory); /* only read */

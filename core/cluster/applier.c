@@ -70,9 +70,7 @@ static uint32_t gather(struct applier *applier, const struct entry_batch *batch,
     size_t bytes = 0;
     for (; batch != NULL; batch = batch->next, skip = 0)
         for (uint32_t i = skip; i < batch->count; i++) {
-            struct bytes data = entry_batch_data(batch, i);
-            if (batch->items[i].type == LOG_ENTRY_CONF) /* the core's own */
-                data = (struct bytes){NULL, 0};
+            struct bytes data = log_entry_command(batch->items[i].type, entry_batch_data(batch, i));
             bytes += data.size;
             if (count == APPLY_ENTRIES_MAX || (count > 0 && bytes > APPLY_BYTES_MAX))
                 return count;

@@ -151,7 +151,7 @@ static enum status append(struct cluster *cluster, struct bytes command, cluster
         status = propose_to_core(cluster, command, err, &at);
     if (status != STATUS_OK)
         return status;
-    proposals_add(cluster->proposals, at.index, done, arg, token, deadline_ns);
+    proposals_add(cluster->proposals, at, done, arg, token, deadline_ns);
     cluster->last_stamp_ms = cluster_now_ms(cluster);
     return STATUS_OK;
 }
@@ -224,7 +224,11 @@ enum status cluster_read_index(struct cluster *cluster, cluster_done done, void 
 {
     if (!cluster->is_leader)
         return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
-    if (cluster->read_count == READS_MAX || raft_read_index(cluster->raft, cluster->read_ctx + 1) != STATUS_OK)
+    enum status status =
+        cluster->read_count < READS_MAX ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
+    if (status == STATUS_NO_LEADER)
+        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
+    if (status != STATUS_OK)
         return error_set(err, STATUS_OVERLOADED, "%d consistent reads wait already", READS_MAX);
     cluster->reads[cluster->read_count++] =
         (struct pending_read){.ctx = ++cluster->read_ctx, .index = UINT64_MAX, .done = done, .arg = arg, .token = token};
@@ -242,7 +246,7 @@ static void handle_applied(struct cluster *cluster, struct applied_batch *applie
     cluster->config.runner.changes(cluster->config.runner.arg, &applied->changes, applied->position);
     follow_leadership(cluster);
     for (uint32_t i = 0; i < applied->count; i++)
-        proposals_decide(cluster->proposals, &applied->results[i]);
+        proposals_decide(cluster->proposals, &applied->results[i], raft_term_at(cluster->raft, applied->results[i].index));
     applier_recycle(cluster->applier, applied);
 }
 

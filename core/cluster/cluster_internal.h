@@ -48,6 +48,7 @@ struct cluster {
     int open_handles;
 
     struct batch_queue durable; /* written, not yet committed */
+    uint64_t truncated_seq, truncated_from; /* what was submitted before this batch holds nothing valid from here on */
     struct batch_queue free_batches;
     uint64_t waiting_bytes;     /* of entries that are not applied yet */
     struct buffer stamped;      /* a command on its way into the core */

@@ -59,6 +59,10 @@ enum status consensus_open(struct cluster *cluster, struct error *err)
         status = log_store_boot(cluster->stores.log, state_applied(cluster->stores.state).index, &boot, err);
     if (status != STATUS_OK)
         return status;
+    /* The log was replayed to its end: right only where all of it is committed. */
+    if (boot.conf.count != 1 || boot.conf_entry_count != 0)
+        return error_set(err, STATUS_NOT_IMPLEMENTED, "the log names %u members; this version runs a single node",
+                         (unsigned)boot.conf.count);
     struct raft_config config = {
         .id = log_store_hard(cluster->stores.log)->node,
         .election_ticks = ELECTION_TICKS,
@@ -132,20 +136,28 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
         if (entry_batch_add(batch, entry->id.index, entry->id.term, entry->type, (struct bytes){entry->data, entry->size},
                             &err) != STATUS_OK)
             fatal("a batch of the log does not fit", &err); /* the core holds back what would not */
+        proposals_replaced(cluster->proposals, entry->id); /* what was never written is dropped without a truncation */
     }
     account(cluster, batch);
-    if (out->truncate_from != 0)
+    if (out->truncate_from != 0) {
         drop_from(cluster, out->truncate_from);
+        bool lower = cluster->truncated_seq == 0 || out->truncate_from < cluster->truncated_from;
+        cluster->truncated_from = lower ? out->truncate_from : cluster->truncated_from;
+        cluster->truncated_seq = out->seq;
+    }
     log_writer_submit(cluster->writer, batch);
 }
 
-/* Of what was durable for a moment, the entries that are still the log's. */
-static uint32_t still_valid(const struct cluster *cluster, const struct entry_batch *batch)
+/* Of what comes back from the disk, the entries that no later batch has dropped. Those under way before a truncation may hold
+ * entries that it dropped, and even ones that were appended again since. */
+static uint32_t still_valid(struct cluster *cluster, const struct entry_batch *batch)
 {
-    uint32_t count = 0;
-    while (count < batch->count && raft_term_at(cluster->raft, batch->items[count].index) == batch->items[count].term)
-        count++;
-    return count;
+    if (batch->seq >= cluster->truncated_seq)
+        cluster->truncated_seq = 0; /* everything from before is back */
+    if (cluster->truncated_seq == 0 || batch->count == 0 || entry_batch_last(batch) < cluster->truncated_from)
+        return batch->count;
+    uint64_t first = entry_batch_first(batch);
+    return first < cluster->truncated_from ? (uint32_t)(cluster->truncated_from - first) : 0;
 }
 
 void consensus_take_durable(struct cluster *cluster)
@@ -224,7 +236,8 @@ static void answer_read(struct cluster *cluster, const struct raft_read_state *a
         if (read->ctx != answer->ctx)
             continue;
         if (answer->status == STATUS_OK) {
-            read->index = answer->index; /* answered once the state is there */
+            read->index = answer->index; /* answered once the state is there, which may be now */
+            (void)uv_async_send(&cluster->progress);
             return;
         }
         struct pending_read failed = *read;
@@ -269,7 +282,9 @@ void consensus_drive(struct cluster *cluster)
         }
         if (out.role_changed)
             follow_role(cluster, &out);
-        assert(out.message_count == 0 && out.install == NULL); /* there is no other member yet */
+        /* There is no other member yet. */
+        assert(out.message_count == 0 && out.install == NULL && out.fetch_count == 0 && out.chunk_wanted_count == 0 &&
+               out.chunk == NULL && !out.snapshot_wanted);
         if (out.seq != 0)
             submit(cluster, &out);
         for (uint32_t i = 0; i < out.read_count; i++)

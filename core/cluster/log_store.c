@@ -152,6 +152,11 @@ static struct log_position next_position(const struct log_position *last, const 
     };
 }
 
+struct bytes log_entry_command(enum log_entry_type type, struct bytes data)
+{
+    return type == LOG_ENTRY_CONF ? (struct bytes){NULL, 0} : data;
+}
+
 /* --- configurations and terms of the entries kept --- */
 
 static enum status reserve(void **array, uint32_t *capacity, uint32_t count, size_t element, struct error *err)
@@ -366,6 +371,8 @@ static enum status put_hard(struct log_store *log, struct store_txn *txn, const 
 {
     buffer_clear(&log->scratch);
     hard_encode(hard, &log->scratch);
+    if (log->scratch.failed != STATUS_OK)
+        return error_set(err, log->scratch.failed, "no memory for the hard state of the log");
     return store_put(txn, log->meta, hard_key, buffer_bytes(&log->scratch), 0, err);
 }
 

@@ -26,6 +26,9 @@ struct log_entry {
     struct bytes data;
 };
 
+/* What the state machine sees of an entry: nothing of a configuration, which is the core's own. */
+struct bytes log_entry_command(enum log_entry_type type, struct bytes data);
+
 struct log_position {
     uint64_t index, term;
     uint64_t hash;   /* running hash up to and with this entry */
@@ -58,8 +61,8 @@ must_use enum status log_store_append(struct log_store *log, const struct log_en
 must_use enum status log_store_replace(struct log_store *log, uint64_t from, const struct log_entry *entries, uint32_t count,
                                        const struct log_hard_state *hard, struct error *err);
 
-/* What the raft core needs to know of the log at its start; `applied` is the position of the state. Borrowed from the log until
- * the next write. */
+/* What the raft core needs to know of the log at its start, before anything is appended; `applied` is the position of the state.
+ * Borrowed from the log until the next write. */
 must_use enum status log_store_boot(struct log_store *log, uint64_t applied, struct raft_boot *ret, struct error *err);
 
 /* Entries from `from` in order until the callback returns false or the log ends; data is borrowed for the call. */

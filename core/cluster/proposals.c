@@ -6,7 +6,7 @@
 struct proposal {
     cluster_done done; /* NULL: answered already */
     void *arg;
-    uint64_t token;
+    uint64_t token, term;
     uint64_t deadline_ns;
 };
 
@@ -55,16 +55,18 @@ enum status proposals_room(const struct proposals *proposals, uint64_t index, st
     return STATUS_OK;
 }
 
-void proposals_add(struct proposals *proposals, uint64_t index, cluster_done done, void *arg, uint64_t token,
+void proposals_add(struct proposals *proposals, struct raft_log_id id, cluster_done done, void *arg, uint64_t token,
                    uint64_t deadline_ns)
 {
+    uint64_t index = id.index;
     if (proposals->count == 0)
         proposals->first_index = index;
     assert(index >= proposals->first_index + proposals->count && index - proposals->first_index < PROPOSALS_MAX);
     for (; proposals->first_index + proposals->count < index; proposals->count++) /* entries of the core itself */
         *at(proposals, proposals->first_index + proposals->count) = (struct proposal){0};
     proposals->count++;
-    *at(proposals, index) = (struct proposal){.done = done, .arg = arg, .token = token, .deadline_ns = deadline_ns};
+    *at(proposals, index) =
+        (struct proposal){.done = done, .arg = arg, .token = token, .term = id.term, .deadline_ns = deadline_ns};
 }
 
 static void answer(struct proposal *proposal, const struct cluster_outcome *outcome)
@@ -75,7 +77,12 @@ static void answer(struct proposal *proposal, const struct cluster_outcome *outc
         done(proposal->arg, proposal->token, outcome);
 }
 
-void proposals_decide(struct proposals *proposals, const struct apply_result *result)
+static const struct cluster_outcome lost = {
+    .status = STATUS_NO_LEADER,
+    .message = "the leader changed before the write was stored; it was not done: repeat it",
+};
+
+void proposals_decide(struct proposals *proposals, const struct apply_result *result, uint64_t term)
 {
     if (proposals->count == 0 || result->index < proposals->first_index)
         return;
@@ -83,7 +90,10 @@ void proposals_decide(struct proposals *proposals, const struct apply_result *re
     struct proposal proposal = *at(proposals, result->index);
     proposals->first_index++;
     proposals->count--;
-    answer(&proposal, &(struct cluster_outcome){.status = STATUS_OK, .result = *result, .message = ""});
+    if (proposal.term == term)
+        answer(&proposal, &(struct cluster_outcome){.status = STATUS_OK, .result = *result, .message = ""});
+    else
+        answer(&proposal, &lost);
 }
 
 bool proposals_expire(struct proposals *proposals, uint64_t now_ns)
@@ -105,15 +115,20 @@ bool proposals_expire(struct proposals *proposals, uint64_t now_ns)
 
 void proposals_truncate(struct proposals *proposals, uint64_t from)
 {
-    const struct cluster_outcome lost = {
-        .status = STATUS_NO_LEADER,
-        .message = "the leader changed before the write was stored; it was not done: repeat it",
-    };
     while (proposals->count > 0 && proposals->first_index + proposals->count > from) {
         struct proposal *last = at(proposals, proposals->first_index + proposals->count - 1);
         proposals->count--;
         answer(last, &lost);
     }
+}
+
+void proposals_replaced(struct proposals *proposals, struct raft_log_id by)
+{
+    if (by.index < proposals->first_index || by.index - proposals->first_index >= proposals->count)
+        return;
+    const struct proposal *there = at(proposals, by.index);
+    if (there->term != 0 && there->term != by.term)
+        proposals_truncate(proposals, by.index);
 }
 
 void proposals_abandon(struct proposals *proposals)

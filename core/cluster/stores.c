@@ -104,18 +104,19 @@ static void flush_replay(struct replay *replay)
 static bool replay_entry(void *arg, const struct log_entry *entry)
 {
     struct replay *replay = arg;
-    if (replay->count == APPLY_ENTRIES_MAX || (replay->count > 0 && replay->bytes.size + entry->data.size > APPLY_BYTES_MAX))
+    struct bytes command = log_entry_command(entry->type, entry->data);
+    if (replay->count == APPLY_ENTRIES_MAX || (replay->count > 0 && replay->bytes.size + command.size > APPLY_BYTES_MAX))
         flush_replay(replay);
     if (replay->status != STATUS_OK)
         return false;
-    buffer_append(&replay->bytes, entry->data.data, entry->data.size);
+    buffer_append(&replay->bytes, command.data, command.size);
     if (replay->bytes.failed != STATUS_OK) {
         replay->status = error_set(replay->err, replay->bytes.failed, "no memory for entry %llu",
                                    (unsigned long long)entry->index);
         return false;
     }
     replay->entries[replay->count++] =
-        (struct state_entry){.index = entry->index, .term = entry->term, .command = {NULL, entry->data.size}};
+        (struct state_entry){.index = entry->index, .term = entry->term, .command = {NULL, command.size}};
     return true;
 }
 

@@ -105,7 +105,7 @@ struct raft {
     /* Output. */
     struct queued_message *queue; /* RAFT_MESSAGES_MAX */
     uint32_t queue_count;
-    struct raft_message *messages; /* of the last take: RAFT_MESSAGES_MAX + 2 * RAFT_MEMBERS_MAX */
+    struct raft_message *messages; /* of the last take: RAFT_MESSAGES_MAX */
     uint32_t message_count;
     struct unstable_batch *batches; /* ring of RAFT_BATCHES_MAX */
     uint32_t batch_head, batch_count;

@@ -194,5 +194,6 @@ enum status raft_propose_conf(struct raft *r, const struct raft_conf_change *cha
     raft_push_conf(r, r->log.last.index, &next);
     raft_conf_changed(r);
     raft_advance_commit(r);
+    raft_reads_confirm(r); /* those who have answered may be a quorum now */
     return STATUS_OK;
 }

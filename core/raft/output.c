@@ -59,12 +59,31 @@ static uint64_t needed_seq(const struct raft *r, const struct raft_message *m)
     return durable ? 0 : seq_of_now(r);
 }
 
+enum { ACKNOWLEDGEMENTS_MAX = RAFT_MESSAGES_MAX - 64 }; /* however slow the disk, heartbeats and votes are answered */
+
+/* An acknowledgement that waits for the same write says nothing that the newer one does not say. */
+static struct queued_message *superseded(struct raft *r, const struct raft_message *m, uint64_t needs_seq)
+{
+    for (uint32_t i = r->queue_count; i-- > 0 && m->type == RAFT_APPEND_RESPONSE && !m->reject;) {
+        const struct raft_message *queued = &r->queue[i].message;
+        if (queued->type == m->type && !queued->reject && queued->to == m->to && queued->term == m->term &&
+            queued->match <= m->match && r->queue[i].needs_seq == needs_seq)
+            return &r->queue[i];
+    }
+    return NULL;
+}
+
 void raft_send(struct raft *r, struct raft_message m)
 {
-    if (r->queue_count == RAFT_MESSAGES_MAX)
-        return; /* as if the network had lost it */
     m.from = r->config.id;
-    r->queue[r->queue_count++] = (struct queued_message){m, needed_seq(r, &m)};
+    uint64_t needs_seq = needed_seq(r, &m);
+    struct queued_message *place = superseded(r, &m, needs_seq);
+    uint32_t room = m.type == RAFT_APPEND_RESPONSE ? ACKNOWLEDGEMENTS_MAX : RAFT_MESSAGES_MAX;
+    if (place == NULL && r->queue_count >= room)
+        return; /* as if the network had lost it */
+    if (place == NULL)
+        place = &r->queue[r->queue_count++];
+    *place = (struct queued_message){m, needs_seq};
 }
 
 void raft_persisted(struct raft *r, uint64_t seq)
@@ -156,7 +175,7 @@ static void give_writes(struct raft *r, struct raft_output *out)
     out->hard = (struct raft_hard_state){r->term, r->vote};
     out->hard_changed = !hard_equal(out->hard, r->taken_hard);
     r->taken_hard = out->hard;
-    bool install = r->install_ready;
+    bool install = r->install_ready && !entries_pending(r); /* what was accepted before is written before */
     if (install) {
         out->install = &r->incoming.meta;
         r->install_ready = false;

@@ -10,7 +10,8 @@
  * When everything up to a seq is durable, raft_persisted(seq). A message that promises something durable is kept inside until
  * then (docs/adr/0011), so an owner cannot send it too early. An error of the disk never reaches the core: the process ends.
  *
- * Errors are `enum status` without a sentence: the callers know whom they speak to. A refused input changes nothing.
+ * Errors are `enum status` without a sentence: the callers know whom they speak to. A refused input changes nothing but what a
+ * higher term or a conflict with the leader's log had undone before memory ran out.
  * Names of rules: "Raft" is Ongaro and Ousterhout, In Search of an Understandable Consensus Algorithm (2014); "Thesis" is
  * Ongaro, Consensus: Bridging Theory and Practice (2014). docs/internals/raft.md leads from each rule to its file. */
 #ifndef CHRONOS_RAFT_RAFT_H
@@ -27,7 +28,7 @@ enum {
     RAFT_CONF_STACK_MAX = 16,   /* configurations remembered; of those in a log none but the newest can be uncommitted */
     RAFT_TERM_RUNS_MAX = 1 << 20,
     RAFT_MESSAGES_MAX = 512,   /* waiting to be taken or to become durable; beyond, the newest is dropped */
-    RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, nothing more is handed out */
+    RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, no more writes are handed out */
 };
 
 struct raft;
@@ -282,7 +283,7 @@ uint64_t raft_term_at(const struct raft *r, uint64_t index);
 
 /* Invariants in O(members); they hold between any two calls. False: *ret_why names the broken one. */
 bool raft_check(const struct raft *r, const char **ret_why);
-/* A hash of everything that decides future behaviour: equal runs have equal hashes. */
+/* A hash over positions, roles, timers and progress: equal runs have equal hashes. */
 uint64_t raft_hash(const struct raft *r);
 
 #endif

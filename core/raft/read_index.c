@@ -75,7 +75,7 @@ void raft_reads_term_committed(struct raft *r)
 
 static enum status add(struct raft *r, uint64_t ctx, uint64_t from)
 {
-    if (r->read_count == r->config.max_reads || r->read_answer_count == r->config.max_reads)
+    if (r->read_count == r->config.max_reads || r->read_answer_count >= r->config.max_reads)
         return STATUS_OVERLOADED;
     struct pending_read *read = &r->reads[r->read_count++];
     *read = (struct pending_read){.ctx = ctx, .from = from};

@@ -200,8 +200,10 @@ static void test_transactions_have_limits(void **state)
 
 /* --- proposals --- */
 
+enum { TERM = 3 };
+
 struct answers {
-    uint64_t count, unknown, next;
+    uint64_t count, unknown, lost, next;
     bool in_order;
 };
 
@@ -210,6 +212,7 @@ static void on_done(void *arg, uint64_t token, const struct cluster_outcome *out
     struct answers *answers = arg;
     answers->count++;
     answers->unknown += outcome->status == STATUS_OUTCOME_UNKNOWN;
+    answers->lost += outcome->status == STATUS_NO_LEADER;
     answers->in_order &= token == answers->next;
     answers->next = token + 1;
     assert_non_null(outcome->message);
@@ -217,13 +220,13 @@ static void on_done(void *arg, uint64_t token, const struct cluster_outcome *out
 
 static void decide(struct proposals *proposals, uint64_t index)
 {
-    proposals_decide(proposals, &(struct apply_result){.index = index});
+    proposals_decide(proposals, &(struct apply_result){.index = index}, TERM);
 }
 
 static void add(struct proposals *proposals, struct answers *answers, uint64_t index, uint64_t token, uint64_t deadline_ns)
 {
     OK(proposals_room(proposals, index, &failure));
-    proposals_add(proposals, index, on_done, answers, token, deadline_ns);
+    proposals_add(proposals, (struct raft_log_id){index, TERM}, on_done, answers, token, deadline_ns);
 }
 
 static void test_ring_wraps(void **state)
@@ -323,6 +326,18 @@ static void test_ring_with_gaps_and_truncation(void **state)
     decide(proposals, 9);
     assert_int_equal(answers.count, 4);
     proposals_truncate(proposals, 1); /* nothing waits */
+    for (uint64_t i = 10; i <= 13; i++)
+        add(proposals, &answers, i, i, 0);
+    proposals_replaced(proposals, (struct raft_log_id){9, 4});
+    proposals_replaced(proposals, (struct raft_log_id){14, 4});
+    proposals_replaced(proposals, (struct raft_log_id){11, TERM}); /* itself */
+    assert_int_equal(answers.count, 4);
+    proposals_replaced(proposals, (struct raft_log_id){12, 4}); /* never written, and another is there now */
+    assert_int_equal(answers.count, 6);
+    decide(proposals, 10);
+    proposals_decide(proposals, &(struct apply_result){.index = 11}, 4); /* applied, but it was another's */
+    assert_int_equal(answers.count, 8);
+    assert_int_equal(answers.lost, 4);
     assert_int_equal(proposals_count(proposals), 0);
     proposals_free(proposals);
 }

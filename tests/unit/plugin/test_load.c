@@ -167,7 +167,7 @@ static void read_descriptor(const struct chronos_plugin *plugin, size_t count, c
 
 static void test_descriptor_limits(void **state)
 {
-    static char ids[PLUGIN_COMPONENTS_MAX + 1][8], text[PLUGIN_TEXT_MAX + 2], names[PLUGIN_OPTIONS_MAX + 1][8];
+    static char ids[PLUGIN_COMPONENTS_MAX + 1][16], text[PLUGIN_TEXT_MAX + 2], names[PLUGIN_OPTIONS_MAX + 1][16];
     static struct chronos_component items[PLUGIN_COMPONENTS_MAX + 1];
     static const struct chronos_component *pointers[PLUGIN_COMPONENTS_MAX + 2];
     static struct chronos_option options[PLUGIN_OPTIONS_MAX + 1];

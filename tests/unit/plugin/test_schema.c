@@ -126,7 +126,7 @@ static void test_bad_declarations(void **state)
 static void test_declaration_limits(void **state)
 {
     (void)state;
-    static char names[PLUGIN_OPTIONS_MAX + 1][8], text[PLUGIN_TEXT_MAX + 2];
+    static char names[PLUGIN_OPTIONS_MAX + 1][16], text[PLUGIN_TEXT_MAX + 2];
     static struct chronos_option many[PLUGIN_OPTIONS_MAX + 1];
     for (int i = 0; i <= PLUGIN_OPTIONS_MAX; i++) {
         snprintf(names[i], sizeof names[i], "o%d", i);
