@@ -353,6 +353,28 @@ static void test_a_lost_state_is_replayed(void **state)
     assert_int_equal(node_status(node).term, 2);
 }
 
+/* A configuration is an entry of the core's own: the state steps over it, also when the log is replayed. */
+static void test_a_configuration_is_replayed(void **state)
+{
+    struct node *node = *state;
+    struct store *store;
+    struct buffer encoded;
+    run_and_stop(node, 3);
+    struct log_store *log = open_log(node, &store);
+    const struct log_position *last = log_store_last(log);
+    buffer_init(&encoded, 4096);
+    raft_conf_encode(&log_store_hard(log)->conf, &encoded);
+    struct log_entry entry = {.index = last->index + 1, .term = last->term, .type = LOG_ENTRY_CONF,
+                              .data = buffer_bytes(&encoded)};
+    OK(log_store_append(log, &entry, 1, NULL, &failure));
+    buffer_deinit(&encoded);
+    close_log(log, store);
+    node_start(node);
+    assert_true(node_has_job(node, 2));
+    propose_range(node, 3, 5);
+    WAIT_UNTIL(node, node_has_job(node, 4));
+}
+
 static void test_a_damaged_entry_stops_the_start(void **state)
 {
     struct node *node = *state;
@@ -397,6 +419,7 @@ int main(void)
         TEST(test_a_state_behind_the_base),
         TEST(test_terms_disagree),
         TEST(test_a_lost_state_is_replayed),
+        TEST(test_a_configuration_is_replayed),
         TEST(test_a_damaged_entry_stops_the_start),
     };
     int failed = cmocka_run_group_tests_name("cluster on lmdb", tests, NULL, NULL);
