@@ -182,6 +182,17 @@ static void describe(struct sim *sim, const struct node *leader)
     }
 }
 
+/* An operator's whim: a node far ahead in terms, whose votes nobody answers, must come back into the fold. */
+static void disturb(struct sim *sim, uint32_t chosen)
+{
+    struct node *node = &sim->nodes[sim_below(sim, sim->node_count)];
+    if ((chosen & 1U << node->slot) == 0 || sim_below(sim, 2) == 0)
+        return;
+    enum status status = raft_campaign(node->raft);
+    TRACE(sim, node, "told to campaign: %s", status_name(status));
+    node_settle(sim, node);
+}
+
 static void come_to_rest(struct sim *sim, uint32_t chosen, uint64_t limit)
 {
     sim->client_quiet = true;
@@ -239,6 +250,7 @@ void liveness_run(struct sim *sim)
     if (sim->options.full)
         stack_liveness(sim);
     sim->users_quiet = true;
+    disturb(sim, chosen);
     come_to_rest(sim, chosen, SETTLE_TIMEOUTS * timeout);
     stay(sim, chosen);
 }
