@@ -66,6 +66,8 @@ static void lead(struct sim *sim, struct node *node)
     scheduler_lead(stack->scheduler, true);
     stack->lead_term = node->status.term;
     stack->lead_since = sim->now;
+    memset(stack->follows_at, 0, sizeof stack->follows_at);
+    memset(stack->follows_match, 0, sizeof stack->follows_match);
     stack->pending_count = 0;
 }
 
@@ -158,18 +160,37 @@ static bool close_open(void *arg, struct bytes key, struct bytes row)
     return closing->count < 64;
 }
 
-static uint32_t lost_nodes(struct sim *sim, const struct node *leader)
+static const struct raft_peer_status *peer_of(const struct node *leader, uint64_t id)
 {
-    uint32_t lost = 0, lease = LEASE_TICKS_MIN + 2U * sim->options.core.election_ticks;
-    if (sim->now - leader->stack->lead_since < lease * (uint64_t)TICK)
-        return 0;
-    for (uint32_t i = 0; i < sim->node_count; i++) {
-        bool heard = i == leader->slot;
-        for (uint32_t j = 0; j < leader->status.peer_count; j++)
-            heard = heard || (leader->status.peers[j].id == sim->nodes[i].id && leader->status.peers[j].silent_ticks < lease);
-        lost |= heard ? 0 : 1U << i;
-    }
-    return lost;
+    for (uint32_t j = 0; j < leader->status.peer_count; j++)
+        if (leader->status.peers[j].id == id)
+            return &leader->status.peers[j];
+    return NULL;
+}
+
+/* A lease is for those who are heard and follow the log: a node whose disk hangs answers heartbeats for ever, and applies nothing. */
+static bool holds_lease(struct sim *sim, struct node *leader, uint32_t slot, uint64_t lease)
+{
+    struct stack *stack = leader->stack;
+    const struct raft_peer_status *peer = peer_of(leader, sim->nodes[slot].id);
+    if (slot == leader->slot)
+        return true;
+    if (peer == NULL || peer->silent_ticks * (uint64_t)TICK >= lease)
+        return false;
+    if (peer->match > stack->follows_match[slot] || peer->match >= leader->status.commit)
+        stack->follows_at[slot] = sim->now;
+    stack->follows_match[slot] = peer->match;
+    uint64_t since = stack->follows_at[slot] > stack->lead_since ? stack->follows_at[slot] : stack->lead_since;
+    return sim->now - since < lease;
+}
+
+static uint32_t lost_nodes(struct sim *sim, struct node *leader)
+{
+    uint64_t lease = (LEASE_TICKS_MIN + 2U * sim->options.core.election_ticks) * (uint64_t)TICK;
+    uint32_t lost = 0;
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        lost |= holds_lease(sim, leader, i, lease) ? 0 : 1U << i;
+    return sim->now - leader->stack->lead_since < lease ? 0 : lost;
 }
 
 static void close_lost(struct sim *sim, struct node *node)

@@ -171,6 +171,8 @@ static void run_changes(struct sim *sim, const struct state_change *change)
     sim_require(sim, open.attempt == run->attempt || open.attempt == run->attempt + 1, "runs: attempts count up", NULL);
     run->attempt = open.attempt;
     run->phase = open.phase;
+    run->session = open.session;
+    memcpy(run->node, open.node, sizeof run->node);
 }
 
 static void run_closes(struct sim *sim, const struct state_change *change)

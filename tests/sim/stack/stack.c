@@ -273,11 +273,16 @@ void stack_liveness(struct sim *sim)
 void stack_describe(struct sim *sim)
 {
     char text[ID_TEXT_SIZE];
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].stack != NULL)
+            TRACE(sim, &sim->nodes[i], "session %llu, %u attempts, applied %llu",
+                  (unsigned long long)sim->nodes[i].stack->session, sim->nodes[i].stack->attempt_count,
+                  (unsigned long long)sim->nodes[i].machine.applied.index);
     for (const struct model_run *run = sim->model->first_run; run != NULL && sim->trace; run = run->next) {
         if (run->status != RUN_PENDING)
             continue;
         id_format("exec_", &run->execution, text);
-        TRACE(sim, NULL, "open: %s of job %llu, phase %d, attempt %u", text, (unsigned long long)run->serial, (int)run->phase,
-              run->attempt);
+        TRACE(sim, NULL, "open: %s of job %llu, phase %d, attempt %u at %s, session %llu", text, (unsigned long long)run->serial, (int)run->phase,
+              run->attempt, run->node, (unsigned long long)run->session);
     }
 }

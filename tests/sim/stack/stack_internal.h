@@ -37,6 +37,7 @@ struct stack {
     struct state_changes changes;
     struct scheduler *scheduler; /* while it leads and has applied its own no-op */
     uint64_t lead_term, lead_since;
+    uint64_t follows_at[NODES_MAX], follows_match[NODES_MAX]; /* by slot: when it last had more of the log, or all of it */
     struct pending pending[PENDING_MAX];
     uint32_t pending_count;
     uint64_t session, up_sent_at;
@@ -72,6 +73,8 @@ struct model_run {
     enum run_status status; /* PENDING while it is open */
     enum run_phase phase;
     uint32_t attempt;
+    char node[NODE_TEXT_SIZE]; /* of the newest attempt */
+    uint64_t session;
     uint64_t started[2]; /* bits: attempts that somebody started */
     struct model_run *next;
 };
