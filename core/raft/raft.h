@@ -59,7 +59,7 @@ struct raft_snapshot_meta {
     uint64_t hash;             /* running hash of the log at `last` */
     uint64_t size;             /* bytes of the file */
     uint8_t digest[32];        /* SHA-256 of it: names it together with `last` */
-    struct raft_conf conf;     /* in force at `last`, never a newer one */
+    struct raft_conf conf;     /* in force at `last`, never a newer one; a node that does not know it takes none */
     uint64_t conf_index;       /* of the entry that made it so */
 };
 
