@@ -130,8 +130,10 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
         const struct raft_progress *p = &r->progress[i];
         if (p->id == 0 || p->silent_ticks >= r->config.election_ticks)
             continue;
-        uint64_t needs = p->state == RAFT_SEND_SNAPSHOT ? p->snapshot.index : p->match;
-        if (needs < least && r->log.last.index - needs <= keep_max)
+        /* A snapshot on its way pins the log behind it, or a slow transfer would begin anew for ever. */
+        bool sending = p->state == RAFT_SEND_SNAPSHOT;
+        uint64_t needs = sending ? p->snapshot.index : p->match;
+        if (needs < least && (sending || r->log.last.index - needs <= keep_max))
             least = needs;
     }
     raft_log_compact(&r->log, least);
