@@ -12,7 +12,8 @@ mode=${1:-all}
 passed=0
 failed=0
 jobs=$(nproc)
-# The simulator explores for so long in each of two builds, release and sanitized, from a seed that it draws and prints.
+# The simulator explores for so long in each of two builds, release and sanitized, from a seed that follows from the sources
+# (tests/sim/explore.sh).
 [ "$mode" = all ] && SIM_SECONDS=${SIM_SECONDS:-120} && export SIM_SECONDS
 # Where threads meet; the rest has none and would only repeat what the other builds say.
 threaded='^unit\.(base_log|plugin_|run_|cluster|executor_|state_store)|^conformance|^integration\.(runs|crash|slow_check)'

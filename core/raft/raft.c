@@ -217,6 +217,14 @@ static bool well_formed(const struct raft *r, const struct raft_message *m)
            (m->term > 0 || m->type == RAFT_PRE_VOTE_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_READ);
 }
 
+/* The answer of somebody who is no member any more, with a term that it reached on its way out: it must not unseat a leader that its
+ * members hear. Whoever leads although a newer leader exists hears that from a member, or from nobody, and CheckQuorum ends it. */
+static bool from_outside(const struct raft *r, const struct raft_message *m)
+{
+    bool answer = m->type == RAFT_APPEND_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_SNAPSHOT_RESPONSE;
+    return answer && r->role == RAFT_LEADER && raft_place(r, m->from) == RAFT_MEMBERS_MAX;
+}
+
 /* Raft 5.1. False: the message has been dealt with. */
 static bool settle_terms(struct raft *r, const struct raft_message *m)
 {
@@ -225,6 +233,8 @@ static bool settle_terms(struct raft *r, const struct raft_message *m)
             return true; /* a question about a term that does not exist yet */
         if (m->type == RAFT_VOTE && !m->transfer && raft_within_lease(r) && !MUTANT(38))
             return false; /* Thesis 4.2.3: not while a leader is heard */
+        if (from_outside(r, m))
+            return false;
         raft_set_term(r, m->term);
         raft_become_follower(r, from_leader(m->type) ? m->from : 0);
         return true;
