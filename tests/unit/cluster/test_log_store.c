@@ -498,7 +498,7 @@ static void test_configurations(void **state)
 static void test_a_development_version_is_told_so(void **state)
 {
     struct log_fixture *f = *state;
-    change_row(f, "meta", (struct bytes){"hard", 4}, 0, 2 ^ 1);
+    change_row(f, "meta", (struct bytes){"hard", 4}, 0, 0x2 ^ 0x1);
     expect_refusal(f, STATUS_NOT_IMPLEMENTED, "empty data directory");
 }
 
