@@ -28,6 +28,17 @@ static void vote_of(struct raft *r, uint64_t id, bool granted)
         r->votes[place] = granted ? 1 : -1;
 }
 
+static void count_votes(struct raft *r)
+{
+    enum raft_tally tally = raft_quorum_tally(raft_active_conf(r), r->votes);
+    if (tally == RAFT_VOTE_LOST)
+        raft_become_follower(r, 0);
+    else if (tally == RAFT_VOTE_WON && r->role == RAFT_PRE_CANDIDATE)
+        raft_start_campaign(r, false, false);
+    else if (tally == RAFT_VOTE_WON)
+        raft_become_leader(r);
+}
+
 void raft_start_campaign(struct raft *r, bool by_transfer, bool pre)
 {
     if (!raft_may_campaign(r)) {
@@ -39,7 +50,7 @@ void raft_start_campaign(struct raft *r, bool by_transfer, bool pre)
         r->by_transfer = false;
         vote_of(r, r->config.id, true);
         ask_for_votes(r, RAFT_PRE_VOTE, r->term + 1);
-        raft_count_votes(r); /* a sole voter has won */
+        count_votes(r); /* a sole voter has won */
         return;
     }
     raft_become_candidate(r);
@@ -56,18 +67,7 @@ void raft_vote_durable(struct raft *r)
     if (r->role != RAFT_CANDIDATE || (!durable && !MUTANT(27)))
         return;
     vote_of(r, r->config.id, true);
-    raft_count_votes(r);
-}
-
-void raft_count_votes(struct raft *r)
-{
-    enum raft_tally tally = raft_quorum_tally(raft_active_conf(r), r->votes);
-    if (tally == RAFT_VOTE_LOST)
-        raft_become_follower(r, 0);
-    else if (tally == RAFT_VOTE_WON && r->role == RAFT_PRE_CANDIDATE)
-        raft_start_campaign(r, false, false);
-    else if (tally == RAFT_VOTE_WON)
-        raft_become_leader(r);
+    count_votes(r);
 }
 
 /* A leader that is sure of its configuration tells a stranger that it is out. */
@@ -120,7 +120,7 @@ void raft_recv_vote_response(struct raft *r, const struct raft_message *m)
     if (pre && !m->reject && m->term != r->term + 1)
         return;
     vote_of(r, m->from, !m->reject);
-    raft_count_votes(r);
+    count_votes(r);
 }
 
 /* Thesis 3.10: the leader is about to go and has seen to it that we have everything; no PreVote, and no lease holds us back. */

@@ -50,7 +50,7 @@ struct raft {
     struct raft_memory memory;
     struct random random;
 
-    /* Persistent (Raft, figure 2); changed through raft_set_term and raft_set_vote alone. */
+    /* Persistent (Raft, figure 2); changed in raft.c alone. */
     uint64_t term, vote;
     struct raft_hard_state durable_hard, taken_hard;
     struct raft_log log;
@@ -116,7 +116,6 @@ struct raft {
 };
 
 /* --- raft.c: roles and terms --- */
-void raft_set_term(struct raft *r, uint64_t term); /* a higher one: clears vote and leader */
 void raft_set_vote(struct raft *r, uint64_t id);
 void raft_become_follower(struct raft *r, uint64_t leader);
 void raft_become_pre_candidate(struct raft *r);
@@ -143,7 +142,6 @@ void raft_learner_ticks(struct raft *r);
 
 /* --- election.c --- */
 void raft_start_campaign(struct raft *r, bool by_transfer, bool pre);
-void raft_count_votes(struct raft *r);
 void raft_recv_vote_request(struct raft *r, const struct raft_message *m);
 void raft_recv_vote_response(struct raft *r, const struct raft_message *m);
 void raft_recv_timeout_now(struct raft *r, const struct raft_message *m);
@@ -156,6 +154,7 @@ must_use enum status raft_recv_append(struct raft *r, const struct raft_message 
 void raft_recv_heartbeat(struct raft *r, const struct raft_message *m);
 
 /* --- recv_append_response.c --- */
+void raft_peer_answered(struct raft_progress *progress);
 void raft_recv_append_response(struct raft *r, const struct raft_message *m);
 void raft_recv_heartbeat_response(struct raft *r, const struct raft_message *m);
 
@@ -166,7 +165,6 @@ void raft_send_entries(struct raft *r); /* in take: what each peer can have now 
 uint32_t raft_want_entries(struct raft *r);
 void raft_quorum_check(struct raft *r);
 struct raft_progress *raft_progress_of(struct raft *r, uint64_t id); /* NULL: not a member, or self */
-void raft_peer_answered(struct raft *r, struct raft_progress *progress);
 
 /* --- read_index.c --- */
 void raft_reads_confirm(struct raft *r);
@@ -185,13 +183,13 @@ void raft_disk_tick(struct raft *r);
 void raft_recv_snapshot(struct raft *r, const struct raft_message *m);
 void raft_recv_snapshot_response(struct raft *r, const struct raft_message *m);
 void raft_begin_snapshot(struct raft *r, struct raft_progress *progress); /* its log ends before ours begins */
-bool raft_snapshot_in_use(const struct raft *r);
 uint32_t raft_want_chunks(struct raft *r);
 void raft_snapshot_tick(struct raft *r, struct raft_progress *progress);
 
 /* --- output.c --- */
 /* Queues `m` with sender and term filled in; it leaves when what it promises is durable. */
 void raft_send(struct raft *r, struct raft_message m);
+void raft_acknowledge(struct raft *r, uint64_t to, uint64_t match); /* an APPEND_RESPONSE: everything through `match` is here */
 void raft_batches_truncated(struct raft *r, uint64_t from);
 
 #endif

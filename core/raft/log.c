@@ -122,14 +122,15 @@ struct raft_log_id raft_log_find_conflict(const struct raft_log *log, struct raf
 
 /* --- entries in memory --- */
 
-uint64_t raft_log_first_cached(const struct raft_log *log)
+/* First index in memory; last.index + 1 when there is none. */
+static uint64_t first_cached(const struct raft_log *log)
 {
     return log->last.index - log->cached + 1;
 }
 
 const struct raft_entry *raft_log_entry(const struct raft_log *log, uint64_t index)
 {
-    uint64_t first = raft_log_first_cached(log);
+    uint64_t first = first_cached(log);
     if (index < first || index > log->last.index)
         return NULL;
     return &log->entries[log->head + (index - first)];
@@ -139,7 +140,7 @@ uint64_t raft_log_hash(const struct raft_log *log, uint64_t index)
 {
     if (index == log->last.index)
         return log->last_hash;
-    if (index + 1 == raft_log_first_cached(log))
+    if (index + 1 == first_cached(log))
         return log->hash_before;
     const struct raft_entry *entry = raft_log_entry(log, index);
     return entry != NULL ? entry->hash : 0;
@@ -210,7 +211,7 @@ enum status raft_log_append(struct raft_log *log, const struct raft_entry *entri
 void raft_log_truncate(struct raft_log *log, uint64_t from, uint64_t hash_before)
 {
     assert(from > log->base.index && from <= log->last.index);
-    uint64_t first = raft_log_first_cached(log);
+    uint64_t first = first_cached(log);
     uint32_t kept = from > first ? (uint32_t)(from - first) : 0;
     for (uint64_t index = from > log->persisted ? from : log->persisted + 1; index <= log->last.index; index++)
         log->unstable_bytes -= raft_log_entry(log, index)->size;
@@ -238,7 +239,7 @@ void raft_log_compact(struct raft_log *log, uint64_t upto)
     if (upto <= log->base.index)
         return;
     struct raft_log_id base = {upto, raft_log_term(log, upto)};
-    uint64_t first = raft_log_first_cached(log);
+    uint64_t first = first_cached(log);
     if (upto >= first) {
         uint32_t gone = (uint32_t)(upto - first + 1);
         log->hash_before = log->entries[log->head + gone - 1].hash;
@@ -271,7 +272,7 @@ void raft_log_reset(struct raft_log *log, struct raft_log_id base, uint64_t hash
 
 void raft_log_evict(struct raft_log *log, uint64_t limit_bytes, uint64_t upto)
 {
-    uint64_t first = raft_log_first_cached(log), limit = upto < log->persisted ? upto : log->persisted;
+    uint64_t first = first_cached(log), limit = upto < log->persisted ? upto : log->persisted;
     while (log->cached > 0 && log->cached_bytes > limit_bytes && first <= limit) {
         log->hash_before = log->entries[log->head].hash;
         free_entries(log, 0, 1);

@@ -36,8 +36,6 @@ bool raft_log_matches(const struct raft_log *log, struct raft_log_id id);
 uint64_t raft_log_hash(const struct raft_log *log, uint64_t index);
 /* The last position at or before `at.index` whose term is at most `at.term`; term 0 where it lies before the log. */
 struct raft_log_id raft_log_find_conflict(const struct raft_log *log, struct raft_log_id at);
-/* First index in memory; last.index + 1 when there is none. */
-uint64_t raft_log_first_cached(const struct raft_log *log);
 /* Entry in memory; NULL elsewhere. */
 const struct raft_entry *raft_log_entry(const struct raft_log *log, uint64_t index);
 

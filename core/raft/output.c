@@ -86,6 +86,11 @@ void raft_send(struct raft *r, struct raft_message m)
     *place = (struct queued_message){m, needs_seq};
 }
 
+void raft_acknowledge(struct raft *r, uint64_t to, uint64_t match)
+{
+    raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = to, .term = r->term, .match = match});
+}
+
 void raft_persisted(struct raft *r, uint64_t seq)
 {
     while (r->batch_count > 0 && r->batches[r->batch_head].seq <= seq) {
@@ -121,23 +126,6 @@ void raft_applied(struct raft *r, uint64_t index)
     assert(index <= r->apply_given);
     if (index > r->applied)
         r->applied = index;
-}
-
-uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
-{
-    uint64_t least = upto < r->applied ? upto : r->applied;
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
-        const struct raft_progress *p = &r->progress[i];
-        if (p->id == 0 || p->silent_ticks >= r->config.election_ticks)
-            continue;
-        /* A snapshot on its way pins the log behind it, or a slow transfer would begin anew for ever. */
-        bool sending = p->state == RAFT_SEND_SNAPSHOT;
-        uint64_t needs = sending ? p->snapshot.index : p->match;
-        if (needs < least && (sending || r->log.last.index - needs <= keep_max))
-            least = needs;
-    }
-    raft_log_compact(&r->log, least);
-    return r->log.base.index;
 }
 
 /* --- taking --- */

@@ -9,7 +9,7 @@ enum { LINK_DOWN_SPREAD_TICKS = 5 };
 
 /* --- terms --- */
 
-void raft_set_term(struct raft *r, uint64_t term)
+static void set_term(struct raft *r, uint64_t term)
 {
     assert(term > r->term);
     if (r->leader != 0)
@@ -89,7 +89,7 @@ void raft_become_pre_candidate(struct raft *r)
 void raft_become_candidate(struct raft *r)
 {
     move(r, RAFT_CANDIDATE);
-    raft_set_term(r, r->term + 1);
+    set_term(r, r->term + 1);
     raft_set_vote(r, r->config.id);
     raft_reads_fail(r, STATUS_NO_LEADER);
 }
@@ -235,7 +235,7 @@ static bool settle_terms(struct raft *r, const struct raft_message *m)
             return false; /* Thesis 4.2.3: not while a leader is heard */
         if (from_outside(r, m))
             return false;
-        raft_set_term(r, m->term);
+        set_term(r, m->term);
         raft_become_follower(r, from_leader(m->type) ? m->from : 0);
         return true;
     }

@@ -224,7 +224,8 @@ void raft_persisted(struct raft *r, uint64_t seq);
 /* The state machine stands at `index`. */
 void raft_applied(struct raft *r, uint64_t index);
 /* The log may be cut up to `upto` (applied and synced in the state store). Returns up to where it may be: never past what an
- * active peer still needs unless it lags by more than `keep_max` entries, and never past a snapshot that is being sent to one. The caller cuts its own log to the same index. */
+ * active peer still needs unless it lags by more than `keep_max` entries, and never past a snapshot that is being sent to one.
+ * The caller cuts its own log to the same index. */
 uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max);
 /* A snapshot that can be sent is durable. It replaces the one before unless that is being sent: the owner keeps the file of
  * raft_snapshot() and may delete the others. */

@@ -1,11 +1,6 @@
 /* AppendEntries at the receiver (Raft 5.3) and the heartbeat. */
 #include "raft/internal.h"
 
-static void accept_through(struct raft *r, uint64_t to, uint64_t match)
-{
-    raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = to, .term = r->term, .match = match});
-}
-
 /* The last entry here whose term is at most that of the one refused: the leader goes back by terms, not by entries. */
 static void refuse(struct raft *r, const struct raft_message *m)
 {
@@ -105,7 +100,7 @@ enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool 
     if (r->installing || r->install_ready)
         return STATUS_OK; /* the log is about to be replaced */
     if (m->log.index < r->commit && !MUTANT(13)) {
-        accept_through(r, m->from, r->commit);
+        raft_acknowledge(r, m->from, r->commit);
         return STATUS_OK;
     }
     if (!raft_log_matches(&r->log, m->log) && !(MUTANT(13) && m->log.index < r->log.base.index)) {
@@ -124,7 +119,7 @@ enum status raft_recv_append(struct raft *r, const struct raft_message *m, bool 
     /* Not the last of our log: what lies behind the message may conflict with the leader's. */
     uint64_t covered = MUTANT(39) ? r->log.last.index : m->log.index + m->entry_count;
     raft_commit_to(r, m->commit < covered ? m->commit : covered);
-    accept_through(r, m->from, covered);
+    raft_acknowledge(r, m->from, covered);
     return STATUS_OK;
 }
 

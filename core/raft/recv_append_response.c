@@ -1,9 +1,8 @@
 /* What peers answer to their leader. */
 #include "raft/internal.h"
 
-void raft_peer_answered(struct raft *r, struct raft_progress *p)
+void raft_peer_answered(struct raft_progress *p)
 {
-    (void)r;
     p->active = true;
     p->fetch_failed = false;
     p->silent_ticks = 0;
@@ -28,8 +27,11 @@ static void refused(struct raft *r, struct raft_progress *p, const struct raft_m
 static void accepted(struct raft *r, struct raft_progress *p, const struct raft_message *m)
 {
     bool news = raft_progress_accept(p, m->match);
-    /* In a probe an answer that brings nothing new still says where the logs agree. */
-    if (!news && !(p->state == RAFT_PROBE && m->match == p->match))
+    /* In a probe an answer that brings nothing new still says where the logs agree. It buys one more message, not a window:
+     * where the network reorders, each window brings refusals, and windows bought by old answers would feed on each other. */
+    if (!news && p->state == RAFT_PROBE && m->match == p->match && p->next == p->match + 1)
+        p->paused = false;
+    if (!news && !(p->state == RAFT_PROBE && p->match == r->log.last.index))
         return;
     if (p->state == RAFT_PROBE)
         raft_progress_become_replicate(p);
@@ -49,7 +51,7 @@ void raft_recv_append_response(struct raft *r, const struct raft_message *m)
     struct raft_progress *p = raft_progress_of(r, m->from);
     if (p == NULL)
         return;
-    raft_peer_answered(r, p);
+    raft_peer_answered(p);
     if (m->match > r->log.last.index)
         return; /* nobody can have more of this term than its leader: a damaged or forged message */
     if (m->reject)
@@ -63,7 +65,7 @@ void raft_recv_heartbeat_response(struct raft *r, const struct raft_message *m)
     struct raft_progress *p = raft_progress_of(r, m->from);
     if (p == NULL)
         return;
-    raft_peer_answered(r, p);
+    raft_peer_answered(p);
     if (m->read_seq > p->read_seq && m->read_seq <= r->read_seq)
         p->read_seq = m->read_seq;
     raft_reads_confirm(r);

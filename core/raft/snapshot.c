@@ -1,5 +1,5 @@
-/* A state sent as a file, in chunks that can be resumed (Raft 7). The owner reads and writes the files; here it is decided what
- * goes where and when it is taken over. */
+/* How far the log may be cut, and a state sent in its stead as a file, in chunks that can be resumed (Raft 7). The owner reads and
+ * writes the files; here it is decided what goes where and when it is taken over. */
 #include "raft/internal.h"
 
 static bool same(const struct raft_snapshot_meta *a, const struct raft_snapshot_meta *b)
@@ -8,9 +8,28 @@ static bool same(const struct raft_snapshot_meta *a, const struct raft_snapshot_
            memcmp(a->digest, b->digest, sizeof a->digest) == 0;
 }
 
+/* --- compaction --- */
+
+uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
+{
+    uint64_t least = upto < r->applied ? upto : r->applied;
+    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+        const struct raft_progress *p = &r->progress[i];
+        if (p->id == 0 || p->silent_ticks >= r->config.election_ticks)
+            continue;
+        /* A snapshot on its way pins the log behind it, or a slow transfer would begin anew for ever. */
+        bool sending = p->state == RAFT_SEND_SNAPSHOT;
+        uint64_t needs = sending ? p->snapshot.index : p->match;
+        if (needs < least && (sending || r->log.last.index - needs <= keep_max))
+            least = needs;
+    }
+    raft_log_compact(&r->log, least);
+    return r->log.base.index;
+}
+
 /* --- leader --- */
 
-bool raft_snapshot_in_use(const struct raft *r)
+static bool in_use(const struct raft *r)
 {
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++)
         if (r->progress[i].id != 0 && r->progress[i].state == RAFT_SEND_SNAPSHOT)
@@ -21,7 +40,7 @@ bool raft_snapshot_in_use(const struct raft *r)
 void raft_snapshot_taken(struct raft *r, const struct raft_snapshot_meta *snapshot)
 {
     assert(snapshot->last.index <= r->applied);
-    if (snapshot->last.index > r->snapshot.last.index && !raft_snapshot_in_use(r))
+    if (snapshot->last.index > r->snapshot.last.index && !in_use(r))
         r->snapshot = *snapshot;
 }
 
@@ -60,7 +79,7 @@ void raft_recv_snapshot_response(struct raft *r, const struct raft_message *m)
     struct raft_progress *p = raft_progress_of(r, m->from);
     if (p == NULL)
         return;
-    raft_peer_answered(r, p);
+    raft_peer_answered(p);
     if (p->state != RAFT_SEND_SNAPSHOT || m->log.index != p->snapshot.index || m->log.term != p->snapshot.term ||
         m->offset > p->snapshot_size)
         return;
@@ -94,11 +113,6 @@ static void say_next(struct raft *r)
                                        .log = r->incoming.meta.last, .offset = r->incoming.next});
 }
 
-static void say_have(struct raft *r, uint64_t to, uint64_t match)
-{
-    raft_send(r, (struct raft_message){.type = RAFT_APPEND_RESPONSE, .to = to, .term = r->term, .match = match});
-}
-
 /* Nothing to install: it is committed here, or the log has it and only the commit index was behind. */
 static bool needless(struct raft *r, const struct raft_snapshot_meta *snapshot)
 {
@@ -129,7 +143,7 @@ void raft_recv_snapshot(struct raft *r, const struct raft_message *m)
     if (r->installing || r->install_ready || r->incoming.storing)
         return; /* one thing at a time; it will be sent again */
     if (needless(r, m->snapshot)) {
-        say_have(r, m->from, r->commit);
+        raft_acknowledge(r, m->from, r->commit);
         return;
     }
     if (r->incoming.meta.last.index == 0 || !same(&r->incoming.meta, m->snapshot)) {
@@ -161,7 +175,7 @@ void raft_stored(struct raft *r, const struct raft_snapshot_meta *snapshot, uint
         return;
     }
     if (needless(r, &r->incoming.meta))
-        say_have(r, r->incoming.from, r->commit);
+        raft_acknowledge(r, r->incoming.from, r->commit);
     else
         r->install_ready = true;
 }
@@ -192,6 +206,6 @@ void raft_installed(struct raft *r, bool ok)
     r->commit = r->applied = r->apply_given = last.index;
     if (r->suspect_until <= last.index)
         r->suspect_until = 0;
-    say_have(r, r->incoming.from, last.index);
+    raft_acknowledge(r, r->incoming.from, last.index);
     r->incoming = (struct incoming_snapshot){0};
 }

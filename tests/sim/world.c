@@ -146,6 +146,8 @@ static void reset(struct sim *sim)
 
 /* --- the loop --- */
 
+enum { EVENTS_MAX = 2000000 }; /* the busiest healthy runs need a tenth of it */
+
 static void dispatch(struct sim *sim, const struct event *event)
 {
     switch (event->kind) {
@@ -181,6 +183,8 @@ void sim_run_until(struct sim *sim, uint64_t until)
     struct event event;
     while (sim->events.count > 0 && sim->events.heap[0].at < until && event_pop(sim, &event)) {
         sim->now = event.at;
+        if (event.order > EVENTS_MAX)
+            sim_fail(sim, "more than %d events: answers breed questions", EVENTS_MAX);
         dispatch(sim, &event);
         mix_event(sim, &event);
     }
