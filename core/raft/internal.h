@@ -131,6 +131,7 @@ const struct raft_conf *raft_active_conf(const struct raft *r);
 uint64_t raft_active_conf_index(const struct raft *r);
 bool raft_conf_committed(const struct raft *r);
 uint32_t raft_place(const struct raft *r, uint64_t id); /* in the active configuration; RAFT_MEMBERS_MAX: not in it */
+uint32_t raft_peer_places(const struct raft *r);         /* of `progress` that can be taken; none at a follower */
 bool raft_is_voter(const struct raft *r);               /* this node, in the active configuration */
 bool raft_may_campaign(const struct raft *r);
 void raft_push_conf(struct raft *r, uint64_t index, const struct raft_conf *conf);

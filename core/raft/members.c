@@ -24,6 +24,11 @@ uint32_t raft_place(const struct raft *r, uint64_t id)
     return member != NULL ? (uint32_t)(member - conf->members) : RAFT_MEMBERS_MAX;
 }
 
+uint32_t raft_peer_places(const struct raft *r)
+{
+    return r->role == RAFT_LEADER ? raft_active_conf(r)->count : 0;
+}
+
 bool raft_is_voter(const struct raft *r)
 {
     return raft_conf_is_voter(raft_active_conf(r), r->config.id);

@@ -161,7 +161,7 @@ static void tick_leader(struct raft *r)
         r->heartbeat_elapsed = 0;
         r->beat_wanted = true;
     }
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++)
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++)
         if (r->progress[i].id != 0) {
             r->progress[i].silent_ticks++;
             raft_snapshot_tick(r, &r->progress[i]);

@@ -269,7 +269,7 @@ struct raft_status {
     uint64_t conf_index;
     uint64_t transfer_to;
     bool removed, suspect;
-    struct raft_peer_status peers[RAFT_MEMBERS_MAX]; /* leader only */
+    struct raft_peer_status peers[RAFT_MEMBERS_MAX]; /* leader only; those beyond peer_count are not written */
     uint32_t peer_count;
 };
 void raft_status(const struct raft *r, struct raft_status *ret);
@@ -284,7 +284,7 @@ uint64_t raft_term_at(const struct raft *r, uint64_t index);
 
 /* Invariants in O(members); they hold between any two calls. False: *ret_why names the broken one. */
 bool raft_check(const struct raft *r, const char **ret_why);
-/* A hash over positions, roles, timers and progress: equal runs have equal hashes. */
+/* A hash over positions, roles, timers and progress: equal runs on one machine have equal hashes. */
 uint64_t raft_hash(const struct raft *r);
 
 #endif

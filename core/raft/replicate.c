@@ -205,7 +205,7 @@ static void send_heartbeat(struct raft *r, const struct raft_progress *p)
 
 void raft_send_entries(struct raft *r)
 {
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         struct raft_progress *p = &r->progress[i];
         if (p->id == 0)
             continue;
@@ -221,7 +221,7 @@ void raft_send_entries(struct raft *r)
 uint32_t raft_want_entries(struct raft *r)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         struct raft_progress *p = &r->progress[i];
         if (p->id == 0 || !p->fetch_wanted)
             continue;

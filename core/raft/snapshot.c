@@ -13,7 +13,7 @@ static bool same(const struct raft_snapshot_meta *a, const struct raft_snapshot_
 uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
 {
     uint64_t least = upto < r->applied ? upto : r->applied;
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         const struct raft_progress *p = &r->progress[i];
         if (p->id == 0 || p->silent_ticks >= r->config.election_ticks)
             continue;
@@ -31,7 +31,7 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
 
 static bool in_use(const struct raft *r)
 {
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++)
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++)
         if (r->progress[i].id != 0 && r->progress[i].state == RAFT_SEND_SNAPSHOT)
             return true;
     return false;
@@ -62,7 +62,7 @@ void raft_begin_snapshot(struct raft *r, struct raft_progress *p)
 uint32_t raft_want_chunks(struct raft *r)
 {
     uint32_t count = 0;
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         struct raft_progress *p = &r->progress[i];
         if (p->id == 0 || p->state != RAFT_SEND_SNAPSHOT || !p->chunk_wanted || p->chunk_sent)
             continue;

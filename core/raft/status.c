@@ -34,14 +34,25 @@ uint64_t raft_term_at(const struct raft *r, uint64_t index)
 
 void raft_status(const struct raft *r, struct raft_status *ret)
 {
-    *ret = (struct raft_status){
-        .role = r->role, .id = r->config.id, .term = r->term, .vote = r->vote, .leader = r->leader, .commit = r->commit,
-        .applied = r->applied, .persisted = r->log.persisted, .base = r->log.base, .last = r->log.last,
-        .last_hash = r->log.last_hash, .leader_silent_ticks = r->role == RAFT_LEADER ? 0 : r->leader_silent,
-        .conf = raft_active_conf(r), .conf_index = raft_active_conf_index(r), .transfer_to = r->transfer_to,
-        .removed = r->removed, .suspect = r->suspect_until > 0,
-    };
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    ret->role = r->role;
+    ret->id = r->config.id;
+    ret->term = r->term;
+    ret->vote = r->vote;
+    ret->leader = r->leader;
+    ret->commit = r->commit;
+    ret->applied = r->applied;
+    ret->persisted = r->log.persisted;
+    ret->base = r->log.base;
+    ret->last = r->log.last;
+    ret->last_hash = r->log.last_hash;
+    ret->leader_silent_ticks = r->role == RAFT_LEADER ? 0 : r->leader_silent;
+    ret->conf = raft_active_conf(r);
+    ret->conf_index = raft_active_conf_index(r);
+    ret->transfer_to = r->transfer_to;
+    ret->removed = r->removed;
+    ret->suspect = r->suspect_until > 0;
+    ret->peer_count = 0;
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         const struct raft_progress *p = &r->progress[i];
         if (p->id != 0)
             ret->peers[ret->peer_count++] = (struct raft_peer_status){
@@ -77,12 +88,11 @@ static bool check_log(const struct raft_log *log, const char **ret_why)
 static bool check_progress(const struct raft *r, const char **ret_why)
 {
     const struct raft_conf *conf = raft_active_conf(r);
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         const struct raft_progress *p = &r->progress[i];
         if (p->id == 0)
             continue;
-        MUST(r->role == RAFT_LEADER);
-        MUST(i < conf->count && conf->members[i].id == p->id);
+        MUST(conf->members[i].id == p->id);
         MUST(p->match < p->next);
         MUST(p->match <= r->log.last.index);
         MUST(p->count <= p->window);
@@ -110,27 +120,22 @@ bool raft_check(const struct raft *r, const char **ret_why)
     return true;
 }
 
-static uint64_t mix(uint64_t hash, uint64_t value)
-{
-    uint8_t bytes[8];
-    store_le64(bytes, value);
-    return hash64(hash, bytes, sizeof bytes);
-}
-
 uint64_t raft_hash(const struct raft *r)
 {
-    const uint64_t values[] = {r->term, r->vote, r->role, r->leader, r->commit, r->applied, r->apply_given, r->suspect_until,
-                               r->log.base.index, r->log.last.index, r->log.last.term, r->log.last_hash, r->log.persisted,
-                               r->log.taken, r->election_elapsed, r->election_timeout, r->leader_silent, r->ticks,
-                               r->conf_count, raft_active_conf_index(r), r->transfer_to, r->read_seq, r->read_count,
-                               r->queue_count, r->batch_count, r->next_seq, r->random.s[0], r->random.s[3]};
-    uint64_t hash = r->config.id;
-    for (size_t i = 0; i < sizeof values / sizeof values[0]; i++)
-        hash = mix(hash, values[i]);
-    for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
+    uint64_t values[28 + 4 * RAFT_MEMBERS_MAX] = {
+        r->term, r->vote, r->role, r->leader, r->commit, r->applied, r->apply_given, r->suspect_until, r->log.base.index,
+        r->log.last.index, r->log.last.term, r->log.last_hash, r->log.persisted, r->log.taken, r->election_elapsed,
+        r->election_timeout, r->leader_silent, r->ticks, r->conf_count, raft_active_conf_index(r), r->transfer_to, r->read_seq,
+        r->read_count, r->queue_count, r->batch_count, r->next_seq, r->random.s[0], r->random.s[3]};
+    uint32_t count = 28;
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
         const struct raft_progress *p = &r->progress[i];
-        if (p->id != 0)
-            hash = mix(mix(mix(mix(hash, p->id), p->match), p->next), (uint64_t)p->state << 32 | p->count);
+        if (p->id == 0)
+            continue;
+        values[count++] = p->id;
+        values[count++] = p->match;
+        values[count++] = p->next;
+        values[count++] = (uint64_t)p->state << 32 | p->count;
     }
-    return hash;
+    return hash64(r->config.id, values, count * sizeof values[0]);
 }

@@ -3,7 +3,14 @@
 
 #include <string.h>
 
-static void check_terms(struct sim *sim, const struct node *node, const struct raft_status *before)
+/* Of a node before its latest step. */
+struct position {
+    enum raft_role role;
+    uint64_t id, term, vote, leader, commit, conf_index;
+    struct raft_log_id last;
+};
+
+static void check_terms(struct sim *sim, const struct node *node, const struct position *before)
 {
     const struct raft_status *now = &node->status;
     if (now->term < before->term)
@@ -52,9 +59,9 @@ static uint64_t *match_of(struct node *node, uint64_t id)
 static void forget_gone(struct node *node)
 {
     for (uint32_t i = 0; i < RAFT_MEMBERS_MAX; i++) {
-        bool found = false;
-        for (uint32_t j = 0; j < node->status.peer_count; j++)
-            found = found || node->status.peers[j].id == node->match_ids[i];
+        bool found = node->match_ids[i] == 0;
+        for (uint32_t j = 0; j < node->status.peer_count && !found; j++)
+            found = node->status.peers[j].id == node->match_ids[i];
         if (!found)
             node->match_ids[i] = 0;
     }
@@ -83,7 +90,7 @@ static void check_matches(struct sim *sim, struct node *node)
     forget_gone(node);
 }
 
-static void check_conf(struct sim *sim, const struct node *node, const struct raft_status *before)
+static void check_conf(struct sim *sim, const struct node *node, const struct position *before)
 {
     const struct raft_status *now = &node->status;
     if (now->last_hash != log_image_last_hash(&node->shadow))
@@ -119,7 +126,7 @@ static void check_removed(struct sim *sim, struct node *node)
         }
 }
 
-static void trace_changes(struct sim *sim, const struct node *node, const struct raft_status *before)
+static void trace_changes(struct sim *sim, const struct node *node, const struct position *before)
 {
     const struct raft_status *now = &node->status;
     if (now->role != before->role || now->term != before->term || now->leader != before->leader)
@@ -133,9 +140,9 @@ static void trace_changes(struct sim *sim, const struct node *node, const struct
 void check_node(struct sim *sim, struct node *node)
 {
     const char *why = NULL;
-    struct raft_status before = {.id = node->status.id, .role = node->status.role, .term = node->status.term,
-                                 .vote = node->status.vote, .commit = node->status.commit, .last = node->status.last,
-                                 .conf_index = node->status.conf_index, .leader = node->status.leader};
+    struct position before = {.id = node->status.id, .role = node->status.role, .term = node->status.term,
+                              .vote = node->status.vote, .commit = node->status.commit, .last = node->status.last,
+                              .conf_index = node->status.conf_index, .leader = node->status.leader};
     raft_status(node->raft, &node->status);
     if (sim->trace)
         trace_changes(sim, node, &before);
