@@ -76,7 +76,8 @@ static bool told_removed(struct raft *r, const struct raft_message *m)
     if (r->role != RAFT_LEADER || r->commit < r->term_start || !raft_conf_committed(r) ||
         raft_place(r, m->from) < RAFT_MEMBERS_MAX)
         return false;
-    raft_send(r, (struct raft_message){.type = RAFT_REMOVED, .to = m->from, .term = r->term});
+    raft_send(r, (struct raft_message){.type = RAFT_REMOVED, .to = m->from, .term = r->term,
+                                       .commit = raft_active_conf_index(r)});
     return true;
 }
 
@@ -130,10 +131,19 @@ void raft_recv_timeout_now(struct raft *r, const struct raft_message *m)
         raft_start_campaign(r, true, false);
 }
 
+/* The news of a removal can be late: there is a newer configuration, of the same history, that has us. An entry of an older term
+ * that is not committed may be another history. */
+static bool added_since(const struct raft *r, uint64_t index)
+{
+    uint64_t ours = raft_active_conf_index(r);
+    return ours > index && raft_place(r, r->config.id) < RAFT_MEMBERS_MAX &&
+           (ours <= r->commit || raft_log_term(&r->log, ours) == r->term);
+}
+
 void raft_recv_removed(struct raft *r, const struct raft_message *m)
 {
     /* A leader of our own term knows at least as much as the one that we last heard of. */
-    if (m->term != r->term || r->role == RAFT_LEADER)
+    if (m->term != r->term || r->role == RAFT_LEADER || added_since(r, m->commit))
         return;
     r->removed = true;
     raft_become_follower(r, 0);

@@ -128,6 +128,7 @@ void raft_heard_leader(struct raft *r, uint64_t leader)
         raft_reset_election_timer(r); /* its link was down, and is back */
     r->election_elapsed = 0;
     r->leader_silent = 0;
+    r->removed = false; /* it counts us in: we were added again. Where that is old, it will be told again */
 }
 
 void raft_commit_to(struct raft *r, uint64_t index)

@@ -77,7 +77,7 @@ enum raft_message_type {
     RAFT_TIMEOUT_NOW = 11,
     RAFT_READ = 12,             /* a follower asks for a read index */
     RAFT_READ_RESPONSE = 13,
-    RAFT_REMOVED = 14,          /* the receiver is no member any more */
+    RAFT_REMOVED = 14,          /* the receiver is no member any more; void once a leader speaks to it again */
 };
 
 /* One message; which fields count depends on the type, the others are zero. */
@@ -90,7 +90,7 @@ struct raft_message {
     uint64_t term;        /* the sender's; PRE_VOTE and its grant: the term asked for */
     struct raft_log_id log; /* votes: the candidate's last; APPEND: before the entries; SNAPSHOT and its response: which one */
     uint64_t log_hash;    /* APPEND: running hash at `log`; 0: not known */
-    uint64_t commit;      /* APPEND, HEARTBEAT, and the index of a READ_RESPONSE */
+    uint64_t commit;      /* APPEND, HEARTBEAT; the index of a READ_RESPONSE; REMOVED: of the configuration */
     uint64_t match;       /* APPEND_RESPONSE: last index known to equal the leader's; rejected: the index refused */
     struct raft_log_id hint; /* rejected APPEND: the last entry with a term at most that of the one refused */
     uint64_t read_seq;    /* HEARTBEAT and its response: newest read round */
@@ -145,7 +145,7 @@ struct raft_boot {
     uint32_t conf_entry_count;
     uint64_t suspect_until;     /* corruption: the log once reached to here. No vote and no campaign before it does so again,
                                    committed. 0: sound */
-    bool removed;               /* it was told so in an earlier life */
+    bool removed;               /* it was told so in an earlier life, and no leader has spoken to it since */
 };
 
 struct raft_read_state {

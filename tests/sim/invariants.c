@@ -112,16 +112,21 @@ static void check_membership(struct sim *sim, const struct node *node)
                  node_name(sim, node->id), (unsigned long long)now->term, (unsigned long long)now->conf_index);
 }
 
-static void check_removed(struct sim *sim, struct node *node)
+static void note_removed(struct sim *sim, struct node *node)
 {
-    if (!node->status.removed || node->disk.removed)
+    if (node->status.removed == node->disk.removed)
         return;
-    node->disk.removed = true;
-    TRACE(sim, node, "learns that it is removed");
-    for (uint64_t i = sim->oracle.commit; i > 0; i--)
+    node->disk.removed = node->status.removed;
+    TRACE(sim, node, node->disk.removed ? "learns that it is removed" : "hears a leader again");
+}
+
+/* Who is told that it is out, is: in the committed log that the leader knows. That it comes too late is another matter. */
+static void check_tells_removed(struct sim *sim, const struct node *leader, uint64_t id)
+{
+    for (uint64_t i = leader->status.commit; i > 0; i--)
         if (sim->oracle.log[i - 1].blob->conf != NULL) {
-            if (raft_conf_find(sim->oracle.log[i - 1].blob->conf, node->id) != NULL)
-                sim_fail(sim, "removed: %s was told so and is a member", node_name(sim, node->id));
+            if (raft_conf_find(sim->oracle.log[i - 1].blob->conf, id) != NULL)
+                sim_fail(sim, "removed: %s tells %s so, and it is a member", node_name(sim, leader->id), node_name(sim, id));
             return;
         }
 }
@@ -156,7 +161,7 @@ void check_node(struct sim *sim, struct node *node)
     }
     check_conf(sim, node, &before);
     oracle_commit(sim, node);
-    check_removed(sim, node);
+    note_removed(sim, node);
     if (node->disk.suspect_until > 0 && !node->status.suspect)
         node->disk.suspect_until = 0;
 }
@@ -198,5 +203,7 @@ void check_leaves(struct sim *sim, const struct node *node, const struct raft_me
         if (to != NULL && m->commit > 0 && !backed(sim, node, m->to, m->commit))
             sim_fail(sim, "heartbeat: %s tells %s that %llu is committed, which it does not have", node_name(sim, node->id),
                      node_name(sim, m->to), (unsigned long long)m->commit);
+    } else if (m->type == RAFT_REMOVED) {
+        check_tells_removed(sim, node, m->to);
     }
 }

@@ -108,7 +108,7 @@ static bool at_rest(struct sim *sim, const struct node *leader, uint32_t chosen)
     for (uint32_t i = 0; i < sim->node_count; i++) {
         const struct node *node = &sim->nodes[i];
         bool member = (chosen & 1U << i) != 0 && raft_conf_find(leader->conf, node->id) != NULL;
-        if (member && (node->machine.applied.index != leader->status.last.index || node->read_count > 0))
+        if (member && (node->machine.applied.index != leader->status.last.index || node->read_count > 0 || node->status.removed))
             return false;
     }
     /* Whoever leads with a disk that hangs has handed over. */

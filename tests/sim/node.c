@@ -371,7 +371,8 @@ static void on_snapshot(struct sim *sim, struct node *node)
     disk_sync_state(sim, node);
     struct machine machine = node->disk.machine;
     if (machine.conf->count == 0)
-        return; /* it joined by the log alone, and has not yet applied the first configuration that is an entry */
+        sim_fail(sim, "configuration: %s has applied %llu and knows of no members", node_name(sim, node->id),
+                 (unsigned long long)machine.applied.index);
     if (MUTANT(17)) { /* the newest configuration instead of the one in force there */
         machine.conf = node->conf;
         machine.conf_index = node->conf_index;

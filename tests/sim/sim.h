@@ -250,7 +250,6 @@ struct sim {
     struct snapshot *snapshots;
     struct model *model; /* the full stack's */
     struct arena arena;
-    struct raft_conf founders;
     uint64_t fault_until[FAULT_COUNT];
     bool booting;      /* which is given all the memory that it wants */
     bool calm;         /* liveness phase: no new faults */

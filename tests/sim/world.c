@@ -88,15 +88,34 @@ void *sim_alloc(struct sim *sim, size_t size)
 
 /* --- a fresh world --- */
 
-static void found(struct sim *sim)
+/* A cluster is founded by an entry: its first, on the disks of all voters, so that whoever replays the log knows who they are. */
+static struct blob *founding_entry(struct sim *sim)
 {
+    struct raft_conf founders = {.count = (uint8_t)sim->options.voters};
+    char space[RAFT_MEMBERS_MAX * sizeof(struct raft_member)];
+    struct buffer encoded = {.data = space, .capacity = sizeof space, .limit = sizeof space - 1};
     for (uint32_t i = 0; i < sim->options.voters; i++) {
-        struct raft_member *member = &sim->founders.members[i];
+        struct raft_member *member = &founders.members[i];
         member->id = sim->nodes[i].id;
         member->role = RAFT_VOTER;
         snprintf(member->name, sizeof member->name, "node-%u", i + 1);
     }
-    sim->founders.count = (uint8_t)sim->options.voters;
+    raft_conf_encode(&founders, &encoded);
+    struct bytes data = buffer_bytes(&encoded);
+    struct raft_entry entry = {.id = {1, 1}, .type = RAFT_ENTRY_CONF, .data = data.data, .size = (uint32_t)data.size};
+    entry.hash = raft_entry_hash(0, &entry);
+    return oracle_blob(sim, &entry);
+}
+
+static void found(struct sim *sim)
+{
+    struct blob *founding = founding_entry(sim);
+    sim->oracle.conf = founding->conf;
+    for (uint32_t i = 0; i < sim->options.voters; i++) {
+        struct disk *disk = &sim->nodes[i].disk;
+        disk->hard.term = founding->entry.id.term;
+        log_image_append(sim, &disk->log, founding);
+    }
 }
 
 static void begin(struct sim *sim, uint64_t seed)
@@ -114,11 +133,10 @@ static void begin(struct sim *sim, uint64_t seed)
         node->clock_ms = (int64_t)sim_below(sim, 4000) - 2000;
         node->tick_units = TICK - TICK * o->skew_percent / 200 + (uint32_t)sim_below(sim, TICK * o->skew_percent / 100 + 1);
     }
-    found(sim);
-    sim->oracle.conf = &sim->founders;
     const struct raft_conf *nobody = sim_alloc(sim, sizeof *nobody);
     for (uint32_t i = 0; i < sim->node_count; i++)
-        sim->nodes[i].disk.machine.conf = i < o->voters ? &sim->founders : nobody;
+        sim->nodes[i].disk.machine.conf = nobody;
+    found(sim);
     sim->fault_until[FAULT_LOSS] = o->loss > 0 ? UINT64_MAX : 0;
     sim->fault_until[FAULT_REPLAY] = o->replay > 0 ? UINT64_MAX : 0;
 }
