@@ -5,7 +5,7 @@
 
 #include "base/codec.h"
 
-enum { BURST_MAX = 200, BACKLOG_MAX = 300 };
+enum { BURST_MAX = 200, BACKLOG_MAX = 300, APPLY_BACKLOG_MAX = 1000 };
 
 bool client_propose(struct sim *sim, struct node *node, uint32_t count)
 {
@@ -14,7 +14,8 @@ bool client_propose(struct sim *sim, struct node *node, uint32_t count)
     uint64_t ops[BURST_MAX];
     if (count > BURST_MAX)
         count = BURST_MAX;
-    if (node->disk.full_until > sim->now || node->status.last.index > node->status.commit + BACKLOG_MAX)
+    if (node->disk.full_until > sim->now || node->status.last.index > node->status.commit + BACKLOG_MAX ||
+        node->status.last.index > node->machine.applied.index + APPLY_BACKLOG_MAX)
         return false; /* the owner refuses before the core is asked */
     for (uint32_t i = 0; i < count; i++) {
         size_t size = sim->options.full ? STACK_NOOP_SIZE : 8 + sim_below(sim, sim->options.payload_max + 1);

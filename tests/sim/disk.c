@@ -166,6 +166,14 @@ static uint64_t lowest_rotten_above(const struct disk *disk, uint64_t index)
     return lowest;
 }
 
+bool disk_was_damaged(const struct sim *sim, uint64_t id)
+{
+    for (uint32_t i = 0; i < sim->damaged_count; i++)
+        if (sim->damaged[i] == id)
+            return true;
+    return false;
+}
+
 /* A bad entry that is applied and synced is not needed. Another one is cut off with all behind it, and the node knows that it may
  * have promised them. */
 void disk_recover(struct sim *sim, struct node *node)
@@ -177,7 +185,8 @@ void disk_recover(struct sim *sim, struct node *node)
     uint64_t bad = lowest_rotten_above(disk, applied);
     if (bad > 0) {
         log_image_truncate(&disk->log, bad);
-        node->damaged = true;
+        if (!disk_was_damaged(sim, node->id))
+            sim->damaged[sim->damaged_count++] = node->id;
         if (disk->suspect_until < last)
             disk->suspect_until = last;
         TRACE(sim, node, "found entry %llu rotten: suspect until %llu", (unsigned long long)bad,

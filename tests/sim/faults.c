@@ -125,7 +125,8 @@ static void fault_rot(struct sim *sim, uint64_t until)
 {
     struct node *node = random_node(sim);
     struct disk *disk = &node->disk;
-    if (disk->log.count == 0 || disk->rotten_count == ROTTEN_MAX || !cluster_good(sim, node, UINT32_MAX))
+    if (disk->log.count == 0 || disk->rotten_count == ROTTEN_MAX || sim->damaged_count + NODES_MAX > DAMAGED_MAX ||
+        !cluster_good(sim, node, UINT32_MAX))
         return;
     disk->rotten[disk->rotten_count++] = disk->log.base.index + 1 + sim_below(sim, disk->log.count);
     crash(sim, node, until);

@@ -78,8 +78,7 @@ static void check_matches(struct sim *sim, struct node *node)
         uint64_t *match = match_of(node, peer->id);
         if (peer->match == *match)
             continue;
-        const struct node *other = node_of(sim, peer->id);
-        if (peer->match < *match && (other == NULL || !other->damaged))
+        if (peer->match < *match && !disk_was_damaged(sim, peer->id))
             sim_fail(sim, "match monotone: %s's of %s goes from %llu back to %llu", node_name(sim, node->id),
                      node_name(sim, peer->id), (unsigned long long)*match, (unsigned long long)peer->match);
         if (!backed(sim, node, peer->id, peer->match))

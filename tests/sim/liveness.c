@@ -77,6 +77,14 @@ static void mend(struct sim *sim, struct node *node)
     }
 }
 
+/* What the cores have decided and not yet handed out, a change of membership say, counts in the choice. */
+static void hand_out(struct sim *sim)
+{
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if (sim->nodes[i].up)
+            node_settle(sim, &sim->nodes[i]);
+}
+
 /* Liveness is promised where the election timeout fits the network and the disk. */
 static void quicken(struct sim *sim)
 {
@@ -222,6 +230,7 @@ static void deafen_one(struct sim *sim, const struct node *leader, uint32_t chos
 static void stay(struct sim *sim, uint32_t chosen)
 {
     const struct options *o = &sim->options;
+    sim->network.epoch++; /* late words of transfers that are over, and all else that is on its way, are lost */
     run_ticks(sim, 4 * (uint64_t)o->core.election_ticks); /* a transfer that had begun is over */
     struct node *leader = leader_node(sim);
     uint64_t term = leader != NULL ? leader->status.term : 0;
@@ -238,6 +247,7 @@ static void stay(struct sim *sim, uint32_t chosen)
 void liveness_run(struct sim *sim)
 {
     wait_for_paused(sim);
+    hand_out(sim);
     uint32_t chosen = choose(sim);
     if (chosen == 0) {
         sim->stats.liveness_skipped++;

@@ -43,6 +43,7 @@ static struct packet *packet_of(struct sim *sim, const struct raft_message *mess
 {
     struct packet *packet = packet_new(sim, message->entry_count);
     packet->message = *message;
+    packet->epoch = sim->network.epoch;
     for (uint32_t i = 0; i < message->entry_count; i++)
         packet->entries[i] = oracle_blob(sim, &message->entries[i])->entry;
     packet->message.entries = message->entry_count > 0 ? packet->entries : NULL;
@@ -179,7 +180,7 @@ void network_deliver(struct sim *sim, const struct event *event)
         return;
     }
     sim->network.under_way[event->b][node->slot]--;
-    if (node->up && node->id == message->to && sim->network.cut_until[event->b][node->slot] <= sim->now) {
+    if (packet->epoch == sim->network.epoch && node->up && node->id == message->to && sim->network.cut_until[event->b][node->slot] <= sim->now) {
         coverage_message(sim, node, message);
         if (sim->trace)
             trace_message(sim, node, "<-", message);

@@ -165,7 +165,6 @@ void node_wipe(struct sim *sim, struct node *node)
     memset(disk, 0, sizeof *disk);
     disk->log.entries = entries;
     disk->log.capacity = capacity;
-    node->damaged = false;
     disk->machine.conf = sim_alloc(sim, sizeof *disk->machine.conf);
     if (!MUTANT(22))
         node->id = sim->next_id++;

@@ -19,6 +19,7 @@ enum {
     READS_MAX = 32, /* outstanding at one node */
     REGISTERS = 4,
     ROTTEN_MAX = 8,
+    DAMAGED_MAX = 256,
     WHY_SIZE = 512,
     ROLES = 4, MESSAGE_TYPES = 15, PROGRESS_STATES = 4,
 };
@@ -125,7 +126,6 @@ struct node {
     uint32_t read_count;
     /* As seen after its last input. */
     struct raft_status status;
-    bool damaged;            /* this disk was ever suspect */
     uint64_t matches[RAFT_MEMBERS_MAX], match_ids[RAFT_MEMBERS_MAX], match_term;
 };
 
@@ -133,7 +133,7 @@ struct node {
 
 struct packet {
     struct packet *next;
-    uint32_t references, room;
+    uint32_t references, room, epoch;
     struct raft_message message;
     struct raft_entry entries[];
 };
@@ -143,6 +143,7 @@ struct network {
     uint64_t clogged_until[NODES_MAX][NODES_MAX];
     uint64_t last_at[NODES_MAX][NODES_MAX];   /* of the newest delivery, for links that keep order */
     uint32_t under_way[NODES_MAX][NODES_MAX];
+    uint32_t epoch; /* packets of an earlier one are lost */
     struct packet *old[OLD_PACKETS];
     struct packet *free[5];
 };
@@ -255,6 +256,8 @@ struct sim {
     bool calm;         /* liveness phase: no new faults */
     bool client_quiet, users_quiet;
     uint64_t next_ctx, next_id;
+    uint64_t damaged[DAMAGED_MAX]; /* ids whose disk ever lost what it had acknowledged, gone ones too */
+    uint32_t damaged_count;
     uint64_t hash;     /* over all events: equal runs have equal hashes */
     struct statistics stats;
     struct coverage *coverage;
@@ -314,6 +317,7 @@ void disk_event(struct sim *sim, struct node *node);
 void disk_crash(struct sim *sim, struct node *node); /* loses what was not durable */
 void disk_sync_state(struct sim *sim, struct node *node);
 void disk_recover(struct sim *sim, struct node *node); /* finds what rotted */
+bool disk_was_damaged(const struct sim *sim, uint64_t id);
 
 /* --- node.c: the owner of one core --- */
 void node_boot(struct sim *sim, struct node *node);
