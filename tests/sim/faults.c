@@ -157,7 +157,8 @@ static void fault_pause(struct sim *sim, uint64_t until)
     struct node *node = random_node(sim);
     if (!node->up)
         return;
-    node->paused_until = until;
+    if (node->paused_until < until)
+        node->paused_until = until; /* what waits, waits for the end of the longest */
     if (node->status.role == RAFT_LEADER)
         event_push(sim, until, EVENT_READ, node, NULL, 0, 0); /* it thinks that it still leads */
 }
