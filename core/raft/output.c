@@ -45,7 +45,7 @@ static uint64_t needed_seq(const struct raft *r, const struct raft_message *m)
     case RAFT_PRE_VOTE_RESPONSE:
         return 0; /* promises nothing */
     case RAFT_VOTE:
-        durable = vote_durable(r) && (r->log.persisted == r->log.last.index || MUTANT(16));
+        durable = (vote_durable(r) && r->log.persisted == r->log.last.index) || MUTANT(16);
         break;
     case RAFT_VOTE_RESPONSE:
         durable = m->reject ? durable : vote_durable(r) || MUTANT(35);

@@ -180,7 +180,8 @@ void network_deliver(struct sim *sim, const struct event *event)
         return;
     }
     sim->network.under_way[event->b][node->slot]--;
-    if (packet->epoch == sim->network.epoch && node->up && node->id == message->to && sim->network.cut_until[event->b][node->slot] <= sim->now) {
+    bool arrives = packet->epoch == sim->network.epoch && sim->network.cut_until[event->b][node->slot] <= sim->now;
+    if (arrives && node->up && node->id == message->to) {
         coverage_message(sim, node, message);
         if (sim->trace)
             trace_message(sim, node, "<-", message);
