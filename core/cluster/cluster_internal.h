@@ -17,7 +17,8 @@ struct cluster_stores {
     struct state *state;
 };
 
-/* Locks, opens, compares the state with the log and replays what the state lacks. Blocks. */
+/* Locks, opens, compares the state with the log, founds a cluster where the log is new, and replays what the state lacks.
+ * Blocks. */
 must_use enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err);
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
 

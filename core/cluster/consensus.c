@@ -1,7 +1,7 @@
 /* The owner of the raft core: hands its writes to the log writer, what is committed to the applier, and time to it.
  *
- * The core is driven in one place, consensus_drive: inputs only change its state. Entries stay in the batch that carried them to the
- * disk until they are committed, so that nothing is read back to be applied. */
+ * The core is driven in one place, consensus_drive: inputs only change its state. Entries stay in the batch that carried them to
+ * the disk until they are committed, so that nothing is read back to be applied. */
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,26 +23,6 @@ enum {
 
 /* --- opening --- */
 
-/* A cluster of one: this node, which is its own majority. */
-static void found(const struct cluster *cluster, struct log_hard_state *hard)
-{
-    struct raft_member *self = &hard->conf.members[0];
-    hard->conf.count = 1;
-    self->id = hard->node;
-    self->role = RAFT_VOTER;
-    (void)snprintf(self->name, sizeof self->name, "%s", cluster->config.node_id); /* its length was checked with the config */
-}
-
-/* Term and vote are written anew before anything is promised on them: what was read may never have reached the disk. */
-static enum status settle_hard_state(struct cluster *cluster, struct error *err)
-{
-    struct log_hard_state hard = *log_store_hard(cluster->stores.log);
-    if (hard.conf.count == 0)
-        found(cluster, &hard);
-    enum status status = log_store_append(cluster->stores.log, NULL, 0, &hard, err);
-    return status == STATUS_OK ? status : error_wrap(err, "write the hard state");
-}
-
 static enum status refuse_boot(enum status status, struct error *err)
 {
     if (status == STATUS_NO_MEMORY)
@@ -54,15 +34,9 @@ static enum status refuse_boot(enum status status, struct error *err)
 enum status consensus_open(struct cluster *cluster, struct error *err)
 {
     struct raft_boot boot;
-    enum status status = settle_hard_state(cluster, err);
-    if (status == STATUS_OK)
-        status = log_store_boot(cluster->stores.log, state_applied(cluster->stores.state).index, &boot, err);
+    enum status status = log_store_boot(cluster->stores.log, state_applied(cluster->stores.state).index, &boot, err);
     if (status != STATUS_OK)
         return status;
-    /* The log was replayed to its end: right only where all of it is committed. */
-    if (boot.conf.count != 1 || boot.conf_entry_count != 0)
-        return error_set(err, STATUS_NOT_IMPLEMENTED, "the log names %u members; this version runs a single node",
-                         (unsigned)boot.conf.count);
     struct raft_config config = {
         .id = log_store_hard(cluster->stores.log)->node,
         .election_ticks = ELECTION_TICKS,

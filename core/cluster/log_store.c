@@ -25,9 +25,9 @@ struct log_store {
     struct buffer scratch;
     struct log_conf *confs; /* ascending; few */
     uint32_t conf_count, conf_capacity;
-    /* Gathered while opening, for the core's start. */
-    struct raft_term_run *runs;
+    struct raft_term_run *runs; /* the terms of the entries that are kept, ascending */
     uint32_t run_count, run_capacity;
+    /* What log_store_boot lends. */
     struct raft_entry *boot_entries;
     struct buffer boot_bytes;
 };
@@ -191,21 +191,6 @@ static enum status note_conf(struct log_store *log, const struct log_entry *entr
     return STATUS_OK;
 }
 
-static void drop_confs_from(struct log_store *log, uint64_t from)
-{
-    while (log->conf_count > 0 && log->confs[log->conf_count - 1].index >= from)
-        log->conf_count--;
-}
-
-/* Those at or before the new base go; the last of them is what is in force there. */
-static uint32_t confs_until(const struct log_store *log, uint64_t until)
-{
-    uint32_t count = 0;
-    while (count < log->conf_count && log->confs[count].index <= until)
-        count++;
-    return count;
-}
-
 static enum status note_term(struct log_store *log, const struct log_entry *entry, struct error *err)
 {
     if (log->run_count > 0 && log->runs[log->run_count - 1].term == entry->term)
@@ -216,6 +201,44 @@ static enum status note_term(struct log_store *log, const struct log_entry *entr
     if (status == STATUS_OK)
         log->runs[log->run_count++] = (struct raft_term_run){.term = entry->term, .first = entry->index};
     return status;
+}
+
+static enum status note_entry(struct log_store *log, const struct log_entry *entry, struct error *err)
+{
+    enum status status = note_term(log, entry, err);
+    return status == STATUS_OK ? note_conf(log, entry, err) : status;
+}
+
+static void forget_from(struct log_store *log, uint64_t from)
+{
+    while (log->conf_count > 0 && log->confs[log->conf_count - 1].index >= from)
+        log->conf_count--;
+    while (log->run_count > 0 && log->runs[log->run_count - 1].first >= from)
+        log->run_count--;
+}
+
+/* How many of the configurations are in entries up to `until`; the last of them is in force there. */
+static uint32_t confs_until(const struct log_store *log, uint64_t until)
+{
+    uint32_t count = 0;
+    while (count < log->conf_count && log->confs[count].index <= until)
+        count++;
+    return count;
+}
+
+static void forget_until(struct log_store *log, uint64_t until)
+{
+    uint32_t gone = confs_until(log, until), runs = 0;
+    if (gone > 0)
+        memmove(log->confs, log->confs + gone, (log->conf_count - gone) * sizeof log->confs[0]);
+    log->conf_count -= gone;
+    while (runs < log->run_count && until >= (runs + 1 < log->run_count ? log->runs[runs + 1].first - 1 : log->last.index))
+        runs++;
+    if (runs > 0)
+        memmove(log->runs, log->runs + runs, (log->run_count - runs) * sizeof log->runs[0]);
+    log->run_count -= runs;
+    if (log->run_count > 0 && log->runs[0].first <= until)
+        log->runs[0].first = until + 1;
 }
 
 /* --- opening --- */
@@ -266,8 +289,7 @@ static enum status verify_entry(struct log_store *log, struct bytes key, struct 
         return error_set(err, STATUS_CORRUPT, "log entry %llu does not continue the log (term or running hash)",
                          (unsigned long long)index);
     log->last = at;
-    status = note_term(log, &entry, err);
-    return status == STATUS_OK ? note_conf(log, &entry, err) : status;
+    return note_entry(log, &entry, err);
 }
 
 static enum status verify_entries(struct log_store *log, struct error *err)
@@ -445,9 +467,9 @@ enum status log_store_replace(struct log_store *log, uint64_t from, const struct
     if (hard != NULL)
         log->hard = *hard;
     if (from != 0)
-        drop_confs_from(log, from);
+        forget_from(log, from);
     for (uint32_t i = 0; i < count && status == STATUS_OK; i++)
-        status = note_conf(log, &entries[i], err);
+        status = note_entry(log, &entries[i], err);
     return status;
 }
 
@@ -608,9 +630,7 @@ enum status log_store_cut(struct log_store *log, uint64_t upto, bool *ret_more, 
     status = store_commit(&txn, err);
     if (status != STATUS_OK)
         return status;
-    if (gone > 0)
-        memmove(log->confs, log->confs + gone, (log->conf_count - gone) * sizeof log->confs[0]);
-    log->conf_count -= gone;
+    forget_until(log, until);
     log->hard = hard;
     *ret_more = until < upto;
     return STATUS_OK;

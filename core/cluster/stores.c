@@ -1,3 +1,4 @@
+#include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,52 @@ static enum status compare(struct cluster_stores *stores, struct error *err)
         return error_set(err, STATUS_CORRUPT,
                          "entry %llu has term %llu in the state and %llu in the log: log and state are not of one node",
                          (unsigned long long)applied.index, (unsigned long long)applied.term, (unsigned long long)term);
+    return status;
+}
+
+/* A cluster of one: this node, which is its own majority. The first entry of the log says so: whoever replays the log, later and
+ * elsewhere, knows the members at every index. */
+static enum status found(struct log_store *log, const char *name, struct error *err)
+{
+    struct log_hard_state hard = *log_store_hard(log);
+    struct raft_conf conf = {.count = 1, .members[0] = {.id = hard.node, .role = RAFT_VOTER}};
+    struct buffer encoded;
+    (void)snprintf(conf.members[0].name, sizeof conf.members[0].name, "%s", name); /* its length was checked with the config */
+    buffer_init(&encoded, sizeof conf);
+    raft_conf_encode(&conf, &encoded);
+    hard.term = 1;
+    struct log_entry entry = {.index = 1, .term = hard.term, .type = LOG_ENTRY_CONF, .data = buffer_bytes(&encoded)};
+    enum status status = encoded.failed == STATUS_OK ? log_store_append(log, &entry, 1, &hard, err)
+                                                     : error_set(err, encoded.failed, "out of memory");
+    buffer_deinit(&encoded);
+    return status == STATUS_OK ? status : error_wrap(err, "found the cluster");
+}
+
+/* Term and vote are written anew before anything is promised on them: what was read may never have reached the disk. */
+static enum status settle_log(struct log_store *log, const char *name, struct error *err)
+{
+    if (log_store_last(log)->index == 0)
+        return found(log, name, err);
+    enum status status = log_store_append(log, NULL, 0, log_store_hard(log), err);
+    return status == STATUS_OK ? status : error_wrap(err, "write the hard state");
+}
+
+/* All of the log is committed, and can be replayed to its end, where this node is the only member that any entry names. */
+static enum status check_alone(struct cluster_stores *stores, struct error *err)
+{
+    uint64_t self = log_store_hard(stores->log)->node;
+    struct raft_boot boot;
+    enum status status = log_store_boot(stores->log, state_applied(stores->state).index, &boot, err);
+    struct raft_conf conf = boot.conf;
+    for (uint32_t i = 0; status == STATUS_OK; i++) {
+        if (conf.count > 1 || (conf.count == 1 && !raft_conf_is_voter(&conf, self)))
+            return error_set(err, STATUS_NOT_IMPLEMENTED, "the log names %u members; this version runs a single node",
+                             (unsigned)conf.count);
+        if (i == boot.conf_entry_count)
+            break;
+        status = raft_conf_decode((struct bytes){boot.conf_entries[i].data, boot.conf_entries[i].size}, &conf);
+        assert(status == STATUS_OK); /* the log has verified it */
+    }
     return status;
 }
 
@@ -157,6 +204,10 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
         status = open_state(config, &stores, err);
     if (status == STATUS_OK)
         status = compare(&stores, err);
+    if (status == STATUS_OK)
+        status = settle_log(stores.log, config->node_id, err);
+    if (status == STATUS_OK)
+        status = check_alone(&stores, err);
     if (status == STATUS_OK)
         status = replay(&stores, err);
     if (status != STATUS_OK) {

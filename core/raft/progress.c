@@ -11,7 +11,8 @@ enum status raft_progress_init(struct raft_progress *p, const struct raft_memory
     struct inflight_message *inflight = raft_memory_get(memory, window * sizeof *inflight);
     if (inflight == NULL)
         return STATUS_NO_MEMORY;
-    *p = (struct raft_progress){.id = id, .next = last + 1, .inflight = inflight, .window = window, .active = true};
+    *p = (struct raft_progress){.id = id, .next = last + 1, .inflight = inflight, .window = window, .open = window,
+                                .active = true};
     return STATUS_OK;
 }
 
@@ -41,6 +42,9 @@ static void reset(struct raft_progress *p, enum raft_progress_state state)
     p->chunk_wanted = p->chunk_sent = false;
 }
 
+/* Where the network reorders or loses, most of a window is refused, and each refusal could bring on the next window. So a probe
+ * leaves room for one message, which a peer that has what it acknowledged does not refuse: of the others there are never more than
+ * acceptances have made room for. */
 void raft_progress_become_probe(struct raft_progress *p)
 {
     uint64_t from = p->match;
@@ -49,6 +53,7 @@ void raft_progress_become_probe(struct raft_progress *p)
         from = p->snapshot.index;
     reset(p, RAFT_PROBE);
     p->next = from + 1;
+    p->open = 1;
     p->send_empty = true;
 }
 
@@ -76,6 +81,8 @@ bool raft_progress_accept(struct raft_progress *p, uint64_t match)
     if (p->next <= match)
         p->next = match + 1;
     p->paused = false;
+    if (p->open < p->window)
+        p->open++;
     return true;
 }
 
@@ -110,7 +117,7 @@ void raft_progress_forget(struct raft_progress *p, uint64_t last)
 
 bool raft_progress_window_full(const struct raft_progress *p, uint64_t max_bytes)
 {
-    return p->count == p->window || (p->count > 0 && p->inflight_bytes >= max_bytes);
+    return p->count >= p->open || (p->count > 0 && p->inflight_bytes >= max_bytes);
 }
 
 void raft_progress_sent(struct raft_progress *p, uint64_t last_index, uint32_t entry_count, uint64_t bytes, uint64_t max_bytes)
@@ -121,7 +128,7 @@ void raft_progress_sent(struct raft_progress *p, uint64_t last_index, uint32_t e
         return;
     }
     if (entry_count > 0) {
-        assert(p->count < p->window);
+        assert(p->count < p->open);
         p->inflight[(p->head + p->count++) % p->window] = (struct inflight_message){last_index, (uint32_t)bytes};
         p->inflight_bytes += bytes;
         p->next = last_index + 1; /* optimistic */

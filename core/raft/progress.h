@@ -22,6 +22,7 @@ struct raft_progress {
 
     struct inflight_message *inflight; /* ring of `window` */
     uint32_t head, count, window;
+    uint32_t open; /* as many may be in flight: a probe leaves one, each acceptance adds one, up to `window` */
     uint64_t inflight_bytes;
 
     bool fetch_wanted, fetching;  /* entries from the owner's disk: to be asked for, asked for */

@@ -27,12 +27,8 @@ static void refused(struct raft *r, struct raft_progress *p, const struct raft_m
 static void accepted(struct raft *r, struct raft_progress *p, const struct raft_message *m)
 {
     bool news = raft_progress_accept(p, m->match);
-    /* In a probe an answer that brings nothing new still says where the logs agree. It buys one more message, not a window:
-     * where the network reorders, each window brings refusals, and windows bought by old answers would feed on each other. */
-    if (!news && p->state == RAFT_PROBE && m->match == p->match && p->next == p->match + 1)
-        p->paused = false;
-    if (!news && !(p->state == RAFT_PROBE && p->match == r->log.last.index))
-        return;
+    if (!news && !(p->state == RAFT_PROBE && m->match == p->match))
+        return; /* a probe that brings nothing new still says where the logs agree */
     if (p->state == RAFT_PROBE)
         raft_progress_become_replicate(p);
     else if (p->state == RAFT_SEND_SNAPSHOT && p->match >= r->log.base.index && !MUTANT(49))

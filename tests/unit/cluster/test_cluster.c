@@ -51,13 +51,13 @@ static void test_thousands_in_order(void **state)
         assert_int_equal(node->outcomes[n].calls, 1);
         assert_int_equal(node->outcomes[n].status, STATUS_OK);
         assert_int_equal(node->outcomes[n].result.status, STATUS_OK);
-        assert_int_equal(node->outcomes[n].result.index, n + 2); /* behind the term's no-op */
+        assert_int_equal(node->outcomes[n].result.index, n + 3); /* behind the founding and the term's no-op */
     }
     struct cluster_status status = node_status(node);
     assert_true(status.is_leader && status.is_ready);
-    assert_int_equal(status.term, 1);
-    assert_int_equal(status.last_index, COUNT + 1);
-    assert_int_equal(status.applied_index, COUNT + 1);
+    assert_int_equal(status.term, 2); /* founded in term 1 */
+    assert_int_equal(status.last_index, COUNT + 2);
+    assert_int_equal(status.applied_index, COUNT + 2);
     assert_int_equal(status.log_entries, COUNT + 1);
     assert_true(status.log_commits < COUNT / 10); /* grouped */
     assert_int_equal(status.proposals_waiting, 0);
@@ -65,8 +65,8 @@ static void test_thousands_in_order(void **state)
     node_stop(node);
 
     node_start(node);
-    assert_int_equal(node_status(node).term, 2);
-    assert_int_equal(node_status(node).last_index, COUNT + 2);
+    assert_int_equal(node_status(node).term, 3);
+    assert_int_equal(node_status(node).last_index, COUNT + 3);
     for (uint64_t n = 0; n < COUNT; n += 7)
         assert_true(node_has_job(node, n));
     assert_false(node_has_job(node, COUNT));
@@ -135,11 +135,11 @@ static void test_the_ring_of_proposals_is_full(void **state)
     uint64_t taken = n - 1;
     assert_true(taken >= PROPOSALS_MAX - 1);
     WAIT_UNTIL(node, node->done == taken);
-    assert_int_equal(node_status(node).last_index, taken + 1); /* the refused one left no trace */
+    assert_int_equal(node_status(node).last_index, taken + 2); /* the refused one left no trace */
     node->outcomes[taken].calls = 0;
     OK(node_propose(node, PROPOSE_REPORT, taken, &failure));
     WAIT_UNTIL(node, node->done == taken + 1);
-    assert_int_equal(node->outcomes[taken].result.index, taken + 2);
+    assert_int_equal(node->outcomes[taken].result.index, taken + 3);
 }
 
 static void test_a_command_that_is_too_large(void **state)
@@ -306,7 +306,7 @@ static void test_a_state_ahead_of_the_log(void **state)
     run_and_stop(other, 5);
     swap(node->folder, "log", node->folder, "log-kept");
     swap(other->folder, "log", node->folder, "log");
-    expect_refusal(node, "is ahead of the log (entry 31, the log ends at 6)");
+    expect_refusal(node, "is ahead of the log (entry 32, the log ends at 7)");
     swap(node->folder, "log", other->folder, "log");
     swap(node->folder, "log-kept", node->folder, "log"); /* put right: it opens */
     node_start(node);
@@ -332,13 +332,13 @@ static void test_a_state_behind_the_base(void **state)
 static void test_terms_disagree(void **state)
 {
     struct node *node = *state, *other = node_new(backend, NULL);
-    run_and_stop(node, 10); /* entry 11 has term 1 */
+    run_and_stop(node, 10); /* entry 12 has term 2 */
     run_and_stop(other, 0);
     for (int i = 0; i < 12; i++)
-        run_and_stop(other, 0); /* here term 11 */
+        run_and_stop(other, 0); /* here term 12 */
     swap(node->folder, "log", node->folder, "log-kept");
     swap(other->folder, "log", node->folder, "log");
-    expect_refusal(node, "entry 11 has term 1 in the state and 11 in the log");
+    expect_refusal(node, "entry 12 has term 2 in the state and 12 in the log");
     node_free(other);
 }
 
@@ -350,29 +350,77 @@ static void test_a_lost_state_is_replayed(void **state)
     node_start(node);
     for (uint64_t n = 0; n < 9000; n += 11)
         assert_true(node_has_job(node, n));
-    assert_int_equal(node_status(node).term, 2);
+    assert_int_equal(node_status(node).term, 3);
+}
+
+/* A configuration at the end of a log that a node has left. */
+static void append_conf(struct node *node, uint8_t members)
+{
+    struct store *store;
+    struct buffer encoded;
+    struct log_store *log = open_log(node, &store);
+    const struct log_position *last = log_store_last(log);
+    struct raft_conf conf = {.count = members};
+    for (uint8_t i = 0; i < members; i++)
+        conf.members[i] = (struct raft_member){.id = log_store_hard(log)->node + i, .role = RAFT_VOTER, .name = "n"};
+    buffer_init(&encoded, 4096);
+    raft_conf_encode(&conf, &encoded);
+    struct log_entry entry = {.index = last->index + 1, .term = last->term, .type = LOG_ENTRY_CONF,
+                              .data = buffer_bytes(&encoded)};
+    OK(log_store_append(log, &entry, 1, NULL, &failure));
+    buffer_deinit(&encoded);
+    close_log(log, store);
 }
 
 /* A configuration is an entry of the core's own: the state steps over it, also when the log is replayed. */
 static void test_a_configuration_is_replayed(void **state)
 {
     struct node *node = *state;
-    struct store *store;
-    struct buffer encoded;
     run_and_stop(node, 3);
-    struct log_store *log = open_log(node, &store);
-    const struct log_position *last = log_store_last(log);
-    buffer_init(&encoded, 4096);
-    raft_conf_encode(&log_store_hard(log)->conf, &encoded);
-    struct log_entry entry = {.index = last->index + 1, .term = last->term, .type = LOG_ENTRY_CONF,
-                              .data = buffer_bytes(&encoded)};
-    OK(log_store_append(log, &entry, 1, NULL, &failure));
-    buffer_deinit(&encoded);
-    close_log(log, store);
+    append_conf(node, 1);
     node_start(node);
     assert_true(node_has_job(node, 2));
     propose_range(node, 3, 5);
     WAIT_UNTIL(node, node_has_job(node, 4));
+}
+
+/* What others may not have is not applied by replaying it. */
+static void test_a_log_of_several_members_is_refused(void **state)
+{
+    struct node *node = *state;
+    struct error err;
+    run_and_stop(node, 3);
+    append_conf(node, 2);
+    append_conf(node, 1);
+    for (int i = 0; i < 2; i++) { /* it stays so */
+        assert_int_equal(cluster_open(&node->config, &node->cluster, &err), STATUS_NOT_IMPLEMENTED);
+        assert_non_null(strstr(err.message, "the log names 2 members"));
+    }
+}
+
+/* The first entry of a log names its founder. */
+static void test_founding(void **state)
+{
+    struct node *node = *state;
+    struct store *store;
+    struct raft_boot boot;
+    struct raft_conf conf;
+    run_and_stop(node, 0);
+    for (int i = 0; i < 3; i++) { /* once */
+        struct log_store *log = open_log(node, &store);
+        OK(log_store_boot(log, 0, &boot, &failure));
+        assert_int_equal(boot.conf.count, 0);
+        assert_int_equal(boot.conf_entry_count, 1);
+        assert_int_equal(boot.conf_entries[0].id.index, 1);
+        assert_int_equal(boot.conf_entries[0].id.term, 1);
+        OK(raft_conf_decode((struct bytes){boot.conf_entries[0].data, boot.conf_entries[0].size}, &conf));
+        assert_int_equal(conf.count, 1);
+        assert_int_equal(conf.members[0].id, log_store_hard(log)->node);
+        assert_int_equal(conf.members[0].role, RAFT_VOTER);
+        assert_string_equal(conf.members[0].name, node->config.node_id);
+        close_log(log, store);
+        run_and_stop(node, 0);
+    }
 }
 
 static void test_a_damaged_entry_stops_the_start(void **state)
@@ -420,6 +468,8 @@ int main(void)
         TEST(test_terms_disagree),
         TEST(test_a_lost_state_is_replayed),
         TEST(test_a_configuration_is_replayed),
+        TEST(test_a_log_of_several_members_is_refused),
+        TEST(test_founding),
         TEST(test_a_damaged_entry_stops_the_start),
     };
     int failed = cmocka_run_group_tests_name("cluster on lmdb", tests, NULL, NULL);
