@@ -75,7 +75,7 @@ enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t 
                          "too many bytes wait for the log");
     }
     if (data.size > 0)
-        __builtin_memcpy(room, data.data, data.size);
+        memcpy(room, data.data, data.size);
     buffer_commit(&batch->bytes, data.size);
     batch->items[batch->count++] =
         (struct batch_entry){.index = index, .term = term, .type = type, .offset = offset, .size = data.size};

@@ -89,6 +89,15 @@ static void installed(struct sim *sim, struct node *node, const struct write *wr
     TRACE(sim, node, "installed the snapshot at %llu", (unsigned long long)machine->applied.index);
 }
 
+/* It is all or nothing: not even a term that was to be written with it is on the disk. */
+static void install_failed(struct sim *sim, struct node *node)
+{
+    node->disk.partial = NULL;
+    sim->stats.install_failures++;
+    raft_installed(node->raft, false);
+    TRACE(sim, node, "could not install the snapshot");
+}
+
 /* One sync for what was waiting, or for a part of it; an installation stands alone. */
 static void sync_group(struct sim *sim, struct node *node)
 {
@@ -98,6 +107,10 @@ static void sync_group(struct sim *sim, struct node *node)
         if (disk->first->install != NULL && seq > 0)
             break;
         struct write *write = pop(disk);
+        if (write->install != NULL && !sim->calm && sim_below(sim, 20) == 0) {
+            install_failed(sim, node);
+            return;
+        }
         bool lost = MUTANT(33) && write->install == NULL && sim_below(sim, 100) == 0; /* the second fsync lied */
         if (!lost)
             execute(sim, disk, write);

@@ -105,9 +105,9 @@ static void print_summary(const struct exploration *e)
     printf("%" PRIu64 " seeds (%" PRIu64 " twice) in %.1f s, %" PRIu64 " failed\n", e->done, e->twice, spent, e->failed);
     printf("%" PRIu64 " events, %.0f a second of CPU (%.0f of wall clock)\n", s->events, (double)s->events / cpu_seconds(),
            (double)s->events / spent);
-    printf("%" PRIu64 " packets, %" PRIu64 " commits, %" PRIu64 " elections, %" PRIu64 " reads, %" PRIu64 " installs, %" PRIu64
-           " changes of membership, %" PRIu64 " boots\n",
-           s->packets, s->commits, s->elections, s->reads, s->installs, s->conf_changes, s->boots);
+    printf("%" PRIu64 " packets, %" PRIu64 " commits, %" PRIu64 " elections, %" PRIu64 " reads, %" PRIu64 " installs (%" PRIu64
+           " failed), %" PRIu64 " changes of membership, %" PRIu64 " boots\n",
+           s->packets, s->commits, s->elections, s->reads, s->installs, s->install_failures, s->conf_changes, s->boots);
     printf("full stack in %" PRIu64 " runs: %" PRIu64 " slots decided, %" PRIu64 " runs, %" PRIu64 " attempts started\n",
            s->full_runs, s->decided, s->runs, s->starts);
     printf("healed within %u ticks at worst; liveness not asked of %" PRIu64 " runs\n", s->worst_heal_ticks,

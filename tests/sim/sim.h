@@ -228,7 +228,7 @@ struct coverage {
 };
 
 struct statistics {
-    uint64_t events, commits, elections, reads, installs, boots, packets, conf_changes, liveness_skipped;
+    uint64_t events, commits, elections, reads, installs, install_failures, boots, packets, conf_changes, liveness_skipped;
     uint64_t full_runs, decided, runs, starts; /* the full stack's */
     uint32_t worst_heal_ticks;
 };
