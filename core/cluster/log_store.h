@@ -41,8 +41,8 @@ struct log_hard_state {
     uint64_t term, vote;
     struct log_position base; /* what stands before the first entry kept; index 0: nothing was cut */
     uint64_t live;            /* state-<live> is the state store in use */
-    uint64_t conf_index;      /* of the entry that made `conf`; 0: the founder's */
-    struct raft_conf conf;    /* in force at `base`; no members: none was founded yet */
+    uint64_t conf_index;      /* of the entry that made `conf`; 0: there is none before `base` */
+    struct raft_conf conf;    /* in force at `base` */
 };
 
 /* Opens the tables, reads the hard state (making a fresh one with random ids where there is none) and verifies every entry.
