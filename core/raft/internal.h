@@ -41,7 +41,7 @@ struct queued_message {
 struct incoming_snapshot {
     struct raft_snapshot_meta meta; /* last.index 0: none */
     uint64_t next;                  /* offset of the next chunk */
-    uint64_t from;
+    uint64_t from, ctx;             /* of the newest chunk */
     bool storing;                   /* the owner has a chunk */
 };
 
@@ -113,6 +113,7 @@ struct raft {
     bool role_changed;
     struct raft_fetch fetches[RAFT_MEMBERS_MAX];
     struct raft_chunk_wanted chunks_wanted[RAFT_MEMBERS_MAX];
+    uint64_t chunk_ctx; /* mark of the newest of them */
 };
 
 /* --- raft.c: roles and terms --- */

@@ -53,7 +53,7 @@ void raft_progress_become_probe(struct raft_progress *p)
         from = p->snapshot.index;
     reset(p, RAFT_PROBE);
     p->next = from + 1;
-    p->open = 1;
+    p->open = MUTANT(52) ? p->window : 1;
     p->send_empty = true;
 }
 

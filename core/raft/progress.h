@@ -34,6 +34,7 @@ struct raft_progress {
     struct raft_log_id snapshot;  /* being sent */
     uint64_t snapshot_offset, snapshot_size;
     bool chunk_wanted, chunk_sent;
+    uint64_t chunk_ctx; /* answers to chunks up to this mark are old */
     uint32_t chunk_ticks;
 
     uint64_t round_target;        /* Thesis 4.2.1: a learner that reaches this within an election timeout has caught up */

@@ -218,8 +218,8 @@ static bool well_formed(const struct raft *r, const struct raft_message *m)
            (m->term > 0 || m->type == RAFT_PRE_VOTE_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_READ);
 }
 
-/* The answer of somebody who is no member any more, with a term that it reached on its way out: it must not unseat a leader whom the
- * members hear. Whoever leads although a newer leader exists hears that from a member, or from nobody: CheckQuorum ends it. */
+/* The answer of somebody who is no member any more, with a term that it reached on its way out: it must not unseat a leader whom
+ * the members hear. Who leads although a newer leader exists hears that from a member, or from nobody: CheckQuorum ends it. */
 static bool from_outside(const struct raft *r, const struct raft_message *m)
 {
     bool answer = m->type == RAFT_APPEND_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_SNAPSHOT_RESPONSE;

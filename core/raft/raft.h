@@ -94,7 +94,7 @@ struct raft_message {
     uint64_t match;       /* APPEND_RESPONSE: last index known to equal the leader's; rejected: the index refused */
     struct raft_log_id hint; /* rejected APPEND: the last entry with a term at most that of the one refused */
     uint64_t read_seq;    /* HEARTBEAT and its response: newest read round */
-    uint64_t read_ctx;    /* READ and its response: the asker's */
+    uint64_t ctx;         /* READ, SNAPSHOT: the asker's mark, which the response repeats */
     const struct raft_entry *entries; /* APPEND; each entry's data is borrowed */
     uint32_t entry_count;
     const struct raft_snapshot_meta *snapshot; /* SNAPSHOT */
@@ -159,7 +159,7 @@ struct raft_fetch {
 struct raft_chunk_wanted {
     uint64_t peer;
     const struct raft_snapshot_meta *snapshot;
-    uint64_t offset;
+    uint64_t offset, ctx; /* both go into the message */
 };
 /* A chunk that arrived: store it at `offset` of the partial file of `snapshot` (offset 0: begin it anew), then raft_stored. */
 struct raft_chunk {

@@ -10,7 +10,7 @@ static void answer(struct raft *r, const struct pending_read *read, uint64_t ind
     if (read->from != r->config.id) {
         if (status == STATUS_OK)
             raft_send(r, (struct raft_message){.type = RAFT_READ_RESPONSE, .to = read->from, .term = r->term, .commit = index,
-                                               .read_ctx = read->ctx});
+                                               .ctx = read->ctx});
         return; /* the asker gives up by himself */
     }
     assert(r->read_answer_count < 2 * r->config.max_reads);
@@ -94,14 +94,14 @@ enum status raft_read_index(struct raft *r, uint64_t ctx)
         return STATUS_NO_LEADER;
     enum status status = add(r, ctx, r->config.id);
     if (status == STATUS_OK && r->role == RAFT_FOLLOWER)
-        raft_send(r, (struct raft_message){.type = RAFT_READ, .to = r->leader, .term = r->term, .read_ctx = ctx});
+        raft_send(r, (struct raft_message){.type = RAFT_READ, .to = r->leader, .term = r->term, .ctx = ctx});
     return status;
 }
 
 void raft_recv_read(struct raft *r, const struct raft_message *m)
 {
     if (r->role == RAFT_LEADER)
-        (void)add(r, m->read_ctx, m->from); /* no room: the asker gives up by himself */
+        (void)add(r, m->ctx, m->from); /* no room: the asker gives up by himself */
 }
 
 void raft_recv_read_response(struct raft *r, const struct raft_message *m)
@@ -109,7 +109,7 @@ void raft_recv_read_response(struct raft *r, const struct raft_message *m)
     if (r->role != RAFT_FOLLOWER || m->from != r->leader)
         return;
     for (uint32_t i = 0; i < r->read_count; i++)
-        if (r->reads[i].ctx == m->read_ctx) {
+        if (r->reads[i].ctx == m->ctx) {
             struct pending_read read = r->reads[i];
             remove_read(r, i);
             answer(r, &read, m->commit, STATUS_OK);

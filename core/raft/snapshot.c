@@ -69,7 +69,7 @@ uint32_t raft_want_chunks(struct raft *r)
         p->chunk_wanted = false;
         p->chunk_sent = true;
         p->chunk_ticks = 0;
-        r->chunks_wanted[count++] = (struct raft_chunk_wanted){p->id, &r->snapshot, p->snapshot_offset};
+        r->chunks_wanted[count++] = (struct raft_chunk_wanted){p->id, &r->snapshot, p->snapshot_offset, ++r->chunk_ctx};
     }
     return count;
 }
@@ -83,6 +83,11 @@ void raft_recv_snapshot_response(struct raft *r, const struct raft_message *m)
     if (p->state != RAFT_SEND_SNAPSHOT || m->log.index != p->snapshot.index || m->log.term != p->snapshot.term ||
         m->offset > p->snapshot_size)
         return;
+    /* An answer counts once, and makes those to earlier chunks void: or else each copy that the network makes of one would go on
+     * being answered and asked for again, and be copied in its turn. */
+    if ((m->ctx <= p->chunk_ctx && !MUTANT(51)) || m->ctx > r->chunk_ctx)
+        return;
+    p->chunk_ctx = r->chunk_ctx;
     p->snapshot_offset = m->offset;
     p->chunk_sent = false;
     p->chunk_wanted = m->offset < p->snapshot_size;
@@ -110,7 +115,7 @@ void raft_snapshot_tick(struct raft *r, struct raft_progress *p)
 static void say_next(struct raft *r)
 {
     raft_send(r, (struct raft_message){.type = RAFT_SNAPSHOT_RESPONSE, .to = r->incoming.from, .term = r->term,
-                                       .log = r->incoming.meta.last, .offset = r->incoming.next});
+                                       .log = r->incoming.meta.last, .offset = r->incoming.next, .ctx = r->incoming.ctx});
 }
 
 /* Nothing to install: it is committed here, or the log has it and only the commit index was behind. */
@@ -151,6 +156,7 @@ void raft_recv_snapshot(struct raft *r, const struct raft_message *m)
         r->incoming.next = 0;
     }
     r->incoming.from = m->from;
+    r->incoming.ctx = m->ctx;
     if (m->offset != r->incoming.next) {
         say_next(r); /* resumes where the partial file ends, also under another leader */
         return;

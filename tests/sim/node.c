@@ -220,7 +220,7 @@ static void send_chunk(struct sim *sim, struct node *node, const struct raft_chu
         size = sim->options.chunk_bytes;
     struct raft_message message = {.type = RAFT_SNAPSHOT, .from = node->id, .to = wanted->peer, .term = node->status.term,
                                    .log = snapshot->meta.last, .snapshot = &snapshot->meta, .offset = wanted->offset,
-                                   .chunk = {snapshot->bytes + wanted->offset, size}};
+                                   .ctx = wanted->ctx, .chunk = {snapshot->bytes + wanted->offset, size}};
     if (sim->trace)
         trace_message(sim, node, "->", &message);
     network_send(sim, node, &message);

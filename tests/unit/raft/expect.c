@@ -241,7 +241,7 @@ static bool message_text(const struct raft_message *m, const char *key, const ch
 {
     const struct { const char *key; uint64_t value; } numbers[] = {
         {"term", m->term}, {"commit", m->commit}, {"match", m->match}, {"entries", m->entry_count}, {"read_seq", m->read_seq},
-        {"ctx", m->read_ctx}, {"offset", m->offset}, {"size", m->chunk.size},
+        {"ctx", m->ctx}, {"offset", m->offset}, {"size", m->chunk.size},
     };
     for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
         if (strcmp(key, numbers[i].key) == 0)

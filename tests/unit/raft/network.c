@@ -207,7 +207,7 @@ void command_inject(struct script *s)
     m.commit = value_or(s, "commit", 0);
     m.match = value_or(s, "match", 0);
     m.read_seq = value_or(s, "read_seq", 0);
-    m.read_ctx = value_or(s, "ctx", 0);
+    m.ctx = value_or(s, "ctx", 0);
     m.offset = value_or(s, "offset", 0);
     m.reject = has_word(s, "reject");
     m.transfer = has_word(s, "transfer");

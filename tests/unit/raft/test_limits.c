@@ -125,7 +125,7 @@ static void reads(void **state)
     /* One that comes from a follower is dropped; it gives up by itself. */
     core_drain(&core);
     uint32_t sent = core.sent_count;
-    assert_int_equal(core_step(&core, (struct raft_message){.type = RAFT_READ, .from = 2, .term = 1, .read_ctx = 9}), STATUS_OK);
+    assert_int_equal(core_step(&core, (struct raft_message){.type = RAFT_READ, .from = 2, .term = 1, .ctx = 9}), STATUS_OK);
     assert_int_equal(core.sent_count, sent);
     assert_int_equal(core_step(&core, (struct raft_message){.type = RAFT_HEARTBEAT_RESPONSE, .from = 2, .term = 1, .read_seq = 4}),
                      STATUS_OK);

@@ -234,7 +234,7 @@ static struct raft_message some_message(struct random *random, struct raft *raft
                              .reject = random_below(random, 3) == 0, .transfer = random_below(random, 4) == 0,
                              .log = some_id(random), .hint = some_id(random), .commit = random_below(random, 8),
                              .match = random_below(random, 8), .read_seq = random_below(random, 4),
-                             .read_ctx = random_below(random, 4), .offset = random_below(random, 3) * 4};
+                             .ctx = random_below(random, 4), .offset = random_below(random, 3) * 4};
     if (m.type == RAFT_REMOVED && random_below(random, 50) != 0)
         m.type = RAFT_HEARTBEAT;
     if (random_below(random, 2) == 0) {

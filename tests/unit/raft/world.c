@@ -285,7 +285,7 @@ static void send_chunk(struct world *w, struct node *node, const struct raft_chu
         data[i] = snapshot_byte(wanted->snapshot->last.index, wanted->offset + i);
     struct raft_message m = {.type = RAFT_SNAPSHOT, .from = node->id, .to = wanted->peer, .term = raft_term(node->raft),
                              .log = wanted->snapshot->last, .snapshot = wanted->snapshot, .offset = wanted->offset,
-                             .chunk = {data, size}};
+                             .ctx = wanted->ctx, .chunk = {data, size}};
     check_promise(node, &m);
     world_send(w, &m);
     free(data);
