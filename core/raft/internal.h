@@ -29,6 +29,7 @@ struct unstable_batch {
 
 struct pending_read {
     uint64_t ctx, index, seq; /* seq 0: waits for the no-op of this term */
+    uint64_t mark;            /* a follower's own: what the leader's answer repeats */
     uint64_t from;            /* the asker; self for local ones */
     uint32_t waited_ticks;    /* a follower's own, until the leader answers */
 };
@@ -186,6 +187,7 @@ void raft_recv_snapshot(struct raft *r, const struct raft_message *m);
 void raft_recv_snapshot_response(struct raft *r, const struct raft_message *m);
 void raft_begin_snapshot(struct raft *r, struct raft_progress *progress); /* its log ends before ours begins */
 uint32_t raft_want_chunks(struct raft *r);
+void raft_chunk_failed(struct raft *r, struct raft_progress *p); /* it could not be read, or the receiver begins anew */
 void raft_snapshot_tick(struct raft *r, struct raft_progress *progress);
 
 /* --- output.c --- */

@@ -40,7 +40,7 @@ static void free_entries(struct raft_log *log, uint32_t from, uint32_t count)
 {
     for (uint32_t i = 0; i < count; i++) {
         struct raft_entry *entry = &log->entries[log->head + from + i];
-        log->cached_bytes -= entry->size;
+        log->cached_bytes -= raft_entry_cost(entry);
         raft_memory_release(log->memory, (void *)(uintptr_t)entry->data);
     }
 }
@@ -200,8 +200,8 @@ enum status raft_log_append(struct raft_log *log, const struct raft_entry *entri
         assert(entries[i].id.term >= log->last.term);
         extend_runs(log, entries[i].id);
         log->last = entries[i].id;
-        log->cached_bytes += entries[i].size;
-        log->unstable_bytes += entries[i].size;
+        log->cached_bytes += raft_entry_cost(&entries[i]);
+        log->unstable_bytes += raft_entry_cost(&entries[i]);
     }
     log->cached += count;
     log->last_hash = entries[count - 1].hash;
@@ -214,7 +214,7 @@ void raft_log_truncate(struct raft_log *log, uint64_t from, uint64_t hash_before
     uint64_t first = first_cached(log);
     uint32_t kept = from > first ? (uint32_t)(from - first) : 0;
     for (uint64_t index = from > log->persisted ? from : log->persisted + 1; index <= log->last.index; index++)
-        log->unstable_bytes -= raft_log_entry(log, index)->size;
+        log->unstable_bytes -= raft_entry_cost(raft_log_entry(log, index));
     free_entries(log, kept, log->cached - kept);
     log->cached = kept;
     if (kept == 0)
@@ -285,7 +285,7 @@ void raft_log_evict(struct raft_log *log, uint64_t limit_bytes, uint64_t upto)
 void raft_log_persist(struct raft_log *log, uint64_t index)
 {
     for (; log->persisted < index; log->persisted++)
-        log->unstable_bytes -= raft_log_entry(log, log->persisted + 1)->size;
+        log->unstable_bytes -= raft_entry_cost(raft_log_entry(log, log->persisted + 1));
 }
 
 enum status raft_log_load(struct raft_log *log, const struct raft_boot *boot)

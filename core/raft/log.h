@@ -6,6 +6,12 @@
 #include "raft/memory.h"
 #include "raft/raft.h"
 
+/* What an entry takes of every limit in bytes: without a share for what describes it, empty entries would be without limit. */
+static inline uint64_t raft_entry_cost(const struct raft_entry *entry)
+{
+    return entry->size + sizeof *entry;
+}
+
 struct raft_log {
     struct raft_memory *memory;
     struct raft_log_id base, last; /* entries are (base.index, last.index] */

@@ -44,7 +44,7 @@ static void reset(struct raft_progress *p, enum raft_progress_state state)
 
 /* Where the network reorders or loses, most of a window is refused, and each refusal could bring on the next window. So a probe
  * leaves room for one message, which a peer that has what it acknowledged does not refuse: of the others there are never more than
- * acceptances have made room for. */
+ * accepted ones have made room for. */
 void raft_progress_become_probe(struct raft_progress *p)
 {
     uint64_t from = p->match;
@@ -70,7 +70,8 @@ void raft_progress_become_snapshot(struct raft_progress *p, struct raft_log_id s
     p->snapshot_size = size;
     p->snapshot_offset = 0;
     p->chunk_wanted = true;
-    p->chunk_ticks = 0;
+    p->chunk_ticks = p->chunk_wait = 0;
+    p->snapshot_failures = 0;
 }
 
 bool raft_progress_accept(struct raft_progress *p, uint64_t match)
@@ -81,8 +82,6 @@ bool raft_progress_accept(struct raft_progress *p, uint64_t match)
     if (p->next <= match)
         p->next = match + 1;
     p->paused = false;
-    if (p->open < p->window)
-        p->open++;
     return true;
 }
 
@@ -142,5 +141,7 @@ void raft_progress_free_to(struct raft_progress *p, uint64_t index)
         p->inflight_bytes -= p->inflight[p->head].bytes;
         p->head = (p->head + 1) % p->window;
         p->count--;
+        if (p->open < p->window)
+            p->open++;
     }
 }

@@ -145,7 +145,7 @@ void raft_commit_to(struct raft *r, uint64_t index)
     for (uint64_t i = before >= r->term_start ? before + 1 : r->term_start; i <= index; i++) {
         const struct raft_entry *entry = raft_log_entry(&r->log, i);
         if (entry != NULL && entry->type == RAFT_ENTRY_NORMAL)
-            r->uncommitted_bytes -= entry->size;
+            r->uncommitted_bytes -= raft_entry_cost(entry);
     }
     if (before < r->term_start && index >= r->term_start)
         raft_reads_term_committed(r);
@@ -203,7 +203,8 @@ static bool chunk_well_formed(const struct raft_message *m)
     const struct raft_snapshot_meta *s = m->snapshot;
     return s != NULL && s->last.index > 0 && s->last.term > 0 && s->last.term <= m->term && s->conf.count > 0 &&
            raft_conf_valid(&s->conf) && s->conf_index <= s->last.index && m->entry_count == 0 && m->offset <= s->size &&
-           m->chunk.size <= s->size - m->offset && (m->chunk.size == 0 || m->chunk.data != NULL);
+           m->chunk.size <= s->size - m->offset && m->chunk.size <= RAFT_CHUNK_MAX &&
+           (m->chunk.size == 0 || m->chunk.data != NULL);
 }
 
 static bool well_formed(const struct raft *r, const struct raft_message *m)
@@ -218,12 +219,13 @@ static bool well_formed(const struct raft *r, const struct raft_message *m)
            (m->term > 0 || m->type == RAFT_PRE_VOTE_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_READ);
 }
 
-/* The answer of somebody who is no member any more, with a term that it reached on its way out: it must not unseat a leader whom
+/* The word of somebody who is no member any more, with a term that it reached on its way out: it must not unseat a leader whom
  * the members hear. Who leads although a newer leader exists hears that from a member, or from nobody: CheckQuorum ends it. */
 static bool from_outside(const struct raft *r, const struct raft_message *m)
 {
-    bool answer = m->type == RAFT_APPEND_RESPONSE || m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_SNAPSHOT_RESPONSE;
-    return answer && r->role == RAFT_LEADER && raft_place(r, m->from) == RAFT_MEMBERS_MAX;
+    bool follows = m->type == RAFT_PRE_VOTE_RESPONSE || m->type == RAFT_VOTE_RESPONSE || m->type == RAFT_APPEND_RESPONSE ||
+                   m->type == RAFT_HEARTBEAT_RESPONSE || m->type == RAFT_SNAPSHOT_RESPONSE || m->type == RAFT_READ;
+    return follows && r->role == RAFT_LEADER && raft_place(r, m->from) == RAFT_MEMBERS_MAX;
 }
 
 /* Raft 5.1. False: the message has been dealt with. */
@@ -248,8 +250,8 @@ static bool settle_terms(struct raft *r, const struct raft_message *m)
             raft_send(r, (struct raft_message){.type = RAFT_HEARTBEAT_RESPONSE, .to = m->from, .term = r->term});
         return false;
     }
-    if (m->type == RAFT_PRE_VOTE)
-        return true; /* refused there, with our term */
+    if (m->type == RAFT_PRE_VOTE || m->type == RAFT_REMOVED)
+        return true; /* refused there, with our term; true in whatever term it was committed */
     return MUTANT(15) && m->type == RAFT_VOTE_RESPONSE;
 }
 
@@ -324,7 +326,7 @@ void raft_report(struct raft *r, uint64_t peer, enum raft_report report)
     if (report == RAFT_UNREACHABLE && p->state == RAFT_REPLICATE)
         raft_progress_become_probe(p); /* what was in flight is probably lost */
     else if (report == RAFT_SNAPSHOT_FAILED && p->state == RAFT_SEND_SNAPSHOT)
-        p->chunk_sent = false; /* asked for again after a while */
+        raft_chunk_failed(r, p);
 }
 
 enum status raft_campaign(struct raft *r)

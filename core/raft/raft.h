@@ -29,6 +29,7 @@ enum {
     RAFT_TERM_RUNS_MAX = 1 << 20,
     RAFT_MESSAGES_MAX = 512,   /* waiting to be taken or to become durable; beyond, the newest is dropped */
     RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, no more writes are handed out */
+    RAFT_CHUNK_MAX = 1 << 20, /* bytes of a snapshot in one message */
 };
 
 struct raft;
@@ -117,6 +118,7 @@ struct raft_alloc {
     void *arg;
 };
 
+/* Limits in bytes count the data of entries and, for each, a struct raft_entry. */
 struct raft_config {
     uint64_t id;               /* random, never 0, new with every empty disk */
     uint64_t seed;             /* of the election timeouts */

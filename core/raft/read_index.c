@@ -93,9 +93,13 @@ enum status raft_read_index(struct raft *r, uint64_t ctx)
     if (r->role != RAFT_LEADER && (r->role != RAFT_FOLLOWER || r->leader == 0))
         return STATUS_NO_LEADER;
     enum status status = add(r, ctx, r->config.id);
-    if (status == STATUS_OK && r->role == RAFT_FOLLOWER)
-        raft_send(r, (struct raft_message){.type = RAFT_READ, .to = r->leader, .term = r->term, .ctx = ctx});
-    return status;
+    if (status != STATUS_OK || r->role == RAFT_LEADER)
+        return status;
+    /* By a mark of our own: the asker may use his again, also after a restart, and an old answer must not be taken for a new. */
+    uint64_t mark = MUTANT(53) ? ctx : random_next(&r->random);
+    r->reads[r->read_count - 1].mark = mark;
+    raft_send(r, (struct raft_message){.type = RAFT_READ, .to = r->leader, .term = r->term, .ctx = mark});
+    return STATUS_OK;
 }
 
 void raft_recv_read(struct raft *r, const struct raft_message *m)
@@ -109,7 +113,7 @@ void raft_recv_read_response(struct raft *r, const struct raft_message *m)
     if (r->role != RAFT_FOLLOWER || m->from != r->leader)
         return;
     for (uint32_t i = 0; i < r->read_count; i++)
-        if (r->reads[i].ctx == m->ctx) {
+        if (r->reads[i].mark == m->ctx) {
             struct pending_read read = r->reads[i];
             remove_read(r, i);
             answer(r, &read, m->commit, STATUS_OK);

@@ -74,7 +74,7 @@ static enum status append_new(struct raft *r, const struct raft_message *m, uint
     const struct raft_entry *entries = m->entries + known;
     uint64_t bytes = r->log.unstable_bytes;
     for (uint32_t i = known; i < m->entry_count; i++)
-        bytes += m->entries[i].size;
+        bytes += raft_entry_cost(&m->entries[i]);
     if (r->log.unstable_bytes > 0 && bytes > r->config.cache_bytes)
         return STATUS_OVERLOADED; /* the disk is behind; the leader asks again */
     if (entries[0].id.index <= r->log.last.index) {

@@ -29,6 +29,8 @@ static void accepted(struct raft *r, struct raft_progress *p, const struct raft_
     bool news = raft_progress_accept(p, m->match);
     if (!news && !(p->state == RAFT_PROBE && m->match == p->match))
         return; /* a probe that brings nothing new still says where the logs agree */
+    if (p->fetched_count > 0 && p->fetched[p->fetched_count - 1].id.index <= p->match)
+        raft_progress_drop_fetched(p, &r->memory);
     if (p->state == RAFT_PROBE)
         raft_progress_become_replicate(p);
     else if (p->state == RAFT_SEND_SNAPSHOT && p->match >= r->log.base.index && !MUTANT(49))

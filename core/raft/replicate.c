@@ -46,7 +46,7 @@ enum status raft_propose(struct raft *r, const struct bytes *commands, uint32_t 
     if (r->transfer_to != 0)
         return STATUS_CONFLICT; /* nothing may follow what the target has (Thesis 3.10) */
     for (uint32_t i = 0; i < count; i++)
-        bytes += commands[i].size;
+        bytes += commands[i].size + sizeof(struct raft_entry);
     if (r->uncommitted_bytes > 0 && r->uncommitted_bytes + bytes > r->config.max_uncommitted_bytes)
         return STATUS_BUSY;
     struct raft_log_id first = {r->log.last.index + 1, r->term};
@@ -119,8 +119,9 @@ static const struct raft_entry *entries_for(struct raft *r, struct raft_progress
         first = fetched_at(p, p->next);
         available = first != NULL ? p->fetched_count - (p->next - p->fetched[0].id.index) : 0;
     }
-    while (*ret_count < available && (*ret_count == 0 || *ret_bytes + first[*ret_count].size <= r->config.max_message_bytes))
-        *ret_bytes += first[(*ret_count)++].size;
+    while (*ret_count < available &&
+           (*ret_count == 0 || *ret_bytes + raft_entry_cost(&first[*ret_count]) <= r->config.max_message_bytes))
+        *ret_bytes += raft_entry_cost(&first[(*ret_count)++]);
     return first;
 }
 
@@ -197,23 +198,21 @@ static void send_what_fits(struct raft *r, struct raft_progress *p)
 static void send_heartbeat(struct raft *r, const struct raft_progress *p)
 {
     struct raft_message *m = new_message(r);
-    if (m != NULL)
-        *m = (struct raft_message){.type = RAFT_HEARTBEAT, .from = r->config.id, .to = p->id, .term = r->term,
-                                   .commit = p->match < r->commit && !MUTANT(40) ? p->match : r->commit,
-                                   .read_seq = r->read_seq};
+    assert(m != NULL); /* they go first */
+    *m = (struct raft_message){.type = RAFT_HEARTBEAT, .from = r->config.id, .to = p->id, .term = r->term,
+                               .commit = p->match < r->commit && !MUTANT(40) ? p->match : r->commit, .read_seq = r->read_seq};
 }
 
 void raft_send_entries(struct raft *r)
 {
-    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++) {
-        struct raft_progress *p = &r->progress[i];
-        if (p->id == 0)
-            continue;
-        if (r->beat_wanted)
-            send_heartbeat(r, p);
-        send_what_fits(r, p);
-    }
+    uint32_t places = raft_peer_places(r);
+    for (uint32_t i = 0; i < places && r->beat_wanted; i++)
+        if (r->progress[i].id != 0)
+            send_heartbeat(r, &r->progress[i]);
     r->beat_wanted = false;
+    for (uint32_t i = 0; i < places; i++)
+        if (r->progress[i].id != 0)
+            send_what_fits(r, &r->progress[i]);
 }
 
 /* --- entries from the owner's disk --- */

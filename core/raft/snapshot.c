@@ -29,6 +29,11 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max)
 
 /* --- leader --- */
 
+enum {
+    SNAPSHOT_FAILURES_MAX = 3, /* of one transfer */
+    CHUNK_WAIT_MAX = 8,        /* election timeouts */
+};
+
 static bool in_use(const struct raft *r)
 {
     for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++)
@@ -88,13 +93,34 @@ void raft_recv_snapshot_response(struct raft *r, const struct raft_message *m)
     if ((m->ctx <= p->chunk_ctx && !MUTANT(51)) || m->ctx > r->chunk_ctx)
         return;
     p->chunk_ctx = r->chunk_ctx;
+    bool anew = m->offset == 0 && (p->snapshot_offset > 0 || p->chunk_sent);
     p->snapshot_offset = m->offset;
     p->chunk_sent = false;
-    p->chunk_wanted = m->offset < p->snapshot_size;
-    p->chunk_ticks = 0;
+    p->chunk_ticks = p->chunk_wait = 0;
+    if (anew)
+        raft_chunk_failed(r, p);
+    else
+        p->chunk_wanted = m->offset < p->snapshot_size;
 }
 
-/* A chunk or its answer was lost, or the installing takes its time: ask again. */
+/* A file that cannot be read, or that nobody can install, is given up for all: another one is wanted. */
+static void give_up_snapshot(struct raft *r)
+{
+    for (uint32_t i = 0, places = raft_peer_places(r); i < places; i++)
+        if (r->progress[i].id != 0 && r->progress[i].state == RAFT_SEND_SNAPSHOT)
+            raft_progress_become_probe(&r->progress[i]);
+    r->snapshot = (struct raft_snapshot_meta){0};
+}
+
+void raft_chunk_failed(struct raft *r, struct raft_progress *p)
+{
+    p->chunk_sent = p->chunk_wanted = false; /* after a while */
+    if (++p->snapshot_failures == SNAPSHOT_FAILURES_MAX && !MUTANT(55))
+        give_up_snapshot(r);
+}
+
+/* A chunk or its answer was lost, or the installing takes its time: ask again, at longer and longer intervals, so that copies do
+ * not queue up where the link or the disk is slow, and not while nobody is there. */
 void raft_snapshot_tick(struct raft *r, struct raft_progress *p)
 {
     if (p->state != RAFT_SEND_SNAPSHOT)
@@ -103,9 +129,12 @@ void raft_snapshot_tick(struct raft *r, struct raft_progress *p)
         raft_progress_become_probe(p); /* it would not connect any more */
         return;
     }
-    if (++p->chunk_ticks < r->config.election_ticks)
+    if (p->chunk_wanted)
         return;
-    p->chunk_ticks = 0;
+    uint32_t wait = p->chunk_wait > 0 ? p->chunk_wait : r->config.election_ticks;
+    if (++p->chunk_ticks < wait || p->silent_ticks >= r->config.election_ticks)
+        return;
+    p->chunk_wait = wait < CHUNK_WAIT_MAX * r->config.election_ticks ? 2 * wait : wait;
     p->chunk_sent = false;
     p->chunk_wanted = true;
 }

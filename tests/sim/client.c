@@ -39,7 +39,7 @@ bool client_propose(struct sim *sim, struct node *node, uint32_t count)
 
 void client_read(struct sim *sim, struct node *node)
 {
-    uint64_t ctx = ++sim->next_ctx;
+    uint64_t ctx = ++node->next_ctx;
     if (node->read_count == READS_MAX)
         return;
     enum status status = raft_read_index(node->raft, ctx);

@@ -10,6 +10,7 @@ static void execute(struct sim *sim, struct disk *disk, const struct write *writ
     if (write->install != NULL) {
         disk->machine = write->install->machine;
         disk->snapshot = write->install;
+        disk->snapshot_bad = false;
         disk->partial = NULL;
         disk->suspect_until = disk->suspect_until <= write->install->meta.last.index ? 0 : disk->suspect_until;
         if (!MUTANT(31)) {

@@ -115,12 +115,26 @@ static bool at_rest(struct sim *sim, const struct node *leader, uint32_t chosen)
 {
     for (uint32_t i = 0; i < sim->node_count; i++) {
         const struct node *node = &sim->nodes[i];
-        bool member = (chosen & 1U << i) != 0 && raft_conf_find(leader->conf, node->id) != NULL;
+        bool sound = (chosen & 1U << i) != 0, member = sound && raft_conf_find(leader->conf, node->id) != NULL;
         if (member && (node->machine.applied.index != leader->status.last.index || node->read_count > 0 || node->status.removed))
+            return false;
+        /* Who is out and would ask for votes asks the leader too, who tells it. */
+        bool asks = raft_conf_is_voter(node->conf, node->id) && raft_conf_find(node->conf, leader->id) != NULL &&
+                    !node->status.suspect;
+        if (sound && !member && node->up && asks && !node->status.removed)
             return false;
     }
     /* Whoever leads with a disk that hangs has handed over. */
     return leader->status.commit == leader->status.last.index && leader->machine.applied.index == leader->status.last.index;
+}
+
+/* A higher match counts for more than a newer snapshot under way, and that for more than any offset in one. */
+static uint64_t peer_progress(const struct node *leader, const struct raft_peer_status *peer)
+{
+    const struct raft_snapshot_meta *snapshot = raft_snapshot(leader->raft);
+    uint64_t sending = peer->state == RAFT_SEND_SNAPSHOT && snapshot != NULL ? snapshot->last.index : 0;
+    uint64_t offset = sending > 0 ? peer->snapshot_offset : 0;
+    return peer->match << 40 | (sending & 0x7fff) << 25 | (offset & 0x1ffffff);
 }
 
 /* Slow is allowed, standing still is not: how far the leader's peers have come. */
@@ -129,7 +143,7 @@ static uint64_t progress(struct sim *sim)
     const struct node *leader = leader_node(sim);
     uint64_t sum = sim->oracle.commit;
     for (uint32_t i = 0; leader != NULL && i < leader->status.peer_count; i++)
-        sum += leader->status.peers[i].match + leader->status.peers[i].snapshot_offset;
+        sum += peer_progress(leader, &leader->status.peers[i]);
     for (uint32_t i = 0; i < sim->node_count; i++)
         sum += sim->nodes[i].broken ? 0 : sim->nodes[i].machine.applied.index;
     return sum;

@@ -125,6 +125,7 @@ void node_boot(struct sim *sim, struct node *node)
     node->paused_until = 0;
     node->applying = node->snapshotting = node->storing = node->take_owed = false;
     node->read_count = 0;
+    node->next_ctx = 0;
     memset(node->match_ids, 0, sizeof node->match_ids);
     node->match_term = 0;
     memset(&node->status, 0, sizeof node->status);
@@ -244,8 +245,10 @@ static void act_files(struct sim *sim, struct node *node, const struct raft_outp
         node->disk.partial_size = end;
         if (memcmp(out->chunk->data.data, node->disk.partial->bytes + out->chunk->offset, out->chunk->data.size) != 0)
             sim_fail(sim, "snapshot: a chunk at %llu with bytes of elsewhere", (unsigned long long)out->chunk->offset);
+        const struct node *sender = node_of(sim, out->chunk->from);
+        bool bad = sender != NULL && sender->disk.snapshot_bad && sender->disk.snapshot == node->disk.partial;
         event_push(sim, sim->now + sim_about(sim, sim->options.disk_delay), EVENT_STORED, node,
-                   (void *)(uintptr_t)node->disk.partial, end, 0);
+                   (void *)(uintptr_t)node->disk.partial, end, bad);
     }
     if (out->snapshot_wanted && !node->snapshotting) {
         node->snapshotting = true;
@@ -377,15 +380,16 @@ static void on_snapshot(struct sim *sim, struct node *node)
         machine.conf_index = node->conf_index;
     }
     node->disk.snapshot = snapshot_take(sim, &machine);
+    node->disk.snapshot_bad = !sim->calm && sim_below(sim, 20) == 0;
     raft_snapshot_taken(node->raft, &node->disk.snapshot->meta);
     sim->stats.events++;
     TRACE(sim, node, "took a snapshot at %llu", (unsigned long long)node->machine.applied.index);
     node_settle(sim, node);
 }
 
-static void on_stored(struct sim *sim, struct node *node, const struct snapshot *snapshot, uint64_t next)
+static void on_stored(struct sim *sim, struct node *node, const struct snapshot *snapshot, uint64_t next, bool bad)
 {
-    bool complete = next == snapshot->meta.size, ok = !complete || sim->calm || sim_below(sim, 20) > 0;
+    bool complete = next == snapshot->meta.size, ok = !complete || (!bad && (sim->calm || sim_below(sim, 20) > 0));
     if (node->disk.partial != snapshot)
         return;
     if (!ok)
@@ -414,7 +418,7 @@ static void on_input(struct sim *sim, const struct event *event, struct node *no
         on_snapshot(sim, node);
         break;
     case EVENT_STORED:
-        on_stored(sim, node, event->data, event->a);
+        on_stored(sim, node, event->data, event->a, event->b != 0);
         break;
     case EVENT_READ: /* the first that it hears after a pause */
         client_read(sim, node);

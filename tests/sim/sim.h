@@ -89,6 +89,7 @@ struct disk {
     bool removed;
     uint64_t suspect_until;
     const struct snapshot *snapshot; /* a portable one, complete */
+    bool snapshot_bad;               /* its file is not what it says: nobody can install it */
     const struct snapshot *partial;  /* being received */
     uint64_t partial_size;
     uint64_t rotten[ROTTEN_MAX];     /* indexes whose stored bytes went bad */
@@ -104,6 +105,7 @@ struct read_op {
 };
 
 struct node {
+    uint64_t next_ctx; /* of its reads; begins anew with each start, as a program would */
     uint8_t slot;
     bool up, broken; /* broken: for good, in the liveness phase */
     uint64_t id;     /* of this disk */
@@ -255,7 +257,7 @@ struct sim {
     bool booting;      /* which is given all the memory that it wants */
     bool calm;         /* liveness phase: no new faults */
     bool client_quiet, users_quiet;
-    uint64_t next_ctx, next_id;
+    uint64_t next_id;
     uint64_t damaged[DAMAGED_MAX]; /* ids whose disk ever lost what it had acknowledged, gone ones too */
     uint32_t damaged_count;
     uint64_t hash;     /* over all events: equal runs have equal hashes */

@@ -5,9 +5,11 @@
 
 #include "check.h"
 
+enum { COST = sizeof(struct raft_entry) }; /* of an entry without data */
+
 static enum status propose(struct core *core, size_t size, uint32_t count)
 {
-    static const char data[4096] = "x";
+    static const char data[16384] = "x";
     struct bytes commands[256];
     struct raft_log_id first;
     for (uint32_t i = 0; i < count; i++)
@@ -84,15 +86,17 @@ static void uncommitted_bytes(void **state)
     (void)state;
     static struct core core;
     struct raft_config config = core_config(1);
+    enum { LIMIT = 1000 + 200 * COST };
+    config.max_uncommitted_bytes = LIMIT;
     core_start(&core, &config, 3);
     core_lead(&core, 3);
-    assert_int_equal(propose(&core, 3000, 1), STATUS_OK); /* one is always taken when there is none */
+    assert_int_equal(propose(&core, LIMIT + 1, 1), STATUS_OK); /* one is always taken when there is none */
     assert_int_equal(propose(&core, 1, 1), STATUS_BUSY);
     uint64_t before = raft_hash(core.raft);
     assert_int_equal(propose(&core, 1, 1), STATUS_BUSY);
     assert_true(raft_hash(core.raft) == before);
     acknowledge(&core);
-    assert_int_equal(propose(&core, 500, 2), STATUS_OK); /* 1000, which is what there may be */
+    assert_int_equal(propose(&core, LIMIT / 2 - COST, 2), STATUS_OK); /* which is what there may be */
     assert_int_equal(propose(&core, 1, 1), STATUS_BUSY);
     /* A change of membership is no proposal of that kind. */
     struct raft_conf_change change = {.type = RAFT_ADD_LEARNER, .member.id = 4};
@@ -100,8 +104,8 @@ static void uncommitted_bytes(void **state)
     assert_int_equal(raft_propose_conf(core.raft, &change, &at), STATUS_OK);
     acknowledge(&core);
     assert_int_equal(propose(&core, 4, 200), STATUS_OK); /* more than are prepared at a time */
-    assert_int_equal(propose(&core, 100, 2), STATUS_OK);
-    assert_int_equal(propose(&core, 1, 1), STATUS_BUSY);
+    assert_int_equal(propose(&core, 100 - COST, 2), STATUS_OK);
+    assert_int_equal(propose(&core, 0, 1), STATUS_BUSY); /* empty ones count too */
     acknowledge(&core);
     /* Nothing is left of it after a leadership. */
     assert_int_equal(propose(&core, 900, 1), STATUS_OK);
@@ -217,9 +221,9 @@ static void bytes_that_wait_for_the_disk(void **state)
     assert_int_equal(append(&core, 1, 3000), STATUS_OK); /* when nothing waits, whatever it takes */
     assert_int_equal(append(&core, 1, 1), STATUS_OVERLOADED);
     core_release(&core);
-    assert_int_equal(append(&core, 2, 400), STATUS_OK);
-    assert_int_equal(append(&core, 1, 300), STATUS_OVERLOADED);
-    assert_int_equal(append(&core, 1, 200), STATUS_OK);
+    assert_int_equal(append(&core, 2, 400 - COST), STATUS_OK);
+    assert_int_equal(append(&core, 1, 201 - COST), STATUS_OVERLOADED);
+    assert_int_equal(append(&core, 1, 200 - COST), STATUS_OK);
     assert_int_equal(raft_last(core.raft).index, 4);
     core_release(&core);
     core_drain(&core);
