@@ -302,8 +302,8 @@ static void init_handles(struct cluster *cluster)
 {
     uv_loop_t *loop = cluster->config.loop;
     uv_handle_t *handles[] = {(uv_handle_t *)&cluster->progress, (uv_handle_t *)&cluster->flush,
-                              (uv_handle_t *)&cluster->tick_timer, (uv_handle_t *)&cluster->leader_timer, (uv_handle_t *)&cluster->expire_timer,
-                              (uv_handle_t *)&cluster->clock_steps};
+                              (uv_handle_t *)&cluster->tick_timer, (uv_handle_t *)&cluster->leader_timer,
+                              (uv_handle_t *)&cluster->expire_timer, (uv_handle_t *)&cluster->clock_steps};
     int failed = uv_async_init(loop, &cluster->progress, on_progress);
     failed |= uv_prepare_init(loop, &cluster->flush);
     failed |= uv_timer_init(loop, &cluster->tick_timer);
@@ -359,7 +359,8 @@ static enum status start_threads(struct cluster *cluster, struct error *err)
     struct applier_config applier = {.state = cluster->stores.state, .clock = cluster->config.clock, .notify = notify,
                                      .notify_arg = cluster};
     struct log_writer_config writer = {.log = cluster->stores.log, .clock = cluster->config.clock,
-                                       .directories = {cluster->stores.log_path, cluster->stores.data.path}, .notify = notify, .notify_arg = cluster};
+                                       .directories = {cluster->stores.log_path, cluster->stores.data.path}, .notify = notify,
+                                       .notify_arg = cluster};
     enum status status = applier_start(&applier, &cluster->applier, err);
     return status == STATUS_OK ? log_writer_start(&writer, &cluster->writer, err) : status;
 }

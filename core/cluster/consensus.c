@@ -78,7 +78,7 @@ static void recycle(struct cluster *cluster, struct entry_batch *batch)
     batch_queue_push(&cluster->free_batches, batch);
 }
 
-/* Entries that a newer leader has replaced: whoever waits for one learns that it was not done. */
+/* Entries that a newer leader has replaced: whoever waits for one learns what became of it when its place is applied. */
 static void drop_from(struct cluster *cluster, uint64_t from)
 {
     struct batch_queue kept;
@@ -94,7 +94,6 @@ static void drop_from(struct cluster *cluster, uint64_t from)
         batch_queue_push(&kept, batch);
     }
     batch_queue_move(&cluster->durable, &kept);
-    proposals_truncate(cluster->proposals, from);
 }
 
 static void submit(struct cluster *cluster, const struct raft_output *out)
@@ -110,7 +109,6 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
         if (entry_batch_add(batch, entry->id.index, entry->id.term, entry->type, (struct bytes){entry->data, entry->size},
                             &err) != STATUS_OK)
             fatal("a batch of the log does not fit", &err); /* the core holds back what would not */
-        proposals_replaced(cluster->proposals, entry->id); /* what was never written is dropped without a truncation */
     }
     account(cluster, batch);
     if (out->truncate_from != 0) {

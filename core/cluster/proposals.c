@@ -55,20 +55,6 @@ enum status proposals_room(const struct proposals *proposals, uint64_t index, st
     return STATUS_OK;
 }
 
-void proposals_add(struct proposals *proposals, struct raft_log_id id, cluster_done done, void *arg, uint64_t token,
-                   uint64_t deadline_ns)
-{
-    uint64_t index = id.index;
-    if (proposals->count == 0)
-        proposals->first_index = index;
-    assert(index >= proposals->first_index + proposals->count && index - proposals->first_index < PROPOSALS_MAX);
-    for (; proposals->first_index + proposals->count < index; proposals->count++) /* entries of the core itself */
-        *at(proposals, proposals->first_index + proposals->count) = (struct proposal){0};
-    proposals->count++;
-    *at(proposals, index) =
-        (struct proposal){.done = done, .arg = arg, .token = token, .term = id.term, .deadline_ns = deadline_ns};
-}
-
 static void answer(struct proposal *proposal, const struct cluster_outcome *outcome)
 {
     cluster_done done = proposal->done;
@@ -77,9 +63,37 @@ static void answer(struct proposal *proposal, const struct cluster_outcome *outc
         done(proposal->arg, proposal->token, outcome);
 }
 
+static void answer_from(struct proposals *proposals, uint64_t from, const struct cluster_outcome *outcome)
+{
+    while (proposals->count > 0 && proposals->first_index + proposals->count > from)
+        answer(at(proposals, proposals->first_index + --proposals->count), outcome);
+}
+
+/* Entries that this node's log has dropped can still be in another's, whose owner may come to lead and commit them. */
+static const struct cluster_outcome replaced = {
+    .status = STATUS_OUTCOME_UNKNOWN,
+    .message = "the leader changed before the write was confirmed; it may still take effect: read before you repeat it",
+};
+
+void proposals_add(struct proposals *proposals, struct raft_log_id id, cluster_done done, void *arg, uint64_t token,
+                   uint64_t deadline_ns)
+{
+    uint64_t index = id.index;
+    if (proposals->count > 0 && index < proposals->first_index + proposals->count)
+        answer_from(proposals, index, &replaced);
+    if (proposals->count == 0)
+        proposals->first_index = index;
+    assert(index - proposals->first_index < PROPOSALS_MAX);
+    for (; proposals->first_index + proposals->count < index; proposals->count++) /* entries of the core itself */
+        *at(proposals, proposals->first_index + proposals->count) = (struct proposal){0};
+    proposals->count++;
+    *at(proposals, index) =
+        (struct proposal){.done = done, .arg = arg, .token = token, .term = id.term, .deadline_ns = deadline_ns};
+}
+
 static const struct cluster_outcome lost = {
     .status = STATUS_NO_LEADER,
-    .message = "the leader changed before the write was stored; it was not done: repeat it",
+    .message = "the leader changed, and another write took the place of this one; it was not done: repeat it",
 };
 
 void proposals_decide(struct proposals *proposals, const struct apply_result *result, uint64_t term)
@@ -111,24 +125,6 @@ bool proposals_expire(struct proposals *proposals, uint64_t now_ns)
         answer(proposal, &unknown);
     }
     return false;
-}
-
-void proposals_truncate(struct proposals *proposals, uint64_t from)
-{
-    while (proposals->count > 0 && proposals->first_index + proposals->count > from) {
-        struct proposal *last = at(proposals, proposals->first_index + proposals->count - 1);
-        proposals->count--;
-        answer(last, &lost);
-    }
-}
-
-void proposals_replaced(struct proposals *proposals, struct raft_log_id by)
-{
-    if (by.index < proposals->first_index || by.index - proposals->first_index >= proposals->count)
-        return;
-    const struct proposal *there = at(proposals, by.index);
-    if (there->term != 0 && there->term != by.term)
-        proposals_truncate(proposals, by.index);
 }
 
 void proposals_abandon(struct proposals *proposals)
