@@ -30,7 +30,7 @@ enum status raft_append_own(struct raft *r, uint8_t type, const struct bytes *da
     for (uint32_t done = 0; done < count; done += APPEND_STEP) {
         uint32_t step = count - done < APPEND_STEP ? count - done : APPEND_STEP;
         enum status status = append_step(r, type, data + done, step);
-        if (status != STATUS_OK && done > 0)
+        if (status != STATUS_OK && done > 0 && !MUTANT(11))
             raft_log_truncate(&r->log, before.index + 1, hash_before); /* nothing of it was handed out */
         if (status != STATUS_OK)
             return status;

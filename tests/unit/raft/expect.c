@@ -104,9 +104,9 @@ static void compare(const char *what, const char *key, const char *got, const ch
         fail("%s: %s is %s, not %s", what, key, got, wanted);
 }
 
-static void split(char *pair, char key[32], const char **ret_value)
+static void split(const char *pair, char key[32], const char **ret_value)
 {
-    char *equals = strchr(pair, '=');
+    const char *equals = strchr(pair, '=');
     if (equals == NULL || equals - pair >= 32)
         fail("\"%s\" is not key=value", pair);
     memcpy(key, pair, (size_t)(equals - pair));
@@ -126,7 +126,7 @@ static void expect_node(struct script *s, struct node *node)
         char key[32];
         const char *wanted;
         struct text text = {.size = 0};
-        split(s->line.words[i], key, &wanted);
+        split(word(s, i), key, &wanted);
         if (!state_text(node, &status, key, wanted, &text))
             fail("nothing is called \"%s\"", key);
         compare(what, key, text.at, wanted);
@@ -176,20 +176,20 @@ void expect_progress(struct script *s)
     for (uint32_t i = 0; i < status.peer_count; i++) {
         if (status.peers[i].id != peer)
             continue;
-        if (s->line.count > 3 && strcmp(s->line.words[3], "none") == 0)
+        if (s->line.count > 3 && strcmp(word(s, 3), "none") == 0)
             fail("node %s keeps progress of %llu", word(s, 1), (ull)peer);
         for (uint32_t j = 3; j < s->line.count; j++) {
             char key[32];
             const char *wanted;
             struct text text = {.size = 0};
-            split(s->line.words[j], key, &wanted);
+            split(word(s, j), key, &wanted);
             if (!progress_text(&status.peers[i], key, &text))
                 fail("nothing is called \"%s\"", key);
             compare(what, key, text.at, wanted);
         }
         return;
     }
-    if (s->line.count <= 3 || strcmp(s->line.words[3], "none") != 0)
+    if (s->line.count <= 3 || strcmp(word(s, 3), "none") != 0)
         fail("node %s keeps no progress of %llu", word(s, 1), (ull)peer);
 }
 
@@ -270,9 +270,9 @@ void expect_message(struct script *s)
             char key[32];
             const char *wanted;
             struct text text = {.size = 0};
-            if (strchr(s->line.words[j], '=') == NULL)
+            if (strchr(word(s, j), '=') == NULL)
                 continue;
-            split(s->line.words[j], key, &wanted);
+            split(word(s, j), key, &wanted);
             if (!message_text(m, key, wanted, &text))
                 fail("nothing is called \"%s\"", key);
             compare(type_name(m->type), key, text.at, wanted);

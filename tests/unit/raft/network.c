@@ -27,7 +27,7 @@ static struct filter parse_filter(const struct script *s, uint32_t from)
 {
     struct filter f = {0};
     for (uint32_t i = from; i < s->line.count; i++) {
-        const char *text = s->line.words[i];
+        const char *text = word(s, i);
         if (strcmp(text, "first") == 0)
             f.first = true;
         else if (strcmp(text, "last") == 0)
@@ -126,7 +126,7 @@ void command_settle(struct script *s)
 {
     bool among[NODES_MAX] = {false};
     for (uint32_t i = 1; i < s->line.count; i++)
-        among[world_node(s->world, number(s->line.words[i]))->id] = true;
+        among[world_node(s->world, number(word(s, i)))->id] = true;
     settle_all(s, s->line.count > 1 ? among : NULL);
 }
 
@@ -144,7 +144,7 @@ static void set_cut(struct script *s, bool cut)
 {
     for (uint32_t i = 1; i < s->line.count; i++) {
         uint64_t from, to;
-        const char *text = s->line.words[i];
+        const char *text = word(s, i);
         bool one_way = parse_route(text, &from, &to);
         if (!one_way)
             parse_link(text, &from, &to);
@@ -190,7 +190,7 @@ static struct raft_log_id value_log_id(const struct script *s, const char *key)
 static bool has_word(const struct script *s, const char *text)
 {
     for (uint32_t i = 1; i < s->line.count; i++)
-        if (strcmp(s->line.words[i], text) == 0)
+        if (strcmp(s->line.words[i], text) == 0 && word(s, i) != NULL)
             return true;
     return false;
 }

@@ -94,7 +94,11 @@ static bool passes(const char *path)
         run_file(path);
         exit(0); /* not _exit: what leaked is told on the way out */
     }
-    return child > 0 && waitpid(child, &status, 0) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0;
+    if (child <= 0 || waitpid(child, &status, 0) != child)
+        return false;
+    if (WIFSIGNALED(status))
+        fprintf(stderr, "%s: ended by signal %d\n", path, WTERMSIG(status));
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0;
 }
 
 int main(int argc, char **argv)

@@ -30,16 +30,24 @@ static void done(struct script *s, struct node *node)
 
 /* --- making nodes --- */
 
+static uint32_t option(const struct script *s, const char *key, uint32_t otherwise, uint32_t limit)
+{
+    uint64_t value = value_or(s, key, otherwise);
+    if (value > limit)
+        fail("%s: at most %u", key, limit);
+    return (uint32_t)value;
+}
+
 static void read_options(const struct script *s, struct raft_config *config)
 {
-    config->election_ticks = (uint16_t)value_or(s, "et", config->election_ticks);
-    config->heartbeat_ticks = (uint16_t)value_or(s, "hb", config->heartbeat_ticks);
-    config->max_message_bytes = (uint32_t)value_or(s, "message_bytes", config->max_message_bytes);
-    config->max_inflight_messages = (uint32_t)value_or(s, "window", config->max_inflight_messages);
-    config->max_inflight_bytes = (uint32_t)value_or(s, "window_bytes", config->max_inflight_bytes);
-    config->max_uncommitted_bytes = (uint32_t)value_or(s, "uncommitted_bytes", config->max_uncommitted_bytes);
-    config->max_reads = (uint32_t)value_or(s, "max_reads", config->max_reads);
-    config->cache_bytes = (uint32_t)value_or(s, "cache_bytes", config->cache_bytes);
+    config->election_ticks = (uint16_t)option(s, "et", config->election_ticks, UINT16_MAX);
+    config->heartbeat_ticks = (uint16_t)option(s, "hb", config->heartbeat_ticks, UINT16_MAX);
+    config->max_message_bytes = option(s, "message_bytes", config->max_message_bytes, UINT32_MAX);
+    config->max_inflight_messages = option(s, "window", config->max_inflight_messages, UINT32_MAX);
+    config->max_inflight_bytes = option(s, "window_bytes", config->max_inflight_bytes, UINT32_MAX);
+    config->max_uncommitted_bytes = option(s, "uncommitted_bytes", config->max_uncommitted_bytes, UINT32_MAX);
+    config->max_reads = option(s, "max_reads", config->max_reads, UINT32_MAX);
+    config->cache_bytes = option(s, "cache_bytes", config->cache_bytes, UINT32_MAX);
 }
 
 /* set key=value...: for nodes made from here on. */
@@ -107,6 +115,8 @@ static void command_cluster(struct script *s)
     struct raft_conf conf = {0};
     const char *learners = value_of(s, "learners");
     char one[24];
+    if (count > RAFT_MEMBERS_MAX)
+        fail("at most %d members", RAFT_MEMBERS_MAX);
     for (uint64_t id = 1; id <= count; id++) {
         (void)snprintf(one, sizeof one, "%llu", (ull)id);
         add_members(&conf, one, RAFT_VOTER);
@@ -114,8 +124,8 @@ static void command_cluster(struct script *s)
     }
     if (learners != NULL)
         add_members(&conf, learners, RAFT_LEARNER);
-    if (learners != NULL)
-        count += id_list(learners, ids + count);
+    for (uint32_t i = (uint32_t)count; i < conf.count; i++, count++)
+        ids[i] = conf.members[i].id; /* the learners' follow */
     for (uint64_t i = 0; i < count; i++) {
         struct node *node = new_node(s, ids[i]);
         node->disk.base_conf = conf;
@@ -370,7 +380,10 @@ static void command_store(struct script *s)
 /* fail_fetches ID yes|no: entries that are not in memory cannot be read. */
 static void command_fail_fetches(struct script *s)
 {
-    node_of(s, 1)->fetches_fail = strcmp(word(s, 2), "yes") == 0;
+    bool yes = strcmp(word(s, 2), "yes") == 0;
+    if (!yes && strcmp(word(s, 2), "no") != 0)
+        fail("\"%s\" is neither yes nor no", word(s, 2));
+    node_of(s, 1)->fetches_fail = yes;
 }
 
 static void command_damage_snapshot(struct script *s)
@@ -401,7 +414,9 @@ void run_line(struct script *s)
 {
     for (size_t i = 0; i < sizeof commands / sizeof commands[0]; i++)
         if (strcmp(s->line.words[0], commands[i].name) == 0) {
+            words_begin();
             commands[i].run(s);
+            words_end(s);
             return;
         }
     fail("there is no command \"%s\"", s->line.words[0]);

@@ -18,6 +18,8 @@ struct script {
 };
 
 /* words.c: arguments of the line at work. */
+void words_begin(void);
+void words_end(const struct script *s);                           /* fails if one was not looked at: a mistake in writing */
 const char *word(const struct script *s, uint32_t i);             /* fails where there is none */
 uint64_t number(const char *text);
 const char *value_of(const struct script *s, const char *key);    /* of key=value; NULL */

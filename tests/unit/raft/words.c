@@ -1,20 +1,38 @@
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "script.h"
 
+static bool used[WORDS_MAX + 1];
+
+void words_begin(void)
+{
+    memset(used, 0, sizeof used);
+    used[0] = true;
+}
+
+void words_end(const struct script *s)
+{
+    for (uint32_t i = 0; i < s->line.count; i++)
+        if (!used[i])
+            fail("%s: \"%s\" means nothing here", s->line.words[0], s->line.words[i]);
+}
+
 const char *word(const struct script *s, uint32_t i)
 {
     if (i >= s->line.count)
         fail("%s: too few words", s->line.words[0]);
+    used[i] = true;
     return s->line.words[i];
 }
 
 uint64_t number(const char *text)
 {
     char *end;
+    errno = 0;
     uint64_t value = strtoull(text, &end, 10);
-    if (end == text || *end != '\0')
+    if (end == text || *end != '\0' || errno != 0 || *text == '-')
         fail("\"%s\" is not a number", text);
     return value;
 }
@@ -24,7 +42,7 @@ const char *value_of(const struct script *s, const char *key)
     size_t size = strlen(key);
     for (uint32_t i = 1; i < s->line.count; i++)
         if (strncmp(s->line.words[i], key, size) == 0 && s->line.words[i][size] == '=')
-            return s->line.words[i] + size + 1;
+            return word(s, i) + size + 1;
     return NULL;
 }
 
@@ -68,6 +86,8 @@ void add_members(struct raft_conf *conf, const char *list, uint8_t role)
         while (at < conf->count && conf->members[at].id < ids[i])
             at++;
         if (at == conf->count || conf->members[at].id != ids[i]) {
+            if (conf->count == RAFT_MEMBERS_MAX)
+                fail("at most %d members", RAFT_MEMBERS_MAX);
             memmove(&conf->members[at + 1], &conf->members[at], (conf->count - at) * sizeof conf->members[0]);
             conf->members[at] = (struct raft_member){.id = ids[i]};
             conf->count++;
