@@ -51,7 +51,7 @@ struct raft {
     struct raft_memory memory;
     struct random random;
 
-    /* Persistent (Raft, figure 2); changed in raft.c alone. */
+    /* Persistent (Raft, figure 2). Term and vote change in raft.c alone; `taken` and `durable` say how far the disk has come. */
     uint64_t term, vote;
     struct raft_hard_state durable_hard, taken_hard;
     struct raft_log log;
@@ -114,7 +114,7 @@ struct raft {
     bool role_changed;
     struct raft_fetch fetches[RAFT_MEMBERS_MAX];
     struct raft_chunk_wanted chunks_wanted[RAFT_MEMBERS_MAX];
-    uint64_t chunk_ctx; /* mark of the newest of them */
+    uint64_t chunk_asked; /* mark of the newest of them */
 };
 
 /* --- raft.c: roles and terms --- */

@@ -11,7 +11,7 @@ enum status raft_progress_init(struct raft_progress *p, const struct raft_memory
     struct inflight_message *inflight = raft_memory_get(memory, window * sizeof *inflight);
     if (inflight == NULL)
         return STATUS_NO_MEMORY;
-    *p = (struct raft_progress){.id = id, .next = last + 1, .inflight = inflight, .window = window, .open = window,
+    *p = (struct raft_progress){.id = id, .next = last + 1, .inflight = inflight, .window = window, .allowed = window,
                                 .active = true};
     return STATUS_OK;
 }
@@ -53,7 +53,7 @@ void raft_progress_become_probe(struct raft_progress *p)
         from = p->snapshot.index;
     reset(p, RAFT_PROBE);
     p->next = from + 1;
-    p->open = MUTANT(52) ? p->window : 1;
+    p->allowed = MUTANT(52) ? p->window : 1;
     p->send_empty = true;
 }
 
@@ -116,7 +116,7 @@ void raft_progress_forget(struct raft_progress *p, uint64_t last)
 
 bool raft_progress_window_full(const struct raft_progress *p, uint64_t max_bytes)
 {
-    return p->count >= p->open || (p->count > 0 && p->inflight_bytes >= max_bytes);
+    return p->count >= p->allowed || (p->count > 0 && p->inflight_bytes >= max_bytes);
 }
 
 void raft_progress_sent(struct raft_progress *p, uint64_t last_index, uint32_t entry_count, uint64_t bytes, uint64_t max_bytes)
@@ -127,7 +127,7 @@ void raft_progress_sent(struct raft_progress *p, uint64_t last_index, uint32_t e
         return;
     }
     if (entry_count > 0) {
-        assert(p->count < p->open);
+        assert(p->count < p->allowed);
         p->inflight[(p->head + p->count++) % p->window] = (struct inflight_message){last_index, (uint32_t)bytes};
         p->inflight_bytes += bytes;
         p->next = last_index + 1; /* optimistic */
@@ -141,7 +141,7 @@ void raft_progress_free_to(struct raft_progress *p, uint64_t index)
         p->inflight_bytes -= p->inflight[p->head].bytes;
         p->head = (p->head + 1) % p->window;
         p->count--;
-        if (p->open < p->window)
-            p->open++;
+        if (p->allowed < p->window)
+            p->allowed++;
     }
 }

@@ -22,7 +22,7 @@ struct raft_progress {
 
     struct inflight_message *inflight; /* ring of `window` */
     uint32_t head, count, window;
-    uint32_t open; /* as many may be in flight: a probe leaves one, each that is accepted adds one, up to `window` */
+    uint32_t allowed; /* as many may be in flight: a probe leaves one, each that is accepted adds one, up to `window` */
     uint64_t inflight_bytes;
 
     bool fetch_wanted, fetching;  /* entries from the owner's disk: to be asked for, asked for */
@@ -34,7 +34,7 @@ struct raft_progress {
     struct raft_log_id snapshot;  /* being sent */
     uint64_t snapshot_offset, snapshot_size;
     bool chunk_wanted, chunk_sent;
-    uint64_t chunk_ctx; /* answers to chunks up to this mark are old */
+    uint64_t chunk_answered; /* answers to chunks up to this mark are old */
     uint32_t chunk_ticks, chunk_wait; /* since it was asked for; how long until it is asked for again */
     uint32_t snapshot_failures;
 

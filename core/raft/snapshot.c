@@ -74,7 +74,7 @@ uint32_t raft_want_chunks(struct raft *r)
         p->chunk_wanted = false;
         p->chunk_sent = true;
         p->chunk_ticks = 0;
-        r->chunks_wanted[count++] = (struct raft_chunk_wanted){p->id, &r->snapshot, p->snapshot_offset, ++r->chunk_ctx};
+        r->chunks_wanted[count++] = (struct raft_chunk_wanted){p->id, &r->snapshot, p->snapshot_offset, ++r->chunk_asked};
     }
     return count;
 }
@@ -90,9 +90,9 @@ void raft_recv_snapshot_response(struct raft *r, const struct raft_message *m)
         return;
     /* An answer counts once, and makes those to earlier chunks void: or else each copy that the network makes of one would go on
      * being answered and asked for again, and be copied in its turn. */
-    if ((m->ctx <= p->chunk_ctx && !MUTANT(51)) || m->ctx > r->chunk_ctx)
+    if ((m->ctx <= p->chunk_answered && !MUTANT(51)) || m->ctx > r->chunk_asked)
         return;
-    p->chunk_ctx = r->chunk_ctx;
+    p->chunk_answered = r->chunk_asked;
     bool anew = m->offset == 0 && (p->snapshot_offset > 0 || p->chunk_sent);
     p->snapshot_offset = m->offset;
     p->chunk_sent = false;

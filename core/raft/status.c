@@ -95,7 +95,7 @@ static bool check_progress(const struct raft *r, const char **ret_why)
         MUST(conf->members[i].id == p->id);
         MUST(p->match < p->next);
         MUST(p->match <= r->log.last.index);
-        MUST(p->count <= p->open && p->open <= p->window);
+        MUST(p->count <= p->allowed && p->allowed <= p->window);
         MUST(p->count == 0 || p->state == RAFT_REPLICATE);
     }
     return true;
@@ -135,7 +135,7 @@ uint64_t raft_hash(const struct raft *r)
         values[count++] = p->id;
         values[count++] = p->match;
         values[count++] = p->next;
-        values[count++] = (uint64_t)p->state << 62 | (uint64_t)p->open << 31 | p->count;
+        values[count++] = (uint64_t)p->state << 62 | (uint64_t)p->allowed << 31 | p->count;
     }
     return hash64(r->config.id, values, count * sizeof values[0]);
 }

@@ -46,16 +46,17 @@ static double cpu_seconds(void)
 static void keep(uint64_t seed, const char *why)
 {
     FILE *file = failures_file != NULL ? fopen(failures_file, "a") : NULL;
-    if (file == NULL)
-        return;
-    fprintf(file, "%" PRIu64 " # %s\n", seed, why);
-    fclose(file);
+    if (file != NULL)
+        fprintf(file, "%" PRIu64 " # %s\n", seed, why);
+    if (failures_file != NULL && (file == NULL || fclose(file) != 0))
+        fprintf(stderr, "chronos-sim: the seed could not be written to %s\n", failures_file);
 }
 
 static void report(uint64_t seed, const char *why)
 {
     fflush(stdout);
-    fprintf(stderr, "FAILED seed %" PRIu64 ": %s\n  reproduce: chronos-sim --seed %" PRIu64 "\n", seed, why, seed);
+    fprintf(stderr, "FAILED seed %" PRIu64 ": %s\n  reproduce: build/bin/chronos-sim --seed %" PRIu64 "\n", seed, why,
+            seed);
     keep(seed, why);
 }
 
@@ -75,20 +76,24 @@ static void watch_signals(const struct plan *plan)
     signal(SIGFPE, on_signal);
 }
 
+static bool run_again(struct exploration *e, uint64_t seed)
+{
+    uint64_t hash = e->sim->hash;
+    e->twice++;
+    bool ok = sim_run(e->sim, seed, false);
+    if (!ok || e->sim->hash == hash)
+        return ok;
+    snprintf(e->sim->why, sizeof e->sim->why, "determinism: the same seed ran differently the second time");
+    return false;
+}
+
 static bool run_seed(struct exploration *e, uint64_t seed)
 {
     running = seed;
     (void)alarm(SEED_SECONDS_MAX);
     bool ok = sim_run(e->sim, seed, false);
-    if (ok && seed % TWICE_EVERY == 0) {
-        uint64_t hash = e->sim->hash;
-        e->twice++;
-        ok = sim_run(e->sim, seed, false);
-        if (ok && e->sim->hash != hash) {
-            snprintf(e->sim->why, sizeof e->sim->why, "determinism: the same seed ran differently the second time");
-            ok = false;
-        }
-    }
+    if (ok && seed % TWICE_EVERY == 0)
+        ok = run_again(e, seed);
     e->done++;
     if (!ok) {
         e->failed++;
@@ -102,6 +107,8 @@ static void print_summary(const struct exploration *e)
     const struct statistics *s = &e->sim->stats;
     double spent = seconds() - e->began;
     uint32_t plain, all, cells = coverage_reached(&e->coverage, &plain, &all);
+    if (e->plan->kept == NULL)
+        printf("from seed %" PRIu64 " on: ", e->plan->start);
     printf("%" PRIu64 " seeds (%" PRIu64 " twice) in %.1f s, %" PRIu64 " failed\n", e->done, e->twice, spent, e->failed);
     printf("%" PRIu64 " events, %.0f a second of CPU (%.0f of wall clock)\n", s->events, (double)s->events / cpu_seconds(),
            (double)s->events / spent);
@@ -141,14 +148,21 @@ static bool run_kept(struct exploration *e)
         fprintf(stderr, "chronos-sim: %s cannot be read\n", e->plan->kept);
         return false;
     }
-    while (fgets(line, sizeof line, file) != NULL && e->failed < e->plan->stop_after) {
+    bool ok = true;
+    while (ok && fgets(line, sizeof line, file) != NULL && e->failed < e->plan->stop_after) {
         char *end;
+        size_t blank = strspn(line, " \t\n");
         uint64_t seed = strtoull(line, &end, 10);
-        if (end != line)
+        ok = line[blank] == '\0' || line[blank] == '#' || (end != line && strchr(" #\n", *end) != NULL);
+        if (!ok)
+            fprintf(stderr, "chronos-sim: %s: a line begins with a seed or a #, not: %s", e->plan->kept, line);
+        else if (end != line)
             (void)run_seed(e, seed);
     }
     fclose(file);
-    return true;
+    if (ok && e->done == 0)
+        fprintf(stderr, "chronos-sim: %s holds no seeds\n", e->plan->kept);
+    return ok && e->done > 0;
 }
 
 int explore_run(const struct plan *plan)
@@ -180,8 +194,9 @@ int explore_one(uint64_t seed, bool trace)
         abort();
     watch_signals(&plan);
     running = seed;
+    (void)alarm(SEED_SECONDS_MAX);
     e->sim = sim_new(&e->coverage);
-    bool ok = sim_run(e->sim, seed, trace);
+    bool ok = sim_run(e->sim, seed, trace) && (trace || run_again(e, seed));
     if (!ok)
         report(seed, e->sim->why);
     else

@@ -10,7 +10,7 @@ struct plan {
     double seconds;         /* 0: no limit */
     const char *kept;       /* a list of seeds to replay instead */
     const char *failures;   /* a file to append failing seeds to; NULL: none */
-    uint32_t stop_after;    /* failures */
+    uint64_t stop_after;    /* failures */
     bool quiet;
 };
 

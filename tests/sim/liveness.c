@@ -119,7 +119,7 @@ static bool at_rest(struct sim *sim, const struct node *leader, uint32_t chosen)
         if (member && (node->machine.applied.index != leader->status.last.index || node->read_count > 0 || node->status.removed))
             return false;
         /* Who is out and would ask for votes asks the leader too, who tells it. */
-        bool asks = raft_conf_is_voter(node->conf, node->id) && raft_conf_find(node->conf, leader->id) != NULL &&
+        bool asks = raft_conf_is_voter(node->conf, node->id) && raft_conf_is_voter(node->conf, leader->id) &&
                     !node->status.suspect;
         if (sound && !member && node->up && asks && !node->status.removed)
             return false;

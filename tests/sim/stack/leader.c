@@ -46,7 +46,8 @@ bool leader_forward(struct sim *sim, const struct node *from, struct buffer *com
     if (from != NULL && from != leader && sim->network.cut_until[from->slot][leader->slot] > sim->now)
         return false;
     stamp(sim, leader, command);
-    TRACE(sim, leader, "command %d of %s", (int)command_type_of(buffer_bytes(command)), from != NULL ? node_name(sim, from->id) : "a user");
+    TRACE(sim, leader, "command %d of %s", (int)command_type_of(buffer_bytes(command)),
+          from != NULL ? node_name(sim, from->id) : "a user");
     return propose(sim, leader, buffer_bytes(command), &at);
 }
 
@@ -168,7 +169,8 @@ static const struct raft_peer_status *peer_of(const struct node *leader, uint64_
     return NULL;
 }
 
-/* A lease is for those who are heard and follow the log: a node whose disk hangs answers heartbeats for ever, and applies nothing. */
+/* A lease is for those who are heard and follow the log: a node whose disk hangs answers heartbeats for ever, and applies
+ * nothing. */
 static bool holds_lease(struct sim *sim, struct node *leader, uint32_t slot, uint64_t lease)
 {
     struct stack *stack = leader->stack;

@@ -282,7 +282,8 @@ void stack_describe(struct sim *sim)
         if (run->status != RUN_PENDING)
             continue;
         id_format("exec_", &run->execution, text);
-        TRACE(sim, NULL, "open: %s of job %llu, phase %d, attempt %u at %s, session %llu", text, (unsigned long long)run->serial, (int)run->phase,
+        TRACE(sim, NULL, "open: %s of job %llu, phase %d, attempt %u at %s, session %llu", text,
+              (unsigned long long)run->serial, (int)run->phase,
               run->attempt, run->node, (unsigned long long)run->session);
     }
 }

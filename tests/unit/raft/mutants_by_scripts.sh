@@ -3,15 +3,20 @@
 # not in the list below.
 # Usage: tests/unit/raft/mutants_by_scripts.sh BUILD_DIRECTORY [MUTANT...]   (a build of the room `base` is there)
 set -u
-build=${1:?a build directory}
+usage="usage: mutants_by_scripts.sh BUILD_DIRECTORY [MUTANT...]"
+build=${1:?$usage}
 shift
 here=$(cd "$(dirname "$0")" && pwd)
 root=$(cd "$here/../../.." && pwd)
 out=$build/raft-mutants
 allowed="$(cat "$here/mutants_not_seen.txt" | sed 's/#.*//')"
-mutants=${*:-$(grep -oh 'MUTANT([0-9]*)' "$root"/core/raft/*.c | tr -dc '0-9\n' | sort -nu)}
+known=$(grep -oh 'MUTANT([0-9]*)' "$root"/core/raft/*.c | tr -dc '0-9\n' | sort -nu)
+mutants=${*:-$known}
+for n in $mutants; do
+    echo "$known" | grep -qx -e "$n" || { echo "there is no mutant $n in the core; there are:" $known >&2; exit 2; }
+done
 base=$build/core/base/libchronos_base.a
-[ -f "$base" ] || { echo "no $base" >&2; exit 2; }
+[ -f "$base" ] || { echo "$build holds no build (no $base); $usage" >&2; exit 2; }
 mkdir -p "$out"
 
 compile() { # directory, flags: the core as objects, then the tests that need nothing else

@@ -115,25 +115,25 @@ static void window_after_a_probe(void **state)
 {
     (void)state;
     struct raft_progress p = new_progress(0, 3);
-    assert_int_equal(p.open, 3);
+    assert_int_equal(p.allowed, 3);
     raft_progress_become_replicate(&p);
-    assert_int_equal(p.open, 3); /* a new leader trusts the network */
+    assert_int_equal(p.allowed, 3); /* a new leader trusts the network */
     raft_progress_become_probe(&p);
     raft_progress_become_replicate(&p);
     raft_progress_sent(&p, 1, 1, 10, 1000);
     assert_true(p.paused);
-    for (uint32_t open = 2; open <= 4; open++) {
-        assert_false(raft_progress_accept(&p, open - 2)); /* old news open nothing */
-        assert_true(raft_progress_accept(&p, open - 1));
+    for (uint32_t round = 2; round <= 4; round++) {
+        assert_false(raft_progress_accept(&p, round - 2)); /* old news open nothing */
+        assert_true(raft_progress_accept(&p, round - 1));
         raft_progress_free_to(&p, p.match);
-        assert_int_equal(p.open, open < 3 ? open : 3);
+        assert_int_equal(p.allowed, round < 3 ? round : 3);
         while (!raft_progress_window_full(&p, 1000))
             raft_progress_sent(&p, p.next, 1, 10, 1000);
-        assert_int_equal(p.count, p.open);
+        assert_int_equal(p.count, p.allowed);
     }
     assert_true(raft_progress_reject(&p, p.next - 1, p.match));
     raft_progress_become_probe(&p);
-    assert_int_equal(p.open, 1);
+    assert_int_equal(p.allowed, 1);
     raft_progress_deinit(&p, &memory);
 }
 
