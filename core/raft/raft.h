@@ -234,7 +234,8 @@ uint64_t raft_compact(struct raft *r, uint64_t upto, uint64_t keep_max);
 void raft_snapshot_taken(struct raft *r, const struct raft_snapshot_meta *snapshot);
 const struct raft_snapshot_meta *raft_snapshot(const struct raft *r); /* NULL: none; borrowed until the next call */
 /* The chunk of output.chunk is stored; `next` is the end of the partial file. At its size the owner has verified the digest. If
- * either went wrong, ok is false and the transfer begins anew, after a while, and a few times: then with another snapshot. Also told once at start where a partial file was found: the transfer goes on from there. */
+ * either went wrong, ok is false and the transfer begins anew, after a while, and a few times: then with another
+ * snapshot. Also told once at start where a partial file was found: the transfer goes on from there. */
 void raft_stored(struct raft *r, const struct raft_snapshot_meta *snapshot, uint64_t next, bool ok);
 void raft_installed(struct raft *r, bool ok);
 /* Answers a fetch: entries, consecutive from the index asked for, as on disk, and the running hash before them; none: they are

@@ -36,6 +36,13 @@ static uint32_t choose(struct sim *sim)
 
 /* --- the rest --- */
 
+static void mend_disk(struct sim *sim, struct node *node)
+{
+    node->disk.stalled_until = node->disk.full_until = 0;
+    if (node->up && node->disk.busy)
+        event_push(sim, sim->now + 1, EVENT_DISK, node, NULL, 0, 0); /* earlier than it was to be */
+}
+
 static void break_for_good(struct sim *sim, struct node *node)
 {
     uint64_t ever = UINT64_MAX, how = sim_below(sim, 5);
@@ -45,6 +52,7 @@ static void break_for_good(struct sim *sim, struct node *node)
         node->life++; /* no restart that is on its way */
         return;
     }
+    mend_disk(sim, node); /* or it would say much later what it decided before */
     if (how == 1) {
         node->disk.stalled_until = UINT64_MAX / 2;
         node->broken = false; /* it may lead, until it is to write something */
@@ -68,12 +76,10 @@ static void wait_for_paused(struct sim *sim)
 
 static void mend(struct sim *sim, struct node *node)
 {
-    node->disk.stalled_until = node->disk.full_until = 0;
+    mend_disk(sim, node);
     if (!node->up) {
         node->life++;
         node_boot(sim, node);
-    } else if (node->disk.busy) {
-        event_push(sim, sim->now + 1, EVENT_DISK, node, NULL, 0, 0); /* earlier than it was to be */
     }
 }
 
