@@ -134,7 +134,8 @@ static enum status entry_decode(uint64_t index, struct bytes row, struct log_ent
     uint32_t size = take_u32(&r);
     uint32_t reserved = take_u32(&r);
     entry.data = (struct bytes){r.at, (size_t)(r.end - r.at)};
-    if (r.failed || format != ENTRY_FORMAT || flags != 0 || reserved != 0 || entry.data.size != size || crc != entry_crc(&entry))
+    if (r.failed || format != ENTRY_FORMAT || flags != 0 || reserved != 0 || entry.data.size != size || crc != entry_crc(&entry) ||
+        entry.type < LOG_ENTRY_NORMAL || entry.type > LOG_ENTRY_CONF)
         return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); restore this node from a backup",
                          (unsigned long long)index);
     *ret = entry;
@@ -286,7 +287,7 @@ static enum status verify_entry(struct log_store *log, struct bytes key, struct 
         return status;
     struct log_position expected = next_position(&log->last, &entry);
     if (entry.term < log->last.term || expected.hash != at.hash || expected.offset != at.offset)
-        return error_set(err, STATUS_CORRUPT, "log entry %llu does not continue the log (term or running hash)",
+        return error_set(err, STATUS_CORRUPT, "log entry %llu does not continue the log (term, running hash or offset)",
                          (unsigned long long)index);
     log->last = at;
     return note_entry(log, &entry, err);

@@ -88,7 +88,10 @@ static enum status found(struct log_store *log, const char *name, struct error *
     enum status status = encoded.failed == STATUS_OK ? log_store_append(log, &entry, 1, &hard, err)
                                                      : error_set(err, encoded.failed, "out of memory");
     buffer_deinit(&encoded);
-    return status == STATUS_OK ? status : error_wrap(err, "found the cluster");
+    if (status != STATUS_OK)
+        return error_wrap(err, "found the cluster");
+    LOG_INFO("founded a cluster of one");
+    return STATUS_OK;
 }
 
 /* Term and vote are written anew before anything is promised on them: what was read may never have reached the disk. */
@@ -185,7 +188,7 @@ static enum status replay(struct cluster_stores *stores, struct error *err)
             replay.status = status;
         flush_replay(&replay);
     }
-    if (replay.total > 0)
+    if (replay.total > 0 && log_store_last(stores->log)->index > 1) /* not a founding */
         LOG_INFO("replayed the log", LOG_U64("entries", replay.total));
     buffer_deinit(&replay.bytes);
     state_changes_deinit(&replay.changes);

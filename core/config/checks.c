@@ -97,7 +97,7 @@ static void check_backend_groups(struct loader *loader)
         if (!nearest_word(item->string, known) || !group)
             continue;
         loader->label = loader->file_label;
-        (void)loader_refuse(loader, path.text, group->line, "the chosen backend is %s; did you mean \"%s\"?", backend,
+        (void)loader_refuse(loader, path.text, group->line, "storage.backend is \"%s\": one of the two is mistyped",
                             backend);
     }
 }

@@ -135,9 +135,9 @@ static void test_groups_refused(void **state)
                                "execution_retention, executions_per_job, executions_max_bytes"},
         {"storage: {log_dirs: {}}", "chronos.yaml:1: storage.log_dirs: unknown key; did you mean \"log_dir\"?"},
         {"storage: {lmbd: {map_size: 1GiB}}",
-         "chronos.yaml:1: storage.lmbd: the chosen backend is lmdb; did you mean \"lmdb\"?"},
+         "chronos.yaml:1: storage.lmbd: storage.backend is \"lmdb\": one of the two is mistyped"},
         {"storage:\n  backend: sqlite\n  sqlit: {}\n",
-         "chronos.yaml:3: storage.sqlit: the chosen backend is sqlite; did you mean \"sqlite\"?"},
+         "chronos.yaml:3: storage.sqlit: storage.backend is \"sqlite\": one of the two is mistyped"},
     };
     assert_all_refused(refusals, COUNT(refusals));
 }
