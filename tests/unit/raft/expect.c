@@ -66,7 +66,8 @@ static bool state_text(const struct node *node, const struct raft_status *s, con
 {
     const struct { const char *key; uint64_t value; } numbers[] = {
         {"term", s->term}, {"vote", s->vote}, {"leader", s->leader}, {"commit", s->commit}, {"applied", s->applied},
-        {"persisted", s->persisted}, {"conf_index", s->conf_index}, {"transfer", s->transfer_to}, {"silent", s->leader_silent_ticks},
+        {"persisted", s->persisted}, {"conf_index", s->conf_index}, {"transfer", s->transfer_to},
+        {"silent", s->leader_silent_ticks},
         {"disk", disk_last(&node->disk)}, {"disk_term", node->disk.hard.term}, {"disk_vote", node->disk.hard.vote},
         {"partial", node->disk.partial_size}, {"writes", node->batch_count},
     };

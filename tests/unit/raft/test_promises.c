@@ -30,7 +30,8 @@ static uint32_t take_all(uint8_t type, struct raft_output *out)
     return count;
 }
 
-/* An entry is accepted and waits for the disk; the snapshot that would replace it cannot be installed: the acknowledgement still waits. */
+/* An entry is accepted and waits for the disk; the snapshot that would replace it cannot be installed: the acknowledgement still
+ * waits. */
 static void a_failed_install_releases_nothing(void **state)
 {
     (void)state;

@@ -74,7 +74,8 @@ static struct node *new_node(struct run *r, uint32_t voters, bool joint)
     node->exists = true;
     node->config = r->w->defaults;
     for (uint32_t i = 1; i <= voters; i++)
-        node->disk.base_conf.members[node->disk.base_conf.count++] = (struct raft_member){.id = i, .role = joint_role(i, voters, joint)};
+        node->disk.base_conf.members[node->disk.base_conf.count++] =
+            (struct raft_member){.id = i, .role = joint_role(i, voters, joint)};
     r->w->seeds = (uint32_t)below(r, 1 << 20);
     world_start(r->w, node, 0);
     return node;
