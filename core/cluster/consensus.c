@@ -105,9 +105,10 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
     batch->hard_changed = out->hard_changed;
     batch->hard = out->hard;
     for (uint32_t i = 0; i < out->append_count; i++) {
-        const struct raft_entry *entry = &out->append[i];
-        if (entry_batch_add(batch, entry->id.index, entry->id.term, entry->type, (struct bytes){entry->data, entry->size},
-                            &err) != STATUS_OK)
+        const struct raft_entry *made = &out->append[i];
+        struct log_entry entry = {.index = made->id.index, .term = made->id.term, .type = made->type, .hash = made->hash,
+                                  .data = {made->data, made->size}};
+        if (entry_batch_add(batch, &entry, &err) != STATUS_OK)
             fatal("a batch of the log does not fit", &err); /* the core holds back what would not */
     }
     account(cluster, batch);

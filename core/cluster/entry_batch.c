@@ -58,9 +58,9 @@ static enum status grow(struct entry_batch *batch, struct error *err)
     return STATUS_OK;
 }
 
-enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t term, enum log_entry_type type,
-                            struct bytes data, struct error *err)
+enum status entry_batch_add(struct entry_batch *batch, const struct log_entry *entry, struct error *err)
 {
+    struct bytes data = entry->data;
     if (batch->count == batch->capacity) {
         enum status status = grow(batch, err);
         if (status != STATUS_OK)
@@ -77,14 +77,21 @@ enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t 
     if (data.size > 0)
         memcpy(room, data.data, data.size);
     buffer_commit(&batch->bytes, data.size);
-    batch->items[batch->count++] =
-        (struct batch_entry){.index = index, .term = term, .type = type, .offset = offset, .size = data.size};
+    batch->items[batch->count++] = (struct batch_entry){.index = entry->index, .term = entry->term, .hash = entry->hash,
+                                                        .type = entry->type, .offset = offset, .size = data.size};
     return STATUS_OK;
 }
 
 struct bytes entry_batch_data(const struct entry_batch *batch, uint32_t i)
 {
     return (struct bytes){batch->bytes.data + batch->items[i].offset, batch->items[i].size};
+}
+
+struct log_entry entry_batch_entry(const struct entry_batch *batch, uint32_t i)
+{
+    const struct batch_entry *item = &batch->items[i];
+    return (struct log_entry){.index = item->index, .term = item->term, .type = item->type, .hash = item->hash,
+                              .data = entry_batch_data(batch, i)};
 }
 
 uint64_t entry_batch_first(const struct entry_batch *batch)
@@ -109,8 +116,8 @@ enum status entry_batch_split(struct entry_batch *batch, uint32_t count, struct 
 {
     uint32_t before = to->count;
     for (uint32_t i = 0; i < count; i++) {
-        const struct batch_entry *item = &batch->items[i];
-        enum status status = entry_batch_add(to, item->index, item->term, item->type, entry_batch_data(batch, i), err);
+        struct log_entry entry = entry_batch_entry(batch, i);
+        enum status status = entry_batch_add(to, &entry, err);
         if (status != STATUS_OK) {
             entry_batch_keep(to, before);
             return status;

@@ -7,7 +7,7 @@
 #include "cluster/log_store.h"
 
 struct batch_entry {
-    uint64_t index, term;
+    uint64_t index, term, hash;
     enum log_entry_type type;
     size_t offset, size; /* in bytes.data, which moves while the batch grows */
 };
@@ -28,9 +28,9 @@ must_use enum status entry_batch_new(struct entry_batch **ret, struct error *err
 void entry_batch_free(struct entry_batch *batch); /* and all behind it */
 void entry_batch_clear(struct entry_batch *batch);
 /* Copies the data. Nothing changes on failure. */
-must_use enum status entry_batch_add(struct entry_batch *batch, uint64_t index, uint64_t term, enum log_entry_type type,
-                                     struct bytes data, struct error *err);
+must_use enum status entry_batch_add(struct entry_batch *batch, const struct log_entry *entry, struct error *err);
 struct bytes entry_batch_data(const struct entry_batch *batch, uint32_t i);
+struct log_entry entry_batch_entry(const struct entry_batch *batch, uint32_t i); /* its data is the batch's */
 uint64_t entry_batch_first(const struct entry_batch *batch); /* index; of a batch with entries */
 uint64_t entry_batch_last(const struct entry_batch *batch);
 /* Keeps the first `count` entries. */

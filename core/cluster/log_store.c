@@ -406,6 +406,10 @@ static enum status put_entry(struct log_store *log, struct store_txn *txn, const
     assert(entry->index == last->index + 1);
     assert(entry->term >= last->term);
     struct log_position at = next_position(last, entry);
+    if (entry->hash != 0 && entry->hash != at.hash)
+        return error_set(err, STATUS_CORRUPT,
+                         "log entry %llu is not what it was when it was made; check the memory of this machine",
+                         (unsigned long long)entry->index);
     store_be64(key, entry->index);
     buffer_clear(&log->scratch);
     entry_encode(entry, &at, &log->scratch);

@@ -23,6 +23,7 @@ enum log_entry_type {
 struct log_entry {
     uint64_t index, term;
     enum log_entry_type type;
+    uint64_t hash; /* written: the running hash that its maker gave it, 0: none. Read: not set */
     struct bytes data;
 };
 

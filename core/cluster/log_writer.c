@@ -104,10 +104,7 @@ static struct log_entry *list_entries(struct log_writer *writer, struct entry_ba
         fatal("out of memory for a batch of the log", NULL);
     for (struct entry_batch *batch = first; batches > 0; batch = batch->next, batches--)
         for (uint32_t i = 0; i < batch->count; i++)
-            entries[n++] = (struct log_entry){.index = batch->items[i].index,
-                                              .term = batch->items[i].term,
-                                              .type = batch->items[i].type,
-                                              .data = entry_batch_data(batch, i)};
+            entries[n++] = entry_batch_entry(batch, i);
     return entries;
 }
 

@@ -76,6 +76,24 @@ static void append(struct log_fixture *f, uint32_t count, uint64_t term)
     free(entries);
 }
 
+/* What went wrong between the core and the disk is not written. */
+static void test_an_entry_that_changed_on_its_way(void **state)
+{
+    struct log_fixture *f = *state;
+    struct error err;
+    append(f, 3, 1);
+    struct log_position last = *log_store_last(f->log);
+    struct raft_entry made = {.id = {4, 1}, .type = RAFT_ENTRY_NORMAL, .data = "made so", .size = 7};
+    struct log_entry entry = {.index = 4, .term = 1, .type = LOG_ENTRY_NORMAL, .hash = raft_entry_hash(last.hash, &made),
+                              .data = {"made s0", 7}};
+    assert_int_equal(log_store_append(f->log, &entry, 1, NULL, &err), STATUS_CORRUPT);
+    assert_non_null(strstr(err.message, "log entry 4 is not what it was when it was made"));
+    assert_int_equal(log_store_last(f->log)->index, 3);
+    entry.data.data = made.data;
+    OK(log_store_append(f->log, &entry, 1, NULL, &failure));
+    assert_int_equal(log_store_last(f->log)->hash, entry.hash);
+}
+
 struct reading {
     uint64_t next, count, stop_after;
     uint64_t term;
@@ -511,6 +529,7 @@ int main(void)
         TEST(test_the_running_hash_depends_on_everything),
         TEST(test_every_flipped_bit_is_seen),
         TEST(test_every_flipped_bit_of_the_hard_state_is_seen),
+        TEST(test_an_entry_that_changed_on_its_way),
         TEST(test_a_damaged_entry_is_never_read),
         TEST(test_a_missing_entry),
         TEST(test_a_missing_first_entry),

@@ -11,6 +11,12 @@
 
 /* --- batches --- */
 
+static enum status add_entry(struct entry_batch *batch, uint64_t index, uint64_t term, enum log_entry_type type,
+                             struct bytes data, struct error *err)
+{
+    return entry_batch_add(batch, &(struct log_entry){.index = index, .term = term, .type = type, .data = data}, err);
+}
+
 static void test_batch_keeps_entries(void **state)
 {
     struct entry_batch *batch = NULL;
@@ -18,8 +24,8 @@ static void test_batch_keeps_entries(void **state)
     OK(entry_batch_new(&batch, &failure));
     for (int round = 0; round < 2; round++) {
         for (uint64_t i = 0; i < 3000; i++)
-            OK(entry_batch_add(batch, i + 1, 2, LOG_ENTRY_NORMAL, (struct bytes){&i, sizeof i}, &failure));
-        OK(entry_batch_add(batch, 3001, 2, LOG_ENTRY_NOOP, (struct bytes){NULL, 0}, &failure));
+            OK(add_entry(batch, i + 1, 2, LOG_ENTRY_NORMAL, (struct bytes){&i, sizeof i}, &failure));
+        OK(add_entry(batch, 3001, 2, LOG_ENTRY_NOOP, (struct bytes){NULL, 0}, &failure));
         assert_int_equal(batch->count, 3001);
         for (uint64_t i = 0; i < 3000; i++) {
             struct bytes data = entry_batch_data(batch, (uint32_t)i);
@@ -43,10 +49,10 @@ static void test_batch_has_a_limit(void **state)
     char *data = calloc(1, half);
     (void)state;
     OK(entry_batch_new(&batch, &failure));
-    OK(entry_batch_add(batch, 1, 1, LOG_ENTRY_NORMAL, (struct bytes){data, half}, &failure));
-    assert_int_equal(entry_batch_add(batch, 2, 1, LOG_ENTRY_NORMAL, (struct bytes){data, half}, &err), STATUS_OVERLOADED);
+    OK(add_entry(batch, 1, 1, LOG_ENTRY_NORMAL, (struct bytes){data, half}, &failure));
+    assert_int_equal(add_entry(batch, 2, 1, LOG_ENTRY_NORMAL, (struct bytes){data, half}, &err), STATUS_OVERLOADED);
     assert_int_equal(batch->count, 1);
-    OK(entry_batch_add(batch, 2, 1, LOG_ENTRY_NORMAL, (struct bytes){data, 10}, &failure)); /* what fits still goes in */
+    OK(add_entry(batch, 2, 1, LOG_ENTRY_NORMAL, (struct bytes){data, 10}, &failure)); /* what fits still goes in */
     assert_int_equal(batch->items[1].offset, half);
     entry_batch_free(batch);
     free(data);
@@ -86,7 +92,7 @@ static void test_batch_is_split_and_shortened(void **state)
     OK(entry_batch_new(&batch, &failure));
     OK(entry_batch_new(&front, &failure));
     for (uint64_t i = 11; i <= 20; i++)
-        OK(entry_batch_add(batch, i, 3, LOG_ENTRY_NORMAL, (struct bytes){&i, sizeof i}, &failure));
+        OK(add_entry(batch, i, 3, LOG_ENTRY_NORMAL, (struct bytes){&i, sizeof i}, &failure));
     OK(entry_batch_split(batch, 4, front, &failure));
     assert_int_equal(entry_batch_first(front), 11);
     assert_int_equal(entry_batch_last(front), 14);
@@ -150,7 +156,7 @@ static void submit(struct applying *a, uint32_t count, struct bytes command)
     batch_queue_init(&queue);
     OK(entry_batch_new(&batch, &failure));
     for (uint32_t i = 0; i < count; i++)
-        OK(entry_batch_add(batch, ++a->index, 1, LOG_ENTRY_NORMAL, command, &failure));
+        OK(add_entry(batch, ++a->index, 1, LOG_ENTRY_NORMAL, command, &failure));
     batch_queue_push(&queue, batch);
     applier_submit(a->applier, &queue);
 }
