@@ -236,6 +236,41 @@ static void come_to_rest(struct sim *sim, uint32_t chosen, uint64_t limit)
              (unsigned long long)limit);
 }
 
+static uint32_t replicating(struct sim *sim, const struct node *leader, uint32_t chosen)
+{
+    uint32_t slots = 0;
+    for (uint32_t i = 0; i < leader->status.peer_count; i++) {
+        const struct raft_peer_status *peer = &leader->status.peers[i];
+        const struct node *node = node_of(sim, peer->id);
+        if (node != NULL && peer->state == RAFT_REPLICATE && peer->match == leader->status.last.index)
+            slots |= 1U << node->slot;
+    }
+    return slots & chosen;
+}
+
+/* On a network that keeps the order, a follower knows what is committed a round trip and a tick later. */
+static void follow(struct sim *sim, uint32_t chosen, uint64_t limit)
+{
+    struct options *o = &sim->options;
+    o->out_of_order = o->duplicate = o->replay = 0;
+    run_ticks(sim, limit); /* what is on its way is through, and who probes has found out */
+    struct node *leader = leader_node(sim);
+    uint32_t followers = leader != NULL ? replicating(sim, leader, chosen) : 0;
+    uint64_t target = leader != NULL ? leader->status.last.index + 1 : 0, spent = 0;
+    if (leader == NULL || (chosen & 1U << leader->slot) == 0 || !client_propose(sim, leader, 1))
+        return;
+    while (leader->status.commit < target && spent++ < limit)
+        run_ticks(sim, 1);
+    uint64_t tail = 5 * (uint64_t)o->delay_spread, round_trip = 2 * (o->delay_min + tail);
+    run_ticks(sim, round_trip / TICK + 3); /* ticks are not of one length */
+    if (leader->status.role != RAFT_LEADER || leader->status.commit < target)
+        return; /* a disk hangs: somebody else's matter */
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        if ((followers & 1U << i) != 0 && sim->nodes[i].status.commit < target)
+            sim_fail(sim, "liveness: %s does not know in time that %llu is committed", node_name(sim, sim->nodes[i].id),
+                     (unsigned long long)target);
+}
+
 /* One that is not needed hears the leader no more, but all others do: it must not disturb. */
 static void deafen_one(struct sim *sim, const struct node *leader, uint32_t chosen)
 {
@@ -282,5 +317,6 @@ void liveness_run(struct sim *sim)
     sim->users_quiet = true;
     disturb(sim, chosen);
     come_to_rest(sim, chosen, SETTLE_TIMEOUTS * timeout);
+    follow(sim, chosen, 2 * timeout);
     stay(sim, chosen);
 }
