@@ -207,9 +207,16 @@ static bool chunk_well_formed(const struct raft_message *m)
            (m->chunk.size == 0 || m->chunk.data != NULL);
 }
 
+static bool numbers_possible(const struct raft_message *m)
+{
+    return m->term < RAFT_NUMBER_MAX && m->log.index < RAFT_NUMBER_MAX && m->commit < RAFT_NUMBER_MAX &&
+           m->match < RAFT_NUMBER_MAX && m->hint.index < RAFT_NUMBER_MAX &&
+           (m->type != RAFT_SNAPSHOT || m->snapshot == NULL || m->snapshot->last.index < RAFT_NUMBER_MAX);
+}
+
 static bool well_formed(const struct raft *r, const struct raft_message *m)
 {
-    if (m->from == 0 || m->from == r->config.id || m->to != r->config.id || m->term == UINT64_MAX)
+    if (m->from == 0 || m->from == r->config.id || m->to != r->config.id || !numbers_possible(m))
         return false;
     if (m->type == RAFT_SNAPSHOT)
         return chunk_well_formed(m);
@@ -376,6 +383,8 @@ static enum status load_confs(struct raft *r, const struct raft_boot *boot)
 
 static enum status load(struct raft *r, const struct raft_boot *boot)
 {
+    if (boot->hard.term >= RAFT_NUMBER_MAX || boot->last.index >= RAFT_NUMBER_MAX)
+        return STATUS_INVALID;
     if (boot->applied < boot->base.index || boot->applied > boot->last.index || boot->hard.term < boot->last.term ||
         !raft_conf_valid(&boot->conf))
         return STATUS_INVALID;

@@ -31,6 +31,8 @@ enum {
     RAFT_BATCHES_MAX = 512,   /* taken and not yet durable; beyond, no more writes are handed out */
     RAFT_CHUNK_MAX = 1 << 20, /* bytes of a snapshot in one message */
 };
+/* Terms and indexes of messages and disks are below this: no sum of them overflows, and no cluster gets there. */
+#define RAFT_NUMBER_MAX (UINT64_C(1) << 62)
 
 struct raft;
 

@@ -1,4 +1,5 @@
 /* AppendEntries at the receiver (Raft 5.3) and the heartbeat. */
+#include "base/limits.h"
 #include "raft/internal.h"
 
 /* The last entry here whose term is at most that of the one refused: the leader goes back by terms, not by entries. */
@@ -14,6 +15,12 @@ static bool type_known(uint8_t type)
     return type == RAFT_ENTRY_NORMAL || type == RAFT_ENTRY_NOOP || type == RAFT_ENTRY_CONF;
 }
 
+static bool entry_possible(const struct raft_entry *entry)
+{
+    return entry->id.term > 0 && type_known(entry->type) && entry->size <= ENTRY_SIZE_MAX &&
+           (entry->type != RAFT_ENTRY_NOOP || entry->size == 0) && (entry->size == 0 || entry->data != NULL);
+}
+
 /* Consecutive, terms never falling, each with the hash that its content and its predecessor give. */
 enum status raft_check_append(const struct raft_message *m)
 {
@@ -21,8 +28,7 @@ enum status raft_check_append(const struct raft_message *m)
     for (uint32_t i = 0; i < m->entry_count; i++) {
         const struct raft_entry *entry = &m->entries[i];
         struct raft_conf conf;
-        if (entry->id.index != m->log.index + 1 + i || entry->id.term < term || entry->id.term > m->term ||
-            !type_known(entry->type) || (entry->size > 0 && entry->data == NULL))
+        if (entry->id.index != m->log.index + 1 + i || entry->id.term < term || entry->id.term > m->term || !entry_possible(entry))
             return STATUS_INVALID;
         if (raft_entry_hash(hash, entry) != entry->hash)
             return STATUS_CORRUPT;

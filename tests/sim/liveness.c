@@ -102,12 +102,22 @@ static void quicken(struct sim *sim)
     o->disk_delay = o->disk_delay < most ? o->disk_delay : most;
 }
 
+/* To find out three times that a large file is bad takes longer than patience lasts. */
+static void mend_large_snapshot(struct sim *sim, struct disk *disk)
+{
+    enum { CHUNKS_MAX = 50 };
+    if (disk->snapshot != NULL && disk->snapshot->meta.size / sim->options.chunk_bytes > CHUNKS_MAX)
+        disk->snapshot_bad = false;
+}
+
 static void heal(struct sim *sim, uint32_t chosen)
 {
     sim->calm = true;
     quicken(sim);
     network_heal(sim);
     memset(sim->fault_until, 0, sizeof sim->fault_until);
+    for (uint32_t i = 0; i < sim->node_count; i++)
+        mend_large_snapshot(sim, &sim->nodes[i].disk);
     for (uint32_t i = 0; i < sim->node_count; i++)
         if ((chosen & 1U << i) != 0)
             mend(sim, &sim->nodes[i]);

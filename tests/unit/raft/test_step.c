@@ -38,14 +38,21 @@ static void envelope(void **state)
     m.from = 1;
     refused(&core, m, STATUS_INVALID); /* from oneself */
     m.from = 2;
-    m.term = UINT64_MAX;
-    refused(&core, m, STATUS_INVALID); /* no term could follow */
+    m.term = RAFT_NUMBER_MAX;
+    refused(&core, m, STATUS_INVALID); /* hardly a term could follow */
     m.term = 0;
     refused(&core, m, STATUS_INVALID);
     static const uint8_t termed[] = {RAFT_PRE_VOTE, RAFT_VOTE, RAFT_VOTE_RESPONSE, RAFT_APPEND, RAFT_APPEND_RESPONSE, RAFT_SNAPSHOT,
                                      RAFT_SNAPSHOT_RESPONSE, RAFT_TIMEOUT_NOW, RAFT_READ_RESPONSE, RAFT_REMOVED};
     for (size_t i = 0; i < COUNT_OF(termed); i++) {
         m.type = termed[i];
+        refused(&core, m, STATUS_INVALID);
+    }
+    /* Numbers that nobody reaches, and whose sums would not fit. */
+    uint64_t *const numbers[] = {&m.log.index, &m.commit, &m.match, &m.hint.index};
+    for (size_t i = 0; i < COUNT_OF(numbers); i++) {
+        m = (struct raft_message){.type = RAFT_HEARTBEAT_RESPONSE, .to = 1, .from = 2, .term = 5};
+        *numbers[i] = RAFT_NUMBER_MAX;
         refused(&core, m, STATUS_INVALID);
     }
     /* Entries on what carries none. */
@@ -79,6 +86,15 @@ static void appends(void **state)
     refused(&core, m, STATUS_INVALID);
     memcpy(entries, good, sizeof good);
     entries[2].id.term = 6; /* younger than the message */
+    refused(&core, m, STATUS_INVALID);
+    memcpy(entries, good, sizeof good);
+    entries[0].id.term = 0; /* of no term */
+    refused(&core, m, STATUS_INVALID);
+    memcpy(entries, good, sizeof good);
+    entries[1].type = RAFT_ENTRY_NOOP; /* with data */
+    refused(&core, m, STATUS_INVALID);
+    memcpy(entries, good, sizeof good);
+    entries[1].size = (1 << 20) + 1;
     refused(&core, m, STATUS_INVALID);
     memcpy(entries, good, sizeof good);
     entries[1].type = 9; /* unknown: to skip it would diverge */
