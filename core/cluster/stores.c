@@ -104,7 +104,7 @@ static enum status settle_log(struct log_store *log, const char *name, struct er
 }
 
 /* All of the log is committed, and can be replayed to its end, where this node is the only member that any entry names. */
-static enum status check_alone(struct cluster_stores *stores, struct error *err)
+static enum status check_alone(struct cluster_stores *stores, const char *name, struct error *err)
 {
     uint64_t self = log_store_hard(stores->log)->node;
     struct raft_boot boot;
@@ -119,6 +119,13 @@ static enum status check_alone(struct cluster_stores *stores, struct error *err)
         status = raft_conf_decode((struct bytes){boot.conf_entries[i].data, boot.conf_entries[i].size}, &conf);
         assert(status == STATUS_OK); /* the log has verified it */
     }
+    /* Runs that were open are known by the node's name: under another one nobody would end them. */
+    const struct raft_member *member = raft_conf_find(&conf, self);
+    if (status == STATUS_OK && member != NULL && strcmp(member->name, name) != 0)
+        return error_set(err, STATUS_INVALID,
+                         "cluster.node_id is \"%s\", but %s belongs to the node \"%s\": a node keeps its name, so set "
+                         "cluster.node_id to \"%s\"",
+                         name, stores->data.path, member->name, member->name);
     return status;
 }
 
@@ -210,7 +217,7 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
     if (status == STATUS_OK)
         status = settle_log(stores.log, config->node_id, err);
     if (status == STATUS_OK)
-        status = check_alone(&stores, err);
+        status = check_alone(&stores, config->node_id, err);
     if (status == STATUS_OK)
         status = replay(&stores, err);
     if (status != STATUS_OK) {

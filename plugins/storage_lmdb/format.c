@@ -26,6 +26,7 @@ enum {
     LMDB_AT_FREE_TREE = 40, /* 48 bytes each */
     LMDB_AT_MAIN_TREE = 88,
     LMDB_AT_LAST_PAGE = 136,
+    LMDB_AT_TXN = 144,
     LMDB_DATA_VERSION = 1,
     LMDB_TREE_AT_FLAGS = 4,
     LMDB_TREE_AT_DEPTH = 6,
@@ -95,27 +96,40 @@ static int32_t check_meta(const unsigned char *meta, uint32_t page_size, struct 
         (page_size & (page_size - 1)) != 0) {
         return fault(err, CHRONOS_CORRUPT, 0, "the header of data.mdb names an impossible page size");
     }
-    if (last_page < 1 || last_page > (uint64_t)INT64_MAX / page_size ||
-        !tree_is_sane(meta + LMDB_AT_FREE_TREE, MDB_INTEGERKEY, last_page) ||
+    if (last_page < 1 || last_page > (uint64_t)INT64_MAX / page_size) {
+        return fault(err, CHRONOS_CORRUPT, 0, "the header of data.mdb names an impossible number of pages");
+    }
+    return CHRONOS_OK;
+}
+
+/* Of the meta page that LMDB goes by, the one of the newer transaction. The other may be half of one whose write failed: LMDB then
+ * puts back its transaction and last page alone. */
+static int32_t check_trees(const unsigned char *meta, struct chronos_error *err)
+{
+    uint64_t last_page = read_u64(meta + LMDB_AT_LAST_PAGE);
+
+    if (!tree_is_sane(meta + LMDB_AT_FREE_TREE, MDB_INTEGERKEY, last_page) ||
         !tree_is_sane(meta + LMDB_AT_MAIN_TREE, 0, last_page)) {
-        return fault(err, CHRONOS_CORRUPT, 0, "the header of data.mdb describes trees that cannot exist");
+        return fault(err, CHRONOS_CORRUPT, 0, "the header of data.mdb describes trees that cannot exist; restore this node from a "
+                     "backup");
     }
     return CHRONOS_OK;
 }
 
 static int32_t check_header(int fd, struct chronos_error *err)
 {
-    unsigned char meta[LMDB_META_BYTES];
+    unsigned char metas[2][LMDB_META_BYTES];
     uint32_t page_size = 0;
 
     for (int page = 0; page < 2; page++) {
-        ssize_t size = pread(fd, meta, sizeof(meta), (off_t)page * page_size);
+        unsigned char *meta = metas[page];
+        ssize_t size = pread(fd, meta, LMDB_META_BYTES, (off_t)page * page_size);
         int32_t status;
 
         if (size < 0) {
             return fault(err, CHRONOS_IO, errno, "read the header of data.mdb: %s", strerror(errno));
         }
-        if ((size_t)size < sizeof(meta)) {
+        if (size < LMDB_META_BYTES) {
             return fault(err, CHRONOS_CORRUPT, 0, "data.mdb is shorter than its header");
         }
         if (page == 0) {
@@ -126,7 +140,7 @@ static int32_t check_header(int fd, struct chronos_error *err)
             return status;
         }
     }
-    return CHRONOS_OK;
+    return check_trees(metas[read_u64(metas[1] + LMDB_AT_TXN) > read_u64(metas[0] + LMDB_AT_TXN)], err);
 }
 
 /* After a failed sync the page cache may show what the disk lacks: write it out, then forget it, before trusting it. */
