@@ -361,8 +361,10 @@ static void append_conf(struct node *node, uint8_t members)
     struct log_store *log = open_log(node, &store);
     const struct log_position *last = log_store_last(log);
     struct raft_conf conf = {.count = members};
-    for (uint8_t i = 0; i < members; i++)
-        conf.members[i] = (struct raft_member){.id = log_store_hard(log)->node + i, .role = RAFT_VOTER, .name = "n"};
+    for (uint8_t i = 0; i < members; i++) {
+        conf.members[i] = (struct raft_member){.id = log_store_hard(log)->node + i, .role = RAFT_VOTER};
+        (void)snprintf(conf.members[i].name, sizeof conf.members[i].name, "n%d", i + 1);
+    }
     buffer_init(&encoded, 4096);
     raft_conf_encode(&conf, &encoded);
     struct log_entry entry = {.index = last->index + 1, .term = last->term, .type = LOG_ENTRY_CONF,
