@@ -33,8 +33,8 @@ static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "log_formats");
 
 const struct config_key config_keys[] = {
     {.path = "cluster.node_id", .type = &config_type_name, AT(cluster.node_id), .maximum = NODE_NAME_MAX,
-     .computed = "the host's name", .help = "Name of this node, unique in the cluster. It must not change later: a start under another name is "
-             "refused."},
+     .computed = "the host's name",
+     .help = "Name of this node, unique in the cluster. It must not change later: a start under another name is refused."},
     {.path = "cluster.data_dir", .type = &config_type_path, AT(cluster.data_dir), .maximum = CONFIG_TEXT_MAX,
      .help = "Folder that holds everything the node stores; a relative path starts at the working directory."},
     {.path = "cluster.raft.address", .type = &config_type_address, AT(cluster_raft.address), .flags = KEY_OPTIONAL,
