@@ -3,7 +3,6 @@
  * The core is driven in one place, consensus_drive: inputs only change its state. Entries stay in the batch that carried them to
  * the disk until they are committed, so that nothing is read back to be applied. */
 #include <assert.h>
-#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/fatal.h"
