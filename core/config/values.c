@@ -1,11 +1,11 @@
 #include "config/values.h"
 
-#include <arpa/inet.h>
 #include <assert.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/address.h"
 #include "base/clock.h"
 #include "base/json.h"
 #include "base/limits.h"
@@ -168,69 +168,22 @@ const struct config_type config_type_url_path = {"URL path", set_url_path, clear
 
 /* ---- addresses ---- */
 
-/* 1 to 5 digits without a leading zero, at most 65535; -1 otherwise. */
-static int parse_port(const char *text)
-{
-    size_t size = strspn(text, "0123456789");
-    if (size == 0 || size > 5 || text[size] || (text[0] == '0' && size > 1))
-        return -1;
-    int port = atoi(text);
-    return port <= 65535 ? port : -1;
-}
-
-static bool is_ip_literal(const char *host, size_t size, bool bracketed)
-{
-    char text[INET6_ADDRSTRLEN];
-    unsigned char address[16];
-    if (size >= sizeof text)
-        return false;
-    memcpy(text, host, size);
-    text[size] = '\0';
-    return inet_pton(bracketed ? AF_INET6 : AF_INET, text, address) == 1;
-}
-
-struct address {
-    const char *host, *port; /* port points behind the colon */
-    size_t host_size;
-    bool bracketed;
-};
-
-static const char *split_address(const char *text, struct address *ret)
-{
-    ret->bracketed = text[0] == '[';
-    const char *end = ret->bracketed ? strchr(text, ']') : strrchr(text, ':');
-    if (!end)
-        return ret->bracketed ? "the \"]\" is missing" : "the port is missing; write host:port";
-    ret->host = ret->bracketed ? text + 1 : text;
-    ret->host_size = (size_t)(end - ret->host);
-    if (ret->bracketed && *++end != ':')
-        return "the port is missing; write [host]:port";
-    ret->port = end + 1;
-    if (!ret->bracketed && memchr(ret->host, ':', ret->host_size))
-        return "an IPv6 address stands in brackets, as in [::1]:8080";
-    return NULL;
-}
-
 /* NULL, or what is wrong. */
 static const char *check_address(const char *text, uint32_t flags, struct address *ret)
 {
-    const char *wrong = split_address(text, ret);
+    const char *wrong = address_split(text, ret);
     if (wrong)
         return wrong;
-    int port = parse_port(ret->port);
-    if (port < 0)
-        return "the port must be a number up to 65535";
-    if (port == 0 && !(flags & KEY_ANY_PORT))
+    if (ret->port == 0 && !(flags & KEY_ANY_PORT))
         return "port 0 cannot be reached";
-    if (ret->host_size == 0 && !ret->bracketed)
+    if (ret->kind == ADDRESS_NO_HOST)
         return flags & KEY_ANY_HOST ? NULL : "the host is missing; write host:port";
-    if (is_ip_literal(ret->host, ret->host_size, ret->bracketed))
-        return NULL;
-    if (ret->host_size == 9 && memcmp(ret->host, "localhost", 9) == 0)
+    if (strcmp(ret->host, "localhost") == 0)
         return "host names are not looked up; write 127.0.0.1 or [::1] for localhost";
-    if (ret->host_size == 1 && ret->host[0] == '*')
+    if (strcmp(ret->host, "*") == 0)
         return "write 0.0.0.0 for every IPv4 address, or [::] for IPv6 too";
-    return "the host must be an IP address, as in 10.0.0.1:7000 or [::1]:7000";
+    bool is_ip = ret->kind == ADDRESS_IPV4 || ret->kind == ADDRESS_IPV6;
+    return is_ip ? NULL : "the host must be an IP address, as in 10.0.0.1:7000 or [::1]:7000";
 }
 
 char *value_address(struct loader *loader, const char *key, const struct tree *value, const char *text, uint32_t flags)
@@ -242,9 +195,9 @@ char *value_address(struct loader *loader, const char *key, const struct tree *v
         return NULL;
     }
     char *copy = NULL;
-    if (address.host_size > 0)
+    if (address.kind != ADDRESS_NO_HOST)
         copy = strdup(text);
-    else if (asprintf(&copy, "0.0.0.0:%s", address.port) < 0)
+    else if (asprintf(&copy, "0.0.0.0:%u", (unsigned)address.port) < 0)
         copy = NULL;
     if (!copy)
         (void)loader_out_of_memory(loader);

@@ -9,6 +9,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "base/address.h"
 #include "base/log.h"
 #include "http/internal.h"
 
@@ -16,40 +17,16 @@ enum { ACCEPT_WARN_INTERVAL_MS = 10 * 1000, UNIX_SOCKET_MODE = 0660 };
 
 /* --- TCP addresses --- */
 
-static enum status address_invalid(struct error *err, const char *text)
-{
-    return error_set(err, STATUS_INVALID, "\"%s\" is not an address such as 127.0.0.1:8080 or [::1]:8080", text);
-}
-
-static bool parse_port(const char *text, int *ret)
-{
-    size_t size = strlen(text);
-    if (size == 0 || size > 5 || strspn(text, "0123456789") != size)
-        return false;
-    long port = strtol(text, NULL, 10);
-    if (port > 65535)
-        return false;
-    *ret = (int)port;
-    return true;
-}
-
 static enum status address_parse(const char *text, struct sockaddr_storage *ret, struct error *err)
 {
-    char host[INET6_ADDRSTRLEN + 1];
-    int port;
-    const char *colon = strrchr(text, ':');
-    if (colon == NULL || !parse_port(colon + 1, &port))
-        return address_invalid(err, text);
-    bool is_v6 = text[0] == '[';
-    const char *begin = text + (is_v6 ? 1 : 0);
-    const char *end = colon - (is_v6 ? 1 : 0);
-    if (end <= begin || (is_v6 && *end != ']') || (size_t)(end - begin) >= sizeof host)
-        return address_invalid(err, text);
-    memcpy(host, begin, (size_t)(end - begin));
-    host[end - begin] = '\0';
-    int failed = is_v6 ? uv_ip6_addr(host, port, (struct sockaddr_in6 *)(void *)ret)
-                       : uv_ip4_addr(host, port, (struct sockaddr_in *)(void *)ret);
-    return failed == 0 ? STATUS_OK : address_invalid(err, text);
+    struct address address;
+    const char *wrong = address_split(text, &address);
+    if (wrong != NULL || (address.kind != ADDRESS_IPV4 && address.kind != ADDRESS_IPV6))
+        return error_set(err, STATUS_INVALID, "\"%s\" is not an address such as 127.0.0.1:8080 or [::1]:8080", text);
+    int failed = address.kind == ADDRESS_IPV6 ? uv_ip6_addr(address.host, address.port, (struct sockaddr_in6 *)(void *)ret)
+                                              : uv_ip4_addr(address.host, address.port, (struct sockaddr_in *)(void *)ret);
+    assert(failed == 0); /* inet_pton has taken it */
+    return STATUS_OK;
 }
 
 /* --- listeners --- */
