@@ -86,6 +86,14 @@ enum {
     SCAN_ROWS_MAX = 10000,           /* rows one unindexed filter may read for one page */
     API_CHECKS_MAX = 1024,           /* jobs that wait for their executor's own check; beyond: OVERLOADED */
 
+    /* Node links: what a peer, or a stranger, can make a node keep. */
+    TRANSPORT_HELLO_MAX = 4096,      /* bytes of a frame from somebody who has not introduced himself */
+    TRANSPORT_FRAME_MAX = 4 << 20,   /* bytes of any other */
+    TRANSPORT_OUTBOX_MAX = 16 << 20, /* bytes that wait to leave on one link; beyond: dropped, which Raft survives */
+    TRANSPORT_LINKS_MAX = 256,
+    TRANSPORT_KNOCKING_MAX = 64,     /* accepted links in their handshake; beyond: the oldest is closed */
+    TRANSPORT_PEERS_MAX = 64,
+
     /* Plugins (chronos/plugin.h). */
     PLUGIN_COMPONENTS_MAX = 64,      /* of one plugin */
     PLUGIN_OPTIONS_MAX = 256,        /* of one component */

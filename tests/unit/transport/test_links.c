@@ -1,0 +1,330 @@
+/* Nodes that know each other: links come up, carry frames, and come back. */
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/limits.h"
+#include "certificates.h"
+#include "harness.h"
+
+static struct certificate_files files[2];
+static const struct tls_files *with_tls; /* of the present run; NULL: without */
+static struct tls_files tls_of[2];
+
+static void start_two(struct harness *h)
+{
+    harness_begin(h);
+    for (int i = 0; i < 2; i++)
+        node_start(h, i, with_tls != NULL ? &tls_of[i] : NULL);
+    node_dials(h, 0, 2);
+    node_dials(h, 1, 1);
+    AWAIT(h, are_linked(h, 0, 1));
+}
+
+static bool send_text(struct harness *h, int from, int to, enum transport_lane lane, const char *text)
+{
+    return transport_send(h->nodes[from].transport, (uint64_t)to + 1, lane, 20, (struct bytes){text, strlen(text)});
+}
+
+static void frames_both_ways(void **state)
+{
+    struct harness h;
+    (void)state;
+    start_two(&h);
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "one "));
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "two "));
+    assert_true(send_text(&h, 1, 0, LANE_BULK, "three"));
+    AWAIT(&h, h.nodes[1].frames == 2 && h.nodes[0].frames == 1);
+    assert_memory_equal(h.nodes[1].kept.data, "one two ", 8);
+    assert_int_equal(h.nodes[1].newest_from, 1);
+    assert_int_equal(h.nodes[1].newest_type, 20);
+    assert_memory_equal(h.nodes[0].kept.data, "three", 5);
+    assert_int_equal(node_stats(&h, 0).dialled_up, 2);
+    assert_int_equal(node_stats(&h, 0).accepted_up, 2);
+    assert_false(send_text(&h, 0, 2, LANE_CONTROL, "to nobody"));
+    assert_int_equal(node_stats(&h, 0).frames_dropped, 1);
+    harness_end(&h);
+}
+
+static void every_byte_in_order(void **state)
+{
+    struct harness h;
+    uint8_t *large = malloc(TRANSPORT_FRAME_MAX);
+    (void)state;
+    assert_non_null(large);
+    for (size_t i = 0; i < TRANSPORT_FRAME_MAX; i++)
+        large[i] = (uint8_t)(i * 2654435761u >> 13);
+    start_two(&h);
+    assert_true(transport_send(h.nodes[0].transport, 2, LANE_BULK, 20, (struct bytes){large, TRANSPORT_FRAME_MAX}));
+    AWAIT(&h, h.nodes[1].frames == 1);
+    assert_int_equal(h.nodes[1].kept.size, TRANSPORT_FRAME_MAX);
+    assert_memory_equal(h.nodes[1].kept.data, large, TRANSPORT_FRAME_MAX);
+    buffer_clear(&h.nodes[1].kept);
+    for (size_t at = 0, size = 0; at + size <= 200000; at += size, size = size * 3 / 2 + 1)
+        assert_true(transport_send(h.nodes[0].transport, 2, LANE_BULK, 20, (struct bytes){large + at, size}));
+    AWAIT(&h, transport_waiting(h.nodes[0].transport, 2, LANE_BULK) == 0 && h.nodes[1].kept.size > 100000);
+    assert_memory_equal(h.nodes[1].kept.data, large, h.nodes[1].kept.size);
+    free(large);
+    harness_end(&h);
+}
+
+/* A peer that does not read costs its own frames, and no more memory than the limit says. */
+static void a_full_outbox(void **state)
+{
+    struct harness h;
+    static char chunk[1 << 20];
+    uint32_t taken = 0;
+    (void)state;
+    start_two(&h);
+    transport_pause(h.nodes[1].transport, true);
+    for (int i = 0; i < 200; i++) {
+        if (transport_send(h.nodes[0].transport, 2, LANE_CONTROL, 20, (struct bytes){chunk, sizeof chunk}))
+            taken++;
+        transport_flush(h.nodes[0].transport);
+    }
+    assert_in_range(taken, (TRANSPORT_OUTBOX_MAX >> 20) - 1, TRANSPORT_OUTBOX_MAX >> 20);
+    assert_true(transport_waiting(h.nodes[0].transport, 2, LANE_CONTROL) <= TRANSPORT_OUTBOX_MAX + (1 << 20));
+    assert_int_equal(node_stats(&h, 0).frames_dropped, 200 - taken);
+    assert_true(send_text(&h, 0, 1, LANE_BULK, "x")); /* the other lane is free */
+    transport_pause(h.nodes[1].transport, false);
+    buffer_deinit(&h.nodes[1].kept);
+    buffer_init(&h.nodes[1].kept, 32 << 20);
+    AWAIT(&h, h.nodes[1].frames == taken + 1);
+    assert_int_equal(h.nodes[1].kept.size, (size_t)taken * sizeof chunk + 1);
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "again"));
+    AWAIT(&h, h.nodes[1].frames == taken + 2);
+    harness_end(&h);
+}
+
+static void a_peer_that_restarts(void **state)
+{
+    struct harness h;
+    (void)state;
+    start_two(&h);
+    for (int round = 0; round < 3; round++) {
+        node_stop(&h, 1);
+        AWAIT(&h, h.nodes[0].dialled.up[LANE_CONTROL] == 0 && h.nodes[0].accepted.up[LANE_CONTROL] == 0);
+        assert_false(send_text(&h, 0, 1, LANE_CONTROL, "lost"));
+        node_start(&h, 1, with_tls != NULL ? &tls_of[1] : NULL);
+        node_dials(&h, 1, 1);
+        AWAIT(&h, are_linked(&h, 0, 1));
+    }
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "found"));
+    AWAIT(&h, h.nodes[1].frames == 1);
+    assert_int_equal(h.nodes[0].dialled.ups - h.nodes[0].dialled.downs, 2);
+    harness_end(&h);
+}
+
+static void a_member_that_leaves(void **state)
+{
+    struct harness h;
+    (void)state;
+    start_two(&h);
+    struct transport_link old = h.nodes[0].dialled.newest[LANE_CONTROL];
+    node_dials(&h, 0, 0);
+    assert_false(send_text(&h, 0, 1, LANE_CONTROL, "gone"));
+    assert_false(transport_answer(h.nodes[0].transport, old, 20, (struct bytes){"x", 1}));
+    AWAIT(&h, h.nodes[0].dialled.downs == 2 && h.nodes[0].accepted.downs >= 2);
+    assert_true(h.nodes[0].dialled.up[LANE_CONTROL] == 0);
+    harness_end(&h);
+}
+
+static void the_same_peers_again(void **state)
+{
+    struct harness h;
+    (void)state;
+    start_two(&h);
+    node_dials(&h, 0, 2);
+    turn(&h);
+    assert_int_equal(h.nodes[0].dialled.downs, 0);
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "still here"));
+    AWAIT(&h, h.nodes[1].frames == 1);
+    harness_end(&h);
+}
+
+/* Its links are found by its id, wherever it went. */
+static void a_peer_that_moves(void **state)
+{
+    struct harness h;
+    (void)state;
+    start_two(&h);
+    node_stop(&h, 1);
+    h.nodes[1].port = 0;
+    node_start(&h, 1, with_tls != NULL ? &tls_of[1] : NULL);
+    node_dials(&h, 1, 1);
+    AWAIT(&h, h.nodes[0].accepted.up[LANE_CONTROL] == 1);
+    node_dials(&h, 0, 2);
+    AWAIT(&h, are_linked(&h, 0, 1));
+    harness_end(&h);
+}
+
+/* A node dials again before its old links were seen to be dead. */
+static void links_that_replace_others(void **state)
+{
+    struct harness h;
+    struct hello twin;
+    (void)state;
+    start_two(&h);
+    twin = h.nodes[0].self;
+    node_start_as(&h, 2, with_tls != NULL ? &tls_of[0] : NULL, &twin, 0);
+    node_dials(&h, 2, 2);
+    AWAIT(&h, h.nodes[1].accepted.ups == 4);
+    turn(&h);
+    assert_int_equal(h.nodes[1].accepted.downs, 0); /* one of each lane is up, as before */
+    assert_int_equal(node_stats(&h, 1).accepted_up, 2);
+    harness_end(&h);
+}
+
+static void by_address_alone(void **state)
+{
+    struct harness h;
+    struct error err;
+    (void)state;
+    harness_begin(&h);
+    for (int i = 0; i < 2; i++)
+        node_start(&h, i, with_tls != NULL ? &tls_of[i] : NULL);
+    struct transport_peer peers[] = {{.address = h.nodes[0].address}, {.address = h.nodes[1].address}}; /* itself, too */
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, peers, 2, &err), STATUS_OK);
+    AWAIT(&h, h.nodes[0].dialled.ups == 2);
+    assert_true(transport_answer(h.nodes[0].transport, h.nodes[0].dialled.newest[LANE_CONTROL], 30, (struct bytes){"join", 4}));
+    AWAIT(&h, h.nodes[1].frames == 1);
+    assert_int_equal(h.nodes[1].newest_type, 30);
+    /* and back, on the same link */
+    assert_true(transport_answer(h.nodes[1].transport, h.nodes[1].accepted.newest[LANE_CONTROL], 31, (struct bytes){"ok", 2}));
+    AWAIT(&h, h.nodes[0].frames == 1);
+    assert_int_equal(h.nodes[0].dialled.ups, 2);
+    harness_end(&h);
+}
+
+static void by_name(void **state)
+{
+    struct harness h;
+    struct error err;
+    char address[32];
+    (void)state;
+    harness_begin(&h);
+    for (int i = 0; i < 2; i++)
+        node_start(&h, i, with_tls != NULL ? &tls_of[i] : NULL);
+    (void)snprintf(address, sizeof address, "localhost:%d", h.nodes[1].port);
+    struct transport_peer peers[] = {{.id = 2, .address = address}};
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, peers, 1, &err), STATUS_OK);
+    AWAIT(&h, h.nodes[0].dialled.ups == 2);
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, NULL, 0, &err), STATUS_OK);
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, peers, 1, &err), STATUS_OK); /* a look-up is under way ... */
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, NULL, 0, &err), STATUS_OK);  /* ... and nobody waits for it */
+    peers[0].address = "no-such-host.invalid:7000";
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, peers, 1, &err), STATUS_OK);
+    AWAIT(&h, node_stats(&h, 0).dials_failed > 2); /* it tries on */
+    harness_end(&h);
+}
+
+static void peers_that_cannot_be(void **state)
+{
+    static const char *const bad[] = {"127.0.0.1", "127.0.0.1:0", ":7000", "10.0.0.256:1", "a b:1"};
+    struct transport_peer many[TRANSPORT_PEERS_MAX + 1];
+    struct harness h;
+    struct error err;
+    (void)state;
+    start_two(&h);
+    for (size_t i = 0; i < COUNT_OF(bad); i++) {
+        struct transport_peer peer = {.id = 9, .address = bad[i]};
+        assert_int_equal(transport_set_peers(h.nodes[0].transport, &peer, 1, &err), STATUS_INVALID);
+        assert_non_null(strstr(err.message, bad[i]));
+    }
+    for (uint32_t i = 0; i < COUNT_OF(many); i++)
+        many[i] = (struct transport_peer){.id = 100 + i, .address = "127.0.0.1:1"};
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, many, TRANSPORT_PEERS_MAX + 1, &err), STATUS_TOO_MANY);
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "as before"));
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, many, TRANSPORT_PEERS_MAX, &err), STATUS_OK);
+    AWAIT(&h, node_stats(&h, 0).dials_failed >= TRANSPORT_PEERS_MAX);
+    assert_true(TRANSPORT_PEERS_MAX * LANE_COUNT < TRANSPORT_LINKS_MAX);
+    harness_end(&h);
+}
+
+static void three_that_all_dial_each_other(void **state)
+{
+    struct harness h;
+    (void)state;
+    harness_begin(&h);
+    for (int i = 0; i < 3; i++)
+        node_start(&h, i, with_tls != NULL ? &tls_of[i % 2] : NULL);
+    for (int i = 0; i < 3; i++)
+        node_dials(&h, i, 7u & ~(1u << i));
+    for (int i = 0; i < 3; i++)
+        AWAIT(&h, node_stats(&h, i).dialled_up == 4 && node_stats(&h, i).accepted_up == 4);
+    harness_end(&h);
+}
+
+static void new_keys_for_new_links(void **state)
+{
+    struct harness h;
+    struct error err;
+    struct tls_files wrong;
+    (void)state;
+    if (with_tls == NULL) {
+        harness_begin(&h);
+        node_start(&h, 0, NULL);
+        assert_true(transport_tls_valid_s(h.nodes[0].transport) == INT64_MAX);
+        harness_end(&h);
+        return;
+    }
+    start_two(&h);
+    wrong = tls_of[0];
+    wrong.key_file = tls_of[1].key_file;
+    assert_int_equal(transport_reload_tls(h.nodes[0].transport, &wrong, &err), STATUS_INVALID);
+    assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[1], &err), STATUS_OK);
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "the old link lives"));
+    AWAIT(&h, h.nodes[1].frames == 1);
+    assert_in_range(transport_tls_valid_s(h.nodes[0].transport), 86400, 10 * 86400);
+    node_stop(&h, 1);
+    node_start(&h, 1, &tls_of[1]);
+    AWAIT(&h, h.nodes[0].dialled.ups >= 4);
+    harness_end(&h);
+}
+
+static int without(void **state)
+{
+    (void)state;
+    with_tls = NULL;
+    return 0;
+}
+
+static int with(void **state)
+{
+    (void)state;
+    certificates_begin();
+    certificate_authority("ca");
+    certificate_make("ca", "DNS:chronos-1,DNS:chronos-3", 10, NULL, &files[0]);
+    certificate_make("ca", "IP:127.0.0.1", 5, NULL, &files[1]);
+    for (int i = 0; i < 2; i++)
+        tls_of[i] = certificate_tls(&files[i]);
+    with_tls = tls_of;
+    return 0;
+}
+
+static int after(void **state)
+{
+    (void)state;
+    certificates_end();
+    return 0;
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(frames_both_ways),
+        cmocka_unit_test(every_byte_in_order),
+        cmocka_unit_test(a_full_outbox),
+        cmocka_unit_test(a_peer_that_restarts),
+        cmocka_unit_test(a_member_that_leaves),
+        cmocka_unit_test(the_same_peers_again),
+        cmocka_unit_test(a_peer_that_moves),
+        cmocka_unit_test(links_that_replace_others),
+        cmocka_unit_test(by_address_alone),
+        cmocka_unit_test(by_name),
+        cmocka_unit_test(peers_that_cannot_be),
+        cmocka_unit_test(three_that_all_dial_each_other),
+        cmocka_unit_test(new_keys_for_new_links),
+    };
+    return cmocka_run_group_tests_name("links", tests, without, NULL) +
+           cmocka_run_group_tests_name("links with TLS", tests, with, after);
+}
