@@ -143,6 +143,8 @@ API_HANDLER(handle_live);
 API_HANDLER(handle_ready);
 API_HANDLER(handle_version);
 API_HANDLER(handle_metrics);
+/* cluster.c */
+API_HANDLER(handle_cluster_status);
 /* jobs.c: one job; jobs_list.c; edits.c: what changes one */
 API_HANDLER(handle_job_get);
 API_HANDLER(handle_job_list);

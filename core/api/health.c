@@ -21,7 +21,7 @@ API_HANDLER(handle_health)
     json_member_string(&w, "status", "healthy");
     json_member_bool(&w, "leader", status.is_leader);
     if (!status.is_leader)
-        json_member_null(&w, "leader_address");
+        json_member_string(&w, "leader_address", status.leader_address);
     json_member_string(&w, "node_id", cluster_node_id(api->config.cluster));
     json_member_string(&w, "disk", disk_name(status.disk));
     json_object_end(&w);

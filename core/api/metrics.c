@@ -36,18 +36,28 @@ static void duration(struct buffer *out, const char *name, const char *help, uin
     buffer_appendf(out, "%s_sum %.9g\n%s_count %llu\n", name, (double)ns / 1e9, name, (unsigned long long)count);
 }
 
+static uint32_t reachable_count(const struct cluster_status *status)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < status->member_count; i++)
+        count += status->members[i].is_reachable;
+    return count;
+}
+
 static void cluster_metrics(const struct api *api, struct buffer *out)
 {
     struct cluster_status status;
     cluster_status_get(api->config.cluster, &status);
     gauge(out, "chronos_raft_is_leader", "1 if this node is the leader.", status.is_leader);
-    gauge(out, "chronos_raft_peers", "Members of the cluster, this node included.", 1);
-    gauge(out, "chronos_raft_peers_reachable", "Members that answer, this node included.", 1);
+    gauge(out, "chronos_raft_peers", "Members of the cluster, this node included.", status.member_count);
+    gauge(out, "chronos_raft_peers_reachable", "Members that answer, this node included.", reachable_count(&status));
     gauge(out, "chronos_raft_term", "Term of this node.", (double)status.term);
     gauge(out, "chronos_raft_commit_index", "Newest committed log entry.", (double)status.commit_index);
     gauge(out, "chronos_raft_applied_index", "Newest applied log entry.", (double)status.applied_index);
-    gauge(out, "chronos_raft_last_contact", "Seconds since the last contact with the leader; 0 on the leader.", 0);
-    gauge(out, "chronos_raft_last_contact_seconds", "The same, under a name with its unit.", 0);
+    gauge(out, "chronos_raft_last_contact", "Seconds since the last contact with the leader; 0 on the leader.",
+          (double)status.leader_contact_ms / 1000);
+    gauge(out, "chronos_raft_last_contact_seconds", "The same, under a name with its unit.",
+          (double)status.leader_contact_ms / 1000);
     gauge(out, "chronos_log_bytes", "Bytes of the entries kept in the log.", (double)status.log_bytes);
     counter(out, "chronos_log_entries_total", "Entries written to the log.", status.log_entries);
     duration(out, "chronos_log_append_seconds", "Time of one synced write of the log.", status.log_commits,
@@ -159,6 +169,7 @@ static void write_metrics(const struct api *api, struct buffer *out)
     buffer_appendf(out, "chronos_build_info{version=\"%s\"} 1\n", CHRONOS_VERSION);
     head(out, "chronos_insecure", "gauge", "1 where something is open that should not be.");
     buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", config_http_is_loopback(api->config.config) ? 0 : 1);
+    buffer_appendf(out, "chronos_insecure{what=\"node_links\"} %d\n", config_raft_is_open(api->config.config) ? 1 : 0);
     cluster_metrics(api, out);
     scheduler_metrics(api, out);
     run_metrics(api, out);

@@ -8,6 +8,8 @@ const struct route api_routes[] = {
     {METHOD_GET, "/version", handle_version, 0},
     {METHOD_GET, "/metrics", handle_metrics, 0},
 
+    {METHOD_GET, "/api/v1/cluster/status", handle_cluster_status, 0},
+
     {METHOD_GET, "/api/v1/jobs", handle_job_list, 0},
     {METHOD_POST, "/api/v1/jobs", handle_job_create, 0},
     {METHOD_GET, "/api/v1/jobs/:job", handle_job_get, 0},

@@ -27,6 +27,7 @@ enum {
     JOB_WAITING_MAX = 1000,          /* runs of one job that wait */
     JOBS_MAX = 1000000,
     NODE_NAME_MAX = 63,              /* as a DNS label */
+    NODE_ADDRESS_MAX = 127,          /* of a node's link, host:port; as in configurations of the cluster */
 
     /* Log entries (docs/formats.md, "Log store"). */
     ENTRY_SIZE_MAX = 1 << 20,
@@ -36,6 +37,7 @@ enum {
     APPLY_BYTES_MAX = 4 << 20,
     PROPOSALS_MAX = 16384,           /* in flight; beyond: OVERLOADED */
     PROPOSAL_BYTES_MAX = 64 << 20,
+    FORWARDS_MAX = 4096,             /* requests to the leader that wait on one node, and those that it does for others */
     TRAILING_ENTRIES = 100000,       /* kept behind the synced state */
     TRAILING_BYTES = 256 << 20,
     CUT_BATCH_MAX = 4096,            /* entries deleted in one log transaction */

@@ -11,6 +11,7 @@
 
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
+#include "cluster/membership.h"
 
 enum {
     EXPIRE_TICK_MS = 500,               /* only while a proposal with a deadline waits */
@@ -106,8 +107,37 @@ static void set_leading(struct cluster *cluster, bool leading)
         LOG_WARN("no longer leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)));
     if (cluster->config.leader.lead != NULL)
         cluster->config.leader.lead(cluster->config.leader.arg, leading);
+    membership_promote(cluster);
+}
+
+/* Whether a proposal has somewhere to go. A node whose log has not begun to arrive does not know yet who is who. */
+static bool has_leader(const struct cluster *cluster)
+{
+    uint64_t leader = raft_last(cluster->raft).index > 0 ? raft_leader(cluster->raft) : 0;
+    return cluster->is_leader || (leader != 0 && leader != cluster->self.node && cluster->transport != NULL &&
+                                  transport_is_up(cluster->transport, leader, LANE_CONTROL));
+}
+
+static const char *leader_name(const struct cluster *cluster)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    const struct raft_member *leader = raft_conf_find(status.conf, status.leader);
+    return leader != NULL ? leader->name : "";
+}
+
+static void follow_leader(struct cluster *cluster)
+{
+    bool is_led = has_leader(cluster);
+    if (is_led == cluster->is_led)
+        return;
+    cluster->is_led = is_led;
+    if (!cluster->is_leader && is_led)
+        LOG_INFO("follows a leader", LOG_STRING("leader", leader_name(cluster)), LOG_U64("term", raft_term(cluster->raft)));
+    else if (!cluster->is_leader && !cluster->stopping)
+        LOG_WARN("no leader is known: this node only reads", LOG_U64("term", raft_term(cluster->raft)));
     if (cluster->config.runner.lead != NULL)
-        cluster->config.runner.lead(cluster->config.runner.arg, leading);
+        cluster->config.runner.lead(cluster->config.runner.arg, is_led);
 }
 
 /* A leader decides once its own term's no-op is applied here: only then does it see everything that was decided before. */
@@ -116,6 +146,7 @@ static void follow_leadership(struct cluster *cluster)
     bool leads = raft_role(cluster->raft) == RAFT_LEADER && cluster->applied_index >= cluster->noop_index;
     if (leads != cluster->is_leader)
         set_leading(cluster, leads);
+    follow_leader(cluster);
 }
 
 /* --- entries: in --- */
@@ -159,15 +190,15 @@ static enum status append(struct cluster *cluster, struct bytes command, cluster
 /* At the end of a turn: everything that it proposed is written in one batch. */
 static void on_flush(uv_prepare_t *prepare)
 {
-    consensus_drive(prepare->data);
+    struct cluster *cluster = prepare->data;
+    consensus_drive(cluster);
+    follow_leadership(cluster);
 }
 
 static enum status refuse(const struct cluster *cluster, enum proposal_class class, struct error *err)
 {
     if (cluster->stopping)
         return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
-    if (!cluster->is_leader)
-        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
     if (class == PROPOSE_CLIENT && cluster->disk != DISK_OK)
         return error_set(err, STATUS_DISK_FULL,
                          "only %lld bytes are free in %s (storage.min_free is %lld); make room and try again",
@@ -180,6 +211,13 @@ static enum status refuse(const struct cluster *cluster, enum proposal_class cla
     return STATUS_OK;
 }
 
+uint64_t cluster_deadline_ns(struct cluster *cluster)
+{
+    if (!uv_is_active((uv_handle_t *)&cluster->expire_timer))
+        (void)uv_timer_again(&cluster->expire_timer); /* has a repeat: cannot fail */
+    return monotonic_ns(cluster) + PROPOSE_DEADLINE_MS * UINT64_C(1000000);
+}
+
 enum status cluster_propose(struct cluster *cluster, enum proposal_class class, struct bytes command, cluster_done done,
                             void *arg, uint64_t token, struct error *err)
 {
@@ -190,39 +228,57 @@ enum status cluster_propose(struct cluster *cluster, enum proposal_class class, 
     if (command.size > ENTRY_SIZE_MAX)
         return error_set(err, STATUS_TOO_LARGE, "the change needs %zu bytes in the log, more than %d", command.size,
                          ENTRY_SIZE_MAX);
-    uint64_t deadline = class == PROPOSE_CLIENT ? monotonic_ns(cluster) + PROPOSE_DEADLINE_MS * UINT64_C(1000000) : 0;
-    status = append(cluster, command, done, arg, token, deadline, err);
-    if (status == STATUS_OK && deadline != 0 && !uv_is_active((uv_handle_t *)&cluster->expire_timer))
-        (void)uv_timer_again(&cluster->expire_timer); /* has a repeat: cannot fail */
-    return status;
+    if (!cluster->is_leader)
+        return forward_propose(cluster, class, command, done, arg, token, cluster_deadline_ns(cluster), err);
+    return append(cluster, command, done, arg, token, class == PROPOSE_CLIENT ? cluster_deadline_ns(cluster) : 0, err);
+}
+
+enum status cluster_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done, void *arg,
+                         uint64_t token, struct error *err)
+{
+    if (cluster->stopping)
+        return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
+    if (cluster->is_leader)
+        return membership_add(cluster, id, name, address, done, arg, token, err);
+    return forward_join(cluster, id, name, address, done, arg, token, cluster_deadline_ns(cluster), err);
 }
 
 static void on_expire(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
-    if (!proposals_expire(cluster->proposals, monotonic_ns(cluster)))
+    uint64_t now = monotonic_ns(cluster);
+    bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
+    if (!waits_here && !waits_elsewhere && !cluster->stopping)
         (void)uv_timer_stop(timer);
+    maybe_stopped(cluster);
 }
 
 /* --- entries: out --- */
 
+static const char *read_failure(enum status status)
+{
+    if (status == STATUS_OK)
+        return "";
+    return status == STATUS_NO_QUORUM ? "no majority of the nodes confirmed who leads; try again in a second"
+                                      : "leadership was lost before the read was confirmed; try again";
+}
+
 static void answer_reads(struct cluster *cluster)
 {
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < cluster->read_count; i++) {
+    for (uint32_t i = 0; i < cluster->read_count;) {
         struct pending_read read = cluster->reads[i];
         if (read.index > cluster->applied_index) {
-            cluster->reads[kept++] = read;
+            i++;
             continue;
         }
-        read.done(read.arg, read.token, &(struct cluster_outcome){.status = STATUS_OK, .message = ""});
+        cluster->reads[i] = cluster->reads[--cluster->read_count]; /* before it is answered: it may ask again */
+        read.done(read.arg, read.token, &(struct cluster_outcome){.status = read.status, .message = read_failure(read.status)});
     }
-    cluster->read_count = kept;
 }
 
 enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
 {
-    if (!cluster->is_leader)
+    if (!has_leader(cluster))
         return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
     enum status status =
         cluster->read_count < READS_MAX ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
@@ -247,6 +303,7 @@ static void handle_applied(struct cluster *cluster, struct applied_batch *applie
     follow_leadership(cluster);
     for (uint32_t i = 0; i < applied->count; i++)
         proposals_decide(cluster->proposals, &applied->results[i], raft_term_at(cluster->raft, applied->results[i].index));
+    forward_applied(cluster);
     applier_recycle(cluster->applier, applied);
 }
 
@@ -278,6 +335,7 @@ static void on_progress(uv_async_t *async)
     struct cluster *cluster = async->data;
     struct applied_batch *applied;
     consensus_take_durable(cluster);
+    consensus_take_fetched(cluster);
     consensus_drive(cluster);
     while ((applied = applier_take(cluster->applier)) != NULL)
         handle_applied(cluster, applied);
@@ -330,10 +388,14 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     cluster->config = *config;
     cluster->clock_fd = -1;
+    cluster->noop_index = UINT64_MAX;
     batch_queue_init(&cluster->durable);
     batch_queue_init(&cluster->free_batches);
     buffer_init(&cluster->stamped, ENTRY_SIZE_MAX);
+    buffer_init(&cluster->wire, TRANSPORT_FRAME_MAX);
     enum status status = proposals_new(&cluster->proposals, err);
+    if (status == STATUS_OK)
+        status = forward_new(&cluster->forward, err);
     if (status == STATUS_OK)
         status = cluster_stores_open(config, &cluster->stores, err);
     if (status == STATUS_OK)
@@ -375,23 +437,38 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
     enum status status = start_threads(cluster, err);
     if (status != STATUS_OK)
         return status;
-    if (raft_campaign(cluster->raft) != STATUS_OK) /* alone: nobody's heartbeat is worth waiting for */
+    if (cluster->config.raft_address != NULL)
+        status = links_open(cluster, err);
+    if (status != STATUS_OK)
+        return status;
+    if (cluster->stores.is_alone && raft_campaign(cluster->raft) != STATUS_OK) /* nobody's heartbeat is worth waiting for */
         return error_set(err, STATUS_CONFLICT, "this node is not a voter of its own cluster");
+    if (raft_last(cluster->raft).index == 0)
+        LOG_INFO(cluster->config.peer_count > 0 ? "asking for admission to a cluster" : "waiting to be invited to a cluster");
     consensus_tick(cluster);
     consensus_drive(cluster);
     look_at_disk(cluster);
     return STATUS_OK;
 }
 
-static void on_handle_closed(uv_handle_t *handle)
+static void handle_closed(struct cluster *cluster)
 {
-    struct cluster *cluster = handle->data;
     if (--cluster->open_handles > 0)
         return;
     (void)close(cluster->clock_fd); /* nothing was written to it */
     cluster->clock_fd = -1;
     if (cluster->stopped != NULL)
         cluster->stopped(cluster->stopped_arg);
+}
+
+static void on_handle_closed(uv_handle_t *handle)
+{
+    handle_closed(handle->data);
+}
+
+static void on_links_closed(void *arg)
+{
+    handle_closed(arg);
 }
 
 static void abandon_reads(struct cluster *cluster)
@@ -403,6 +480,15 @@ static void abandon_reads(struct cluster *cluster)
     cluster->read_count = 0;
 }
 
+/* Alone, what was proposed will be applied. Among others that may never be: only those who wait for an answer count, and not for
+ * longer than anybody waits. */
+static bool must_wait(const struct cluster *cluster)
+{
+    if (cluster->transport == NULL)
+        return cluster->applied_index < raft_last(cluster->raft).index;
+    return proposals_count(cluster->proposals) > 0 && monotonic_ns(cluster) < cluster->stop_deadline_ns;
+}
+
 /* Stopped once everything proposed is applied, or cannot be because the disk is full. */
 static void maybe_stopped(struct cluster *cluster)
 {
@@ -412,14 +498,19 @@ static void maybe_stopped(struct cluster *cluster)
         return;
     log_writer_stats_get(cluster->writer, &log);
     applier_stats_get(cluster->applier, &state);
-    if (cluster->applied_index < raft_last(cluster->raft).index && !log.out_of_space && !state.out_of_space)
+    if (must_wait(cluster) && !log.out_of_space && !state.out_of_space)
         return;
     log_writer_stop(cluster->writer);
     applier_stop(cluster->applier);
     cluster->writer = NULL;
     cluster->applier = NULL;
     proposals_abandon(cluster->proposals);
+    forward_abandon(cluster);
     abandon_reads(cluster);
+    if (cluster->transport != NULL) {
+        cluster->open_handles++;
+        links_close(cluster, on_links_closed, cluster);
+    }
     uv_close((uv_handle_t *)&cluster->progress, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->flush, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->tick_timer, on_handle_closed);
@@ -431,6 +522,7 @@ static void maybe_stopped(struct cluster *cluster)
 void cluster_stop(struct cluster *cluster, void (*stopped)(void *arg), void *arg)
 {
     cluster->stopping = true;
+    cluster->stop_deadline_ns = cluster_deadline_ns(cluster);
     cluster->stopped = stopped;
     cluster->stopped_arg = arg;
     uv_ref((uv_handle_t *)&cluster->progress); /* the loop stays until it has stopped */
@@ -446,7 +538,10 @@ void cluster_free(struct cluster *cluster)
     entry_batch_free(cluster->durable.head);
     entry_batch_free(cluster->free_batches.head);
     buffer_deinit(&cluster->stamped);
+    buffer_deinit(&cluster->wire);
+    message_room_deinit(&cluster->room);
     proposals_free(cluster->proposals);
+    forward_free(cluster->forward);
     cluster_stores_close(&cluster->stores);
     free(cluster);
 }
@@ -463,18 +558,47 @@ const char *cluster_node_id(const struct cluster *cluster)
     return cluster->config.node_id;
 }
 
+static void describe_members(const struct cluster *cluster, const struct raft_status *raft, struct cluster_status *ret)
+{
+    static_assert((int)CLUSTER_MEMBERS_MAX == (int)RAFT_MEMBERS_MAX, "one place each");
+    for (uint8_t i = 0; i < raft->conf->count; i++) {
+        const struct raft_member *member = &raft->conf->members[i];
+        struct cluster_member *to = &ret->members[ret->member_count++];
+        bool is_self = member->id == log_store_hard(cluster->stores.log)->node;
+        *to = (struct cluster_member){
+            .name = member->name,
+            .address = member->address,
+            .is_leader = member->id == raft->leader,
+            .is_voter = (member->role & RAFT_VOTER) != 0,
+            .is_self = is_self,
+            .is_reachable = is_self || (cluster->transport != NULL && transport_is_up(cluster->transport, member->id, LANE_CONTROL)),
+        };
+        for (uint32_t p = 0; p < raft->peer_count; p++)
+            if (raft->peers[p].id == member->id)
+                to->match_index = raft->peers[p].match;
+        if (is_self)
+            to->match_index = raft->persisted;
+        if (to->is_leader) {
+            ret->leader_node = member->name;
+            ret->leader_address = member->address;
+        }
+    }
+}
+
 void cluster_status_get(const struct cluster *cluster, struct cluster_status *ret)
 {
     struct log_writer_stats log = {.disk_free_bytes = -1};
     struct applier_stats state = {.synced_index = 0};
+    struct raft_status raft;
     if (cluster->writer != NULL)
         log_writer_stats_get(cluster->writer, &log);
     if (cluster->applier != NULL)
         applier_stats_get(cluster->applier, &state);
+    raft_status(cluster->raft, &raft);
     *ret = (struct cluster_status){
         .is_leader = cluster->is_leader,
-        .is_ready = cluster->is_leader && !cluster->stopping,
-        .leader_node = cluster->is_leader ? cluster->config.node_id : NULL,
+        .is_ready = cluster->is_led && !cluster->stopping,
+        .leader_contact_ms = raft.role == RAFT_LEADER ? 0 : (int64_t)raft.leader_silent_ticks * CORE_TICK_MS,
         .term = raft_term(cluster->raft),
         .commit_index = raft_commit(cluster->raft),
         .applied_index = cluster->applied_index,
@@ -493,4 +617,5 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .log_commit_ns = log.commit_ns,
         .apply_ns = state.apply_ns,
     };
+    describe_members(cluster, &raft, ret);
 }

@@ -1,7 +1,7 @@
 /* The cluster as the daemon sees it: propose a command, learn what became of it, read what was applied.
  *
- * This is the seam behind which consensus lives. Today the cluster is one voter: an entry is committed once the log writer
- * has synced it. Callers see no difference when the raft core arrives.
+ * This is the seam behind which consensus lives: callers see no difference between one node and many, nor between a leader and
+ * the others, to which a proposal is an errand for the leader.
  *
  * Threads: everything here is called on the loop thread. Inside, the log writer owns the log store and the applier owns the
  * state store; both are fed by bounded queues and post back to the loop. */
@@ -12,6 +12,7 @@
 
 #include "base/clock.h"
 #include "state/state.h"
+#include "transport/tls.h"
 
 struct cluster;
 
@@ -30,7 +31,8 @@ typedef void (*cluster_done)(void *arg, uint64_t token, const struct cluster_out
 struct cluster_leader_ops {
     /* Changes of an apply batch, on every node, before the waiting proposers are answered. */
     void (*changes)(void *arg, const struct state_changes *changes, struct state_position applied);
-    /* This node leads and its own term's no-op is applied / it no longer leads. */
+    /* Of `leader`: this node leads and its own term's no-op is applied, or no longer leads. Of `runner`: a leader takes
+     * proposals, here or elsewhere, or none does. */
     void (*lead)(void *arg, bool leading);
     /* Leader: propose what is due by now (through cluster_propose); returns the wall-clock instant at which it wants to be
      * called next, INT64_MAX for not before the next change. Called after every batch and at that instant. */
@@ -53,6 +55,13 @@ struct cluster_config {
     const struct plugin_component *backend;
     const cJSON *backend_options;
     int64_t min_free_bytes;
+    const char *raft_address;  /* where other nodes call; NULL: this node is alone */
+    const char *raft_advertise; /* where they reach it; never NULL beside raft_address */
+    const char *const *peers;  /* whom to ask for admission; peer_count addresses */
+    uint32_t peer_count;
+    bool bootstrap;            /* an empty data directory founds a cluster */
+    int64_t heartbeat_timeout_ms, election_timeout_ms;
+    const struct tls_files *tls; /* NULL: without; borrowed for cluster_start */
     struct cluster_leader_ops leader; /* called in order given here for every batch */
     struct cluster_leader_ops runner; /* `changes` and `lead` of core/run; `run` NULL */
     /* Both may be given later, by cluster_attach: their owners want data_dir locked first. */
@@ -63,7 +72,7 @@ struct cluster_config {
 must_use enum status cluster_open(const struct cluster_config *config, struct cluster **ret, struct error *err);
 /* Before cluster_start: in place of the tables of the configuration. */
 void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_leader_ops runner);
-/* Starts the threads and campaigns: `lead(true)` comes once the no-op of the new term is applied. */
+/* Starts the threads. A node that is alone campaigns; one of several waits for a leader, one of none asks for admission. */
 must_use enum status cluster_start(struct cluster *cluster, struct error *err);
 /* Refuses further proposals with SHUTTING_DOWN, waits for what is in flight, syncs; `stopped` is called once on the loop;
  * then cluster_free. */
@@ -82,14 +91,31 @@ must_use enum status cluster_propose(struct cluster *cluster, enum proposal_clas
 must_use enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token,
                                         struct error *err);
 
+/* Admits a node, as a learner that becomes a voter once it has caught up; a member's address may change so. Done by the leader,
+ * whoever is asked. NAME_TAKEN: another node has that name. */
+must_use enum status cluster_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
+                                  void *arg, uint64_t token, struct error *err);
+
 /* The time that the leader would stamp now: max(wall, last stamp). */
 int64_t cluster_now_ms(const struct cluster *cluster);
 const struct state *cluster_state(const struct cluster *cluster); /* for views */
 const char *cluster_node_id(const struct cluster *cluster);
 
+enum { CLUSTER_MEMBERS_MAX = 16 };
+struct cluster_member {
+    const char *name, *address; /* of the configuration in force; borrowed until the loop goes on */
+    bool is_leader, is_voter, is_self;
+    bool is_reachable;          /* a link to it is up; of this node: true */
+    uint64_t match_index;       /* on the leader: how much of the log it has */
+};
+
 struct cluster_status {
-    bool is_leader, is_ready;   /* ready: led and caught up */
+    bool is_leader, is_ready;   /* ready: a leader takes proposals */
     const char *leader_node;    /* NULL: none known */
+    const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
+    struct cluster_member members[CLUSTER_MEMBERS_MAX];
+    uint32_t member_count;      /* 0: this node belongs to no cluster yet */
+    int64_t leader_contact_ms;  /* since a leader was heard of; 0 on the leader */
     uint64_t term, commit_index, applied_index, last_index, first_index, synced_index;
     int64_t log_bytes;
     enum disk_state disk;

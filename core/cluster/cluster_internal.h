@@ -5,8 +5,11 @@
 #include "cluster/applier.h"
 #include "cluster/cluster.h"
 #include "cluster/data_dir.h"
+#include "cluster/forward.h"
+#include "cluster/links.h"
 #include "cluster/log_store.h"
 #include "cluster/log_writer.h"
+#include "cluster/message.h"
 #include "cluster/proposals.h"
 
 struct cluster_stores {
@@ -15,6 +18,7 @@ struct cluster_stores {
     struct store *log_store, *state_store;
     struct log_store *log;
     struct state *state;
+    bool is_alone; /* the log names no other member: all of it is committed */
 };
 
 /* Locks, opens, compares the state with the log, founds a cluster where the log is new, and replays what the state lacks.
@@ -22,11 +26,19 @@ struct cluster_stores {
 must_use enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err);
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
 
-enum { READS_MAX = 1024 };
+enum { READS_MAX = 1024, CORE_TICK_MS = 10 };
+
+/* A node of this cluster that calls, and is in no configuration known here yet: a leader whose log has not arrived. */
+struct acquaintance {
+    uint64_t id;
+    struct id cluster_id; /* this node may belong to none when it is called */
+    char address[HELLO_ADDRESS_SIZE];
+};
 
 struct pending_read {
     uint64_t ctx;   /* names it towards the core */
     uint64_t index; /* UINT64_MAX: not confirmed yet */
+    enum status status; /* OK, or why it was not confirmed */
     cluster_done done;
     void *arg;
     uint64_t token;
@@ -39,6 +51,22 @@ struct cluster {
     struct log_writer *writer;
     struct applier *applier;
     struct proposals *proposals;
+
+    /* The other nodes; transport NULL: there are none, and never will be. */
+    struct transport *transport;
+    struct forward *forward;
+    struct hello self;
+    struct message_room room;
+    struct buffer wire;        /* a message on its way out */
+    struct acquaintance acquaintances[RAFT_MEMBERS_MAX];
+    uint32_t acquaintance_count;
+    uint64_t called_for;       /* index of the configuration whose members are called */
+    bool calls_changed;        /* the list is to be made anew whatever `called_for` says */
+    bool is_joining;           /* admitted; the log is about to know */
+    uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
+    bool is_led;               /* what the runner was told */
+    bool snapshot_missed;      /* said once */
+    uint64_t ticks;
 
     uv_async_t progress; /* the writer or the applier has something */
     uv_prepare_t flush;  /* what this turn proposed goes to the writer, in one batch */
@@ -54,9 +82,10 @@ struct cluster {
     uint64_t waiting_bytes;     /* of entries that are not applied yet */
     struct buffer stamped;      /* a command on its way into the core */
 
-    uint64_t noop_index, applied_index; /* noop_index: of this leadership */
+    uint64_t noop_index, applied_index; /* noop_index: of this leadership, UINT64_MAX: it does not lead */
     int64_t last_stamp_ms;
     bool is_leader, stopping;
+    uint64_t stop_deadline_ns;
     enum disk_state disk;
     int64_t disk_free_bytes;
     const char *disk_directory; /* that it is of */
@@ -83,5 +112,12 @@ void consensus_allow_cut(struct cluster *cluster, uint64_t synced, uint64_t want
 void consensus_recycle_batches(struct cluster *cluster);
 void consensus_tick(struct cluster *cluster);
 bool consensus_needs_ticks(const struct cluster *cluster);
+/* Answers of the log writer to what the core wanted to read. */
+void consensus_take_fetched(struct cluster *cluster);
+/* This node belongs to that cluster: written to the log; membership_stored is called when it is durable. */
+void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id);
+
+/* --- cluster.c --- */
+uint64_t cluster_deadline_ns(struct cluster *cluster); /* of what a client waits for; starts its clock */
 
 #endif

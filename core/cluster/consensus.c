@@ -9,50 +9,19 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
+#include "cluster/membership.h"
 
 enum {
-    TICK_MS = 10,
-    ELECTION_TICKS = 100, /* the user's page: election_timeout 1000ms */
-    HEARTBEAT_TICKS = 20, /* min(heartbeat_timeout, election_timeout / 5) */
+    TICKS_MIN = 2,
+    BEATS_PER_ELECTION = 5,
+    PROMOTE_TICKS = 10,
     MESSAGE_BYTES_MAX = 1 << 20,
     INFLIGHT_MESSAGES_MAX = 128,
     INFLIGHT_BYTES_MAX = 8 << 20,
     CACHE_BYTES = 16 << 20,
 };
 
-/* --- opening --- */
-
-static enum status refuse_boot(enum status status, struct error *err)
-{
-    if (status == STATUS_NO_MEMORY)
-        return error_set(err, status, "out of memory");
-    return error_set(err, STATUS_CORRUPT, "the log's terms, positions or configurations contradict each other; restore this node "
-                     "from a backup");
-}
-
-enum status consensus_open(struct cluster *cluster, struct error *err)
-{
-    struct raft_boot boot;
-    enum status status = log_store_boot(cluster->stores.log, state_applied(cluster->stores.state).index, &boot, err);
-    if (status != STATUS_OK)
-        return status;
-    struct raft_config config = {
-        .id = log_store_hard(cluster->stores.log)->node,
-        .election_ticks = ELECTION_TICKS,
-        .heartbeat_ticks = HEARTBEAT_TICKS,
-        .max_message_bytes = MESSAGE_BYTES_MAX,
-        .max_inflight_messages = INFLIGHT_MESSAGES_MAX,
-        .max_inflight_bytes = INFLIGHT_BYTES_MAX,
-        .max_uncommitted_bytes = PROPOSAL_BYTES_MAX / 4 * 3,
-        .max_reads = READS_MAX,
-        .cache_bytes = CACHE_BYTES,
-    };
-    random_bytes_secure(&config.seed, sizeof config.seed);
-    status = raft_new(&config, &boot, &cluster->raft);
-    return status == STATUS_OK ? STATUS_OK : refuse_boot(status, err);
-}
-
-/* --- writes --- */
+/* --- batches --- */
 
 static struct entry_batch *take_batch(struct cluster *cluster)
 {
@@ -76,6 +45,86 @@ static void recycle(struct cluster *cluster, struct entry_batch *batch)
     entry_batch_clear(batch);
     batch_queue_push(&cluster->free_batches, batch);
 }
+
+/* --- what the log holds beyond the state --- */
+
+struct loading {
+    struct cluster *cluster;
+    struct entry_batch *batch; /* the last one of cluster->durable */
+};
+
+static bool load_entry(void *arg, const struct log_entry *entry)
+{
+    struct loading *loading = arg;
+    struct error err;
+    if (loading->batch == NULL || loading->batch->count == APPLY_ENTRIES_MAX || loading->batch->bytes.size > APPLY_BYTES_MAX) {
+        loading->batch = take_batch(loading->cluster);
+        batch_queue_push(&loading->cluster->durable, loading->batch);
+    }
+    if (entry_batch_add(loading->batch, entry, &err) != STATUS_OK)
+        fatal("no memory for the entries that the state lacks", &err);
+    return true;
+}
+
+/* It is applied once a leader has said that it is committed. */
+static enum status load_entries(struct cluster *cluster, struct error *err)
+{
+    struct loading loading = {.cluster = cluster};
+    uint64_t applied = state_applied(cluster->stores.state).index;
+    enum status status = log_store_read(cluster->stores.log, applied + 1, load_entry, &loading, err);
+    for (struct entry_batch *batch = cluster->durable.head; batch != NULL; batch = batch->next)
+        account(cluster, batch);
+    return status;
+}
+
+/* --- opening --- */
+
+static enum status refuse_boot(enum status status, struct error *err)
+{
+    if (status == STATUS_NO_MEMORY)
+        return error_set(err, status, "out of memory");
+    return error_set(err, STATUS_CORRUPT, "the log's terms, positions or configurations contradict each other; restore this node "
+                     "from a backup");
+}
+
+static uint16_t ticks_of(int64_t ms, int64_t least)
+{
+    int64_t ticks = ms / CORE_TICK_MS;
+    return (uint16_t)(ticks < least ? least : ticks); /* the configuration's limit is 10 minutes: 60,000 */
+}
+
+/* heartbeat_timeout is the longest silence of a leader: it speaks up more often than that. */
+static uint16_t heartbeat_ticks(const struct cluster_config *config)
+{
+    int64_t often = config->election_timeout_ms / BEATS_PER_ELECTION;
+    return ticks_of(config->heartbeat_timeout_ms < often ? config->heartbeat_timeout_ms : often, 1);
+}
+
+enum status consensus_open(struct cluster *cluster, struct error *err)
+{
+    struct raft_boot boot;
+    enum status status = log_store_boot(cluster->stores.log, state_applied(cluster->stores.state).index, &boot, err);
+    if (status == STATUS_OK && !cluster->stores.is_alone)
+        status = load_entries(cluster, err);
+    if (status != STATUS_OK)
+        return status;
+    struct raft_config config = {
+        .id = log_store_hard(cluster->stores.log)->node,
+        .election_ticks = ticks_of(cluster->config.election_timeout_ms, TICKS_MIN),
+        .heartbeat_ticks = heartbeat_ticks(&cluster->config),
+        .max_message_bytes = MESSAGE_BYTES_MAX,
+        .max_inflight_messages = INFLIGHT_MESSAGES_MAX,
+        .max_inflight_bytes = INFLIGHT_BYTES_MAX,
+        .max_uncommitted_bytes = PROPOSAL_BYTES_MAX / 4 * 3,
+        .max_reads = READS_MAX,
+        .cache_bytes = CACHE_BYTES,
+    };
+    random_bytes_secure(&config.seed, sizeof config.seed);
+    status = raft_new(&config, &boot, &cluster->raft);
+    return status == STATUS_OK ? STATUS_OK : refuse_boot(status, err);
+}
+
+/* --- writes --- */
 
 /* Entries that a newer leader has replaced: whoever waits for one learns what became of it when its place is applied. */
 static void drop_from(struct cluster *cluster, uint64_t from)
@@ -139,13 +188,23 @@ void consensus_take_durable(struct cluster *cluster)
     batch_queue_init(&written);
     log_writer_take(cluster->writer, &written);
     while ((batch = batch_queue_pop(&written)) != NULL) {
-        raft_persisted(cluster->raft, batch->seq);
+        if (batch->seq != 0)
+            raft_persisted(cluster->raft, batch->seq);
+        if (!id_is_zero(&batch->cluster_id))
+            membership_stored(cluster, &batch->cluster_id);
         entry_batch_keep(batch, still_valid(cluster, batch));
         if (batch->count > 0)
             batch_queue_push(&cluster->durable, batch);
         else
             recycle(cluster, batch);
     }
+}
+
+void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id)
+{
+    struct entry_batch *batch = take_batch(cluster);
+    batch->cluster_id = *cluster_id;
+    log_writer_submit(cluster->writer, batch);
 }
 
 /* --- applies --- */
@@ -201,22 +260,16 @@ void consensus_allow_cut(struct cluster *cluster, uint64_t synced, uint64_t want
 
 /* --- reads --- */
 
-static void answer_read(struct cluster *cluster, const struct raft_read_state *answer)
+/* Only noted: whoever is answered may call into the core, and what it handed out would be gone. */
+static void note_read(struct cluster *cluster, const struct raft_read_state *answer)
 {
     for (uint32_t i = 0; i < cluster->read_count; i++) {
         struct pending_read *read = &cluster->reads[i];
         if (read->ctx != answer->ctx)
             continue;
-        if (answer->status == STATUS_OK) {
-            read->index = answer->index; /* answered once the state is there, which may be now */
-            (void)uv_async_send(&cluster->progress);
-            return;
-        }
-        struct pending_read failed = *read;
-        *read = cluster->reads[--cluster->read_count];
-        failed.done(failed.arg, failed.token,
-                    &(struct cluster_outcome){.status = answer->status == STATUS_TIMEOUT ? STATUS_NO_QUORUM : answer->status,
-                                              .message = "leadership was lost before the read was confirmed; try again"});
+        read->index = answer->status == STATUS_OK ? answer->index : 0;
+        read->status = answer->status == STATUS_TIMEOUT ? STATUS_NO_QUORUM : answer->status;
+        (void)uv_async_send(&cluster->progress); /* the state may be there already */
         return;
     }
 }
@@ -234,49 +287,111 @@ bool consensus_needs_ticks(const struct cluster *cluster)
 
 static void follow_role(struct cluster *cluster, const struct raft_output *out)
 {
-    if (out->role == RAFT_LEADER)
-        cluster->noop_index = raft_last(cluster->raft).index; /* the last thing it did */
+    cluster->noop_index = out->role == RAFT_LEADER ? raft_last(cluster->raft).index : UINT64_MAX; /* the last thing it did */
     if (consensus_needs_ticks(cluster))
         consensus_tick(cluster);
     else
         (void)uv_timer_stop(&cluster->tick_timer); /* alone there is nobody to wait for: no tick */
 }
 
+/* Messages leave before anything else is done with the output; who cannot be reached is told to the core behind it, for every call
+ * ends what the output points to. */
+struct unreachable {
+    uint64_t peers[RAFT_MEMBERS_MAX];
+    uint32_t count;
+};
+
+static void note_unreachable(struct unreachable *list, uint64_t peer)
+{
+    for (uint32_t i = 0; i < list->count; i++)
+        if (list->peers[i] == peer)
+            return;
+    if (list->count < RAFT_MEMBERS_MAX)
+        list->peers[list->count++] = peer;
+}
+
+static void send_messages(struct cluster *cluster, const struct raft_output *out, struct unreachable *lost)
+{
+    for (uint32_t i = 0; i < out->message_count; i++)
+        if (!links_send(cluster, &out->messages[i]))
+            note_unreachable(lost, out->messages[i].to);
+}
+
+static void want_entries(struct cluster *cluster, const struct raft_output *out)
+{
+    struct raft_fetch refused[RAFT_MEMBERS_MAX];
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < out->fetch_count; i++) {
+        const struct raft_fetch *fetch = &out->fetches[i];
+        if (log_writer_fetch(cluster->writer, fetch->peer, fetch->from, fetch->max_bytes) != STATUS_OK)
+            refused[count++] = *fetch;
+    }
+    for (uint32_t i = 0; i < count; i++)
+        raft_fetched(cluster->raft, refused[i].peer, 0, NULL, 0);
+}
+
+void consensus_take_fetched(struct cluster *cluster)
+{
+    struct log_fetch *fetch;
+    while ((fetch = log_writer_take_fetch(cluster->writer)) != NULL) {
+        raft_fetched(cluster->raft, fetch->peer, fetch->previous_hash, fetch->entries, fetch->count);
+        log_fetch_free(fetch);
+    }
+}
+
+/* Everything that one take brought; false: it brought nothing. */
+static bool carry_out(struct cluster *cluster, const struct raft_output *out)
+{
+    struct unreachable lost = {.count = 0};
+    bool was_busy = out->seq != 0 || out->apply_first != 0 || out->message_count > 0 || out->fetch_count > 0;
+    if (out->role_changed)
+        follow_role(cluster, out);
+    assert(out->install == NULL && out->chunk_wanted_count == 0 && out->chunk == NULL); /* nobody takes snapshots yet */
+    if (out->snapshot_wanted && !cluster->snapshot_missed) {
+        cluster->snapshot_missed = true;
+        LOG_ERROR("a node is so far behind that the log does not reach back to it; this version cannot help it",
+                  LOG_STRING("mend", "remove the node from the cluster"));
+    }
+    if (out->seq != 0)
+        submit(cluster, out);
+    send_messages(cluster, out, &lost);
+    for (uint32_t i = 0; i < out->read_count; i++)
+        note_read(cluster, &out->reads[i]);
+    if (out->apply_first != 0)
+        apply(cluster, out->apply_first, out->apply_last);
+    want_entries(cluster, out);
+    for (uint32_t i = 0; i < lost.count; i++)
+        raft_report(cluster->raft, lost.peers[i], RAFT_UNREACHABLE);
+    return was_busy;
+}
+
 void consensus_drive(struct cluster *cluster)
 {
     struct raft_output out;
     const char *why = NULL;
-    for (;;) {
+    do {
         raft_take(cluster->raft, &out);
         if (!raft_check(cluster->raft, &why)) {
             LOG_ERROR("an invariant of consensus is broken", LOG_STRING("invariant", why));
             abort();
         }
-        if (out.role_changed)
-            follow_role(cluster, &out);
-        /* There is no other member yet. */
-        assert(out.message_count == 0 && out.install == NULL && out.fetch_count == 0 && out.chunk_wanted_count == 0 &&
-               out.chunk == NULL && !out.snapshot_wanted);
-        if (out.seq != 0)
-            submit(cluster, &out);
-        for (uint32_t i = 0; i < out.read_count; i++)
-            answer_read(cluster, &out.reads[i]);
-        if (out.apply_first != 0)
-            apply(cluster, out.apply_first, out.apply_last);
-        if (out.seq == 0 && out.apply_first == 0)
-            return;
-    }
+    } while (carry_out(cluster, &out));
+    links_follow_members(cluster);
+    if (cluster->transport != NULL)
+        transport_flush(cluster->transport);
 }
 
 static void on_tick(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
     raft_tick(cluster->raft);
+    if (++cluster->ticks % PROMOTE_TICKS == 0)
+        membership_promote(cluster);
     consensus_drive(cluster);
 }
 
 void consensus_tick(struct cluster *cluster)
 {
     if (!uv_is_active((uv_handle_t *)&cluster->tick_timer))
-        (void)uv_timer_start(&cluster->tick_timer, on_tick, TICK_MS, TICK_MS); /* cannot fail */
+        (void)uv_timer_start(&cluster->tick_timer, on_tick, CORE_TICK_MS, CORE_TICK_MS); /* cannot fail */
 }

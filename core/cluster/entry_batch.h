@@ -18,6 +18,7 @@ struct entry_batch {
     uint64_t truncate_from; /* entries to drop before these are written; 0: none */
     bool hard_changed;
     struct raft_hard_state hard;
+    struct id cluster_id;   /* that this node belongs to from now on; zero: as before */
     size_t accounted;       /* bytes of it in the loop's account of what waits */
     struct buffer bytes;
     struct batch_entry *items;

@@ -138,6 +138,7 @@ static enum status entry_decode(uint64_t index, struct bytes row, struct log_ent
         entry.type < LOG_ENTRY_NORMAL || entry.type > LOG_ENTRY_CONF)
         return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); restore this node from a backup",
                          (unsigned long long)index);
+    entry.hash = at.hash;
     *ret = entry;
     *ret_at = at;
     return STATUS_OK;
@@ -247,7 +248,6 @@ static void forget_until(struct log_store *log, uint64_t until)
 static enum status make_hard_state(struct log_store *log, struct error *err)
 {
     struct log_hard_state hard = {.live = 1};
-    random_bytes_secure(&hard.cluster_id, sizeof hard.cluster_id);
     do
         random_bytes_secure(&hard.node, sizeof hard.node);
     while (hard.node == 0);
@@ -378,7 +378,7 @@ static enum status position_in(struct log_store *log, struct store_txn *txn, uin
     return status == STATUS_OK ? entry_decode(index, row, &entry, ret, err) : status;
 }
 
-static enum status entry_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
+enum status log_store_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err)
 {
     struct store_txn txn;
     enum status status = store_begin(log->store, CHRONOS_TXN_READ, &txn, err);
@@ -508,15 +508,6 @@ enum status log_store_read(struct log_store *log, uint64_t from, log_walk walk, 
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-enum status log_store_term(struct log_store *log, uint64_t index, uint64_t *ret, struct error *err)
-{
-    struct log_position at;
-    enum status status = entry_position(log, index, &at, err);
-    if (status == STATUS_OK)
-        *ret = at.term;
-    return status;
-}
-
 /* --- for the core --- */
 
 static enum status list_confs(struct log_store *log, uint32_t first, struct error *err)
@@ -571,7 +562,7 @@ static enum status bytes_target(struct log_store *log, uint64_t *ret, struct err
     while (low < high) {
         uint64_t middle = low + (high - low) / 2;
         struct log_position at;
-        enum status status = entry_position(log, middle, &at, err);
+        enum status status = log_store_position(log, middle, &at, err);
         if (status != STATUS_OK)
             return status;
         if (log->last.offset - at.offset <= TRAILING_BYTES)
@@ -613,7 +604,7 @@ enum status log_store_cut(struct log_store *log, uint64_t upto, bool *ret_more, 
     uint64_t until = upto - hard.base.index > CUT_BATCH_MAX ? hard.base.index + CUT_BATCH_MAX : upto;
     store_be64(from, hard.base.index + 1);
     store_be64(to, until + 1);
-    enum status status = entry_position(log, until, &hard.base, err);
+    enum status status = log_store_position(log, until, &hard.base, err);
     if (status != STATUS_OK)
         return status;
     uint32_t gone = confs_until(log, until);

@@ -23,7 +23,7 @@ enum log_entry_type {
 struct log_entry {
     uint64_t index, term;
     enum log_entry_type type;
-    uint64_t hash; /* written: the running hash that its maker gave it, 0: none. Read: not set */
+    uint64_t hash; /* running hash up to and with it; 0 when it is written: not known to its maker */
     struct bytes data;
 };
 
@@ -37,7 +37,7 @@ struct log_position {
 };
 
 struct log_hard_state {
-    struct id cluster_id;
+    struct id cluster_id;     /* zero: this node belongs to none yet */
     uint64_t node;            /* this incarnation's raft id, random */
     uint64_t term, vote;
     struct log_position base; /* what stands before the first entry kept; index 0: nothing was cut */
@@ -46,7 +46,7 @@ struct log_hard_state {
     struct raft_conf conf;    /* in force at `base` */
 };
 
-/* Opens the tables, reads the hard state (making a fresh one with random ids where there is none) and verifies every entry.
+/* Opens the tables, reads the hard state (making a fresh one with a random raft id where there is none) and verifies every entry.
  * CORRUPT names the entry. The store is borrowed. */
 must_use enum status log_store_new(struct store *store, struct log_store **ret, struct error *err);
 void log_store_free(struct log_store *log);
@@ -70,8 +70,8 @@ must_use enum status log_store_boot(struct log_store *log, uint64_t applied, str
 typedef bool (*log_walk)(void *arg, const struct log_entry *entry);
 must_use enum status log_store_read(struct log_store *log, uint64_t from, log_walk walk, void *arg, struct error *err);
 
-/* The term of an entry of the log or of its base; NOT_FOUND elsewhere. */
-must_use enum status log_store_term(struct log_store *log, uint64_t index, uint64_t *ret, struct error *err);
+/* Of an entry of the log or of its base; NOT_FOUND elsewhere. */
+must_use enum status log_store_position(struct log_store *log, uint64_t index, struct log_position *ret, struct error *err);
 
 /* Where the log may begin so that min(TRAILING_ENTRIES, TRAILING_BYTES) stay and nothing above `synced` is touched: cut up to
  * the returned index (base.index: nothing to do). */

@@ -25,6 +25,7 @@ struct log_writer {
     struct wake wake;
     /* under its mutex */
     struct batch_queue submitted, done;
+    struct log_fetch *wanted, *fetched; /* at most one a peer */
     uint64_t synced, cut;
     bool stopping;
     struct log_writer_stats stats;
@@ -127,13 +128,17 @@ static bool set_out_of_space(struct log_writer *writer, bool out_of_space)
     return !stopping;
 }
 
-/* The newest term and vote among the batches; false: none of them has any. */
+/* The newest term, vote and cluster among the batches; false: none of them has any. */
 static bool newest_hard(const struct log_writer *writer, const struct entry_batch *first, uint32_t batches,
                         struct log_hard_state *ret)
 {
     bool changed = false;
     *ret = *log_store_hard(writer->config.log);
     for (const struct entry_batch *batch = first; batches > 0; batch = batch->next, batches--) {
+        if (!id_is_zero(&batch->cluster_id)) {
+            changed = true;
+            ret->cluster_id = batch->cluster_id;
+        }
         if (!batch->hard_changed)
             continue;
         changed = true;
@@ -194,6 +199,110 @@ static bool write_queue(struct log_writer *writer, struct batch_queue *queue)
     return true;
 }
 
+/* --- reading for peers that are far behind --- */
+
+void log_fetch_free(struct log_fetch *fetch)
+{
+    if (fetch == NULL)
+        return;
+    buffer_deinit(&fetch->bytes);
+    free(fetch->entries);
+    free(fetch);
+}
+
+/* False: enough, or no memory; what was gathered is sent all the same. */
+static bool gather_entry(void *arg, const struct log_entry *entry)
+{
+    struct log_fetch *fetch = arg;
+    size_t cost = fetch->bytes.size + entry->data.size + (fetch->count + 1) * sizeof fetch->entries[0];
+    if (fetch->count > 0 && cost > fetch->max_bytes)
+        return false;
+    if (fetch->count == fetch->capacity) {
+        uint32_t capacity = fetch->capacity == 0 ? 64 : fetch->capacity * 2;
+        struct raft_entry *entries = realloc(fetch->entries, capacity * sizeof *entries);
+        if (entries == NULL)
+            return false;
+        fetch->entries = entries;
+        fetch->capacity = capacity;
+    }
+    buffer_append(&fetch->bytes, entry->data.data, entry->data.size);
+    if (fetch->bytes.failed != STATUS_OK)
+        return false;
+    fetch->entries[fetch->count++] = (struct raft_entry){.id = {entry->index, entry->term}, .hash = entry->hash,
+                                                         .size = (uint32_t)entry->data.size, .type = (uint8_t)entry->type};
+    return true;
+}
+
+static void read_entries(struct log_writer *writer, struct log_fetch *fetch)
+{
+    struct log_position before;
+    struct error err;
+    enum status status = log_store_position(writer->config.log, fetch->from - 1, &before, &err);
+    if (status == STATUS_OK)
+        status = log_store_read(writer->config.log, fetch->from, gather_entry, fetch, &err);
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        fatal("the log cannot be read", &err);
+    if (status == STATUS_NOT_FOUND || (fetch->count > 0 && fetch->entries[0].id.index != fetch->from))
+        fetch->count = 0; /* cut meanwhile: the peer needs a snapshot */
+    fetch->previous_hash = fetch->count > 0 ? before.hash : 0;
+    const char *data = fetch->bytes.data;
+    for (uint32_t i = 0; i < fetch->count; data += fetch->entries[i].size, i++)
+        fetch->entries[i].data = fetch->entries[i].size > 0 ? data : NULL;
+}
+
+static void serve_fetches(struct log_writer *writer)
+{
+    for (;;) {
+        wake_lock(&writer->wake);
+        struct log_fetch *fetch = writer->wanted;
+        if (fetch != NULL)
+            writer->wanted = fetch->next;
+        wake_unlock(&writer->wake);
+        if (fetch == NULL)
+            return;
+        read_entries(writer, fetch);
+        wake_lock(&writer->wake);
+        fetch->next = writer->fetched;
+        writer->fetched = fetch;
+        wake_unlock(&writer->wake);
+        writer->config.notify(writer->config.notify_arg);
+    }
+}
+
+enum status log_writer_fetch(struct log_writer *writer, uint64_t peer, uint64_t from, uint32_t max_bytes)
+{
+    struct log_fetch *fetch = calloc(1, sizeof *fetch);
+    if (fetch == NULL)
+        return STATUS_NO_MEMORY;
+    *fetch = (struct log_fetch){.peer = peer, .from = from, .max_bytes = max_bytes};
+    buffer_init(&fetch->bytes, (size_t)max_bytes + ENTRY_SIZE_MAX);
+    wake_lock(&writer->wake);
+    fetch->next = writer->wanted;
+    writer->wanted = fetch;
+    wake_signal(&writer->wake);
+    wake_unlock(&writer->wake);
+    return STATUS_OK;
+}
+
+struct log_fetch *log_writer_take_fetch(struct log_writer *writer)
+{
+    wake_lock(&writer->wake);
+    struct log_fetch *fetch = writer->fetched;
+    if (fetch != NULL)
+        writer->fetched = fetch->next;
+    wake_unlock(&writer->wake);
+    return fetch;
+}
+
+static void free_fetches(struct log_fetch *fetch)
+{
+    while (fetch != NULL) {
+        struct log_fetch *next = fetch->next;
+        log_fetch_free(fetch);
+        fetch = next;
+    }
+}
+
 /* Asks the loop for leave to cut once the log is long enough; the core may still need some of it. */
 static void want_cut(struct log_writer *writer, uint64_t synced)
 {
@@ -240,7 +349,7 @@ static void *run(void *arg)
     batch_queue_init(&queue);
     for (;;) {
         wake_lock(&writer->wake);
-        if (writer->submitted.head == NULL && !writer->stopping)
+        if (writer->submitted.head == NULL && writer->wanted == NULL && !writer->stopping)
             wake_wait(&writer->wake, IDLE_MS);
         batch_queue_move(&queue, &writer->submitted);
         uint64_t synced = writer->synced, cut = writer->cut;
@@ -250,6 +359,7 @@ static void *run(void *arg)
             break;
         if (!write_queue(writer, &queue))
             break;
+        serve_fetches(writer);
         look_at_disk(writer);
         cut_step(writer, synced, cut);
     }
@@ -323,6 +433,8 @@ void log_writer_stop(struct log_writer *writer)
     (void)pthread_join(writer->thread, NULL); /* cannot fail: it is ours and joined once */
     entry_batch_free(writer->submitted.head);
     entry_batch_free(writer->done.head);
+    free_fetches(writer->wanted);
+    free_fetches(writer->fetched);
     wake_deinit(&writer->wake);
     free(writer->entries);
     free(writer);

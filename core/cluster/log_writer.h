@@ -32,6 +32,20 @@ must_use enum status log_writer_start(const struct log_writer_config *config, st
 /* Loop thread. The writer owns the batches until log_writer_take gives them back, durable, in the same order. */
 void log_writer_submit(struct log_writer *writer, struct entry_batch *batch);
 void log_writer_take(struct log_writer *writer, struct batch_queue *out);
+/* Entries from disk for a peer that is behind what the core keeps in memory: read between two transactions, in the order asked for.
+ * The result is the caller's, to be freed with log_fetch_free. */
+struct log_fetch {
+    struct log_fetch *next;
+    uint64_t peer, from;
+    uint32_t max_bytes;
+    uint64_t previous_hash;      /* running hash before `from` */
+    struct raft_entry *entries;  /* none: they are gone, or there was no memory */
+    uint32_t count, capacity;
+    struct buffer bytes;         /* holds their data */
+};
+must_use enum status log_writer_fetch(struct log_writer *writer, uint64_t peer, uint64_t from, uint32_t max_bytes);
+struct log_fetch *log_writer_take_fetch(struct log_writer *writer); /* NULL: none is ready */
+void log_fetch_free(struct log_fetch *fetch);
 /* The state is durable through `synced`; the core can do without the entries through `cut`. */
 void log_writer_allow_cut(struct log_writer *writer, uint64_t synced, uint64_t cut);
 void log_writer_stats_get(struct log_writer *writer, struct log_writer_stats *ret);

@@ -54,7 +54,7 @@ static enum status compare(struct cluster_stores *stores, struct error *err)
 {
     struct state_position applied = state_applied(stores->state);
     const struct log_position *base = &log_store_hard(stores->log)->base, *last = log_store_last(stores->log);
-    uint64_t term = 0;
+    struct log_position at = {0};
     if (applied.index < base->index)
         return error_set(err, STATUS_CORRUPT,
                          "the state in %s ends at entry %llu but the log begins after %llu: the state lost synced data; "
@@ -65,25 +65,28 @@ static enum status compare(struct cluster_stores *stores, struct error *err)
                          "the state in %s is ahead of the log (entry %llu, the log ends at %llu): log and state are not of "
                          "one node; restore both from one backup",
                          stores->data.path, (unsigned long long)applied.index, (unsigned long long)last->index);
-    enum status status = log_store_term(stores->log, applied.index, &term, err);
-    if (status == STATUS_OK && term != applied.term)
+    enum status status = log_store_position(stores->log, applied.index, &at, err);
+    if (status == STATUS_OK && at.term != applied.term)
         return error_set(err, STATUS_CORRUPT,
                          "entry %llu has term %llu in the state and %llu in the log: log and state are not of one node",
-                         (unsigned long long)applied.index, (unsigned long long)applied.term, (unsigned long long)term);
+                         (unsigned long long)applied.index, (unsigned long long)applied.term, (unsigned long long)at.term);
     return status;
 }
 
 /* A cluster of one: this node, which is its own majority. The first entry of the log says so: whoever replays the log, later and
  * elsewhere, knows the members at every index. */
-static enum status found(struct log_store *log, const char *name, struct error *err)
+static enum status found(struct log_store *log, const struct cluster_config *config, struct error *err)
 {
     struct log_hard_state hard = *log_store_hard(log);
     struct raft_conf conf = {.count = 1, .members[0] = {.id = hard.node, .role = RAFT_VOTER}};
+    struct raft_member *self = &conf.members[0];
     struct buffer encoded;
-    (void)snprintf(conf.members[0].name, sizeof conf.members[0].name, "%s", name); /* its length was checked with the config */
+    (void)snprintf(self->name, sizeof self->name, "%s", config->node_id); /* lengths were checked with the config */
+    (void)snprintf(self->address, sizeof self->address, "%s", config->raft_advertise != NULL ? config->raft_advertise : "");
     buffer_init(&encoded, sizeof conf);
     raft_conf_encode(&conf, &encoded);
     hard.term = 1;
+    random_bytes_secure(&hard.cluster_id, sizeof hard.cluster_id);
     struct log_entry entry = {.index = 1, .term = hard.term, .type = LOG_ENTRY_CONF, .data = buffer_bytes(&encoded)};
     enum status status = encoded.failed == STATUS_OK ? log_store_append(log, &entry, 1, &hard, err)
                                                      : error_set(err, encoded.failed, "out of memory");
@@ -95,38 +98,53 @@ static enum status found(struct log_store *log, const char *name, struct error *
 }
 
 /* Term and vote are written anew before anything is promised on them: what was read may never have reached the disk. */
-static enum status settle_log(struct log_store *log, const char *name, struct error *err)
+static enum status settle_log(struct log_store *log, const struct cluster_config *config, struct error *err)
 {
-    if (log_store_last(log)->index == 0)
-        return found(log, name, err);
+    bool is_blank = log_store_last(log)->index == 0 && id_is_zero(&log_store_hard(log)->cluster_id);
+    if (is_blank && (config->raft_address == NULL || config->bootstrap))
+        return found(log, config, err);
     enum status status = log_store_append(log, NULL, 0, log_store_hard(log), err);
     return status == STATUS_OK ? status : error_wrap(err, "write the hard state");
 }
 
+/* Runs that were open are known by the node's name: under another one nobody would end them. */
+static enum status check_name(const struct cluster_stores *stores, const char *name, const struct raft_member *self,
+                              struct error *err)
+{
+    if (self == NULL || strcmp(self->name, name) == 0)
+        return STATUS_OK;
+    return error_set(err, STATUS_INVALID,
+                     "cluster.node_id is \"%s\", but %s belongs to the node \"%s\": a node keeps its name, so set "
+                     "cluster.node_id to \"%s\"",
+                     name, stores->data.path, self->name, self->name);
+}
+
+static bool is_only(const struct raft_conf *conf, uint64_t id)
+{
+    return conf->count == 1 && raft_conf_is_voter(conf, id);
+}
+
 /* All of the log is committed, and can be replayed to its end, where this node is the only member that any entry names. */
-static enum status check_alone(struct cluster_stores *stores, const char *name, struct error *err)
+static enum status look_at_members(struct cluster_stores *stores, const struct cluster_config *config, struct error *err)
 {
     uint64_t self = log_store_hard(stores->log)->node;
     struct raft_boot boot;
     enum status status = log_store_boot(stores->log, state_applied(stores->state).index, &boot, err);
+    if (status != STATUS_OK)
+        return status;
     struct raft_conf conf = boot.conf;
-    for (uint32_t i = 0; status == STATUS_OK; i++) {
-        if (conf.count > 1 || (conf.count == 1 && !raft_conf_is_voter(&conf, self)))
-            return error_set(err, STATUS_NOT_IMPLEMENTED, "the log names %u members; this version runs a single node",
-                             (unsigned)conf.count);
-        if (i == boot.conf_entry_count)
-            break;
+    bool has_others = conf.count > 0 && !is_only(&conf, self); /* none: before the founding entry */
+    for (uint32_t i = 0; i < boot.conf_entry_count; i++) {
         status = raft_conf_decode((struct bytes){boot.conf_entries[i].data, boot.conf_entries[i].size}, &conf);
         assert(status == STATUS_OK); /* the log has verified it */
+        has_others |= !is_only(&conf, self);
     }
-    /* Runs that were open are known by the node's name: under another one nobody would end them. */
-    const struct raft_member *member = raft_conf_find(&conf, self);
-    if (status == STATUS_OK && member != NULL && strcmp(member->name, name) != 0)
+    stores->is_alone = conf.count > 0 && !has_others;
+    if (has_others && config->raft_address == NULL)
         return error_set(err, STATUS_INVALID,
-                         "cluster.node_id is \"%s\", but %s belongs to the node \"%s\": a node keeps its name, so set "
-                         "cluster.node_id to \"%s\"",
-                         name, stores->data.path, member->name, member->name);
-    return status;
+                         "%s belongs to a cluster of several nodes, and cluster.raft.address is missing: set it, so that they "
+                         "reach this node", stores->data.path);
+    return check_name(stores, config->node_id, raft_conf_find(&conf, self), err);
 }
 
 struct replay {
@@ -215,11 +233,11 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
     if (status == STATUS_OK)
         status = compare(&stores, err);
     if (status == STATUS_OK)
-        status = settle_log(stores.log, config->node_id, err);
+        status = settle_log(stores.log, config, err);
     if (status == STATUS_OK)
-        status = check_alone(&stores, config->node_id, err);
-    if (status == STATUS_OK)
-        status = replay(&stores, err);
+        status = look_at_members(&stores, config, err);
+    if (status == STATUS_OK && stores.is_alone)
+        status = replay(&stores, err); /* else the others know what is committed */
     if (status != STATUS_OK) {
         cluster_stores_close(&stores);
         return status;

@@ -5,6 +5,7 @@
 
 #include "base/clock.h"
 #include "base/json.h"
+#include "base/limits.h"
 #include "config/values.h"
 
 static const struct origin *origin_of(const struct loader *loader, const char *path)
@@ -35,15 +36,48 @@ static void refuse_pair(struct loader *loader, const char *path, const char *oth
     (void)loader_refuse(loader, key, origin_of(loader, key)->place.line, "%s", sentence);
 }
 
-static void check_raft(struct loader *loader)
+static bool is_wildcard(const char *address)
 {
-    static const char peers[] = "cluster.raft.peers", heartbeat[] = "cluster.raft.heartbeat_timeout",
-                      election[] = "cluster.raft.election_timeout";
+    return strncmp(address, "0.0.0.0:", 8) == 0 || strncmp(address, "[::]:", 5) == 0;
+}
+
+static void check_raft_addresses(struct loader *loader)
+{
+    static const char peers[] = "cluster.raft.peers", address[] = "cluster.raft.address", advertise[] = "cluster.raft.advertise";
     const struct config *config = loader->config;
-    if (config->cluster_raft.peer_count > 0)
-        refuse_pair(loader, peers, peers,
-                    "this version runs a single node, so the list must be empty; "
-                    "clustering comes with a later release");
+    if (!both_known(loader, peers, address) || !both_known(loader, advertise, address))
+        return;
+    if (config->cluster_raft.address == NULL && config->cluster_raft.peer_count > 0)
+        refuse_pair(loader, peers, address, "a node that has peers needs cluster.raft.address, where they reach it");
+    else if (config->cluster_raft.address == NULL && config->cluster_raft.advertise != NULL)
+        refuse_pair(loader, advertise, address, "cluster.raft.address is missing: nobody listens at the advertised address");
+    else if (config->cluster_raft.address != NULL && config->cluster_raft.advertise == NULL &&
+             is_wildcard(config->cluster_raft.address))
+        refuse_pair(loader, address, advertise, "the other nodes cannot reach \"%s\": set cluster.raft.advertise to the address of "
+                    "this machine", config->cluster_raft.address);
+    else if (config->cluster_raft.advertise != NULL && is_wildcard(config->cluster_raft.advertise))
+        refuse_pair(loader, advertise, address, "the other nodes cannot reach \"%s\": write the address of this machine",
+                    config->cluster_raft.advertise);
+    else if (config->cluster_raft.address != NULL && strlen(config->cluster_raft.address) > NODE_ADDRESS_MAX)
+        refuse_pair(loader, address, advertise, "is longer than %d bytes", NODE_ADDRESS_MAX);
+}
+
+static void check_raft_tls(struct loader *loader)
+{
+    static const char cert[] = "cluster.raft.tls.cert_file", key[] = "cluster.raft.tls.key_file", ca[] = "cluster.raft.tls.ca_file";
+    const struct config *config = loader->config;
+    int given = (config->cluster_raft.tls_cert_file != NULL) + (config->cluster_raft.tls_key_file != NULL) +
+                (config->cluster_raft.tls_ca_file != NULL);
+    if (given == 0 || given == 3 || !both_known(loader, cert, key) || !both_known(loader, ca, key))
+        return;
+    const char *present = config->cluster_raft.tls_cert_file != NULL ? cert : config->cluster_raft.tls_key_file != NULL ? key : ca;
+    refuse_pair(loader, present, present, "cert_file, key_file and ca_file belong together: give all three, or none");
+}
+
+static void check_raft_timeouts(struct loader *loader)
+{
+    static const char heartbeat[] = "cluster.raft.heartbeat_timeout", election[] = "cluster.raft.election_timeout";
+    const struct config *config = loader->config;
     int64_t heartbeat_ms = config->cluster_raft.heartbeat_timeout_ms;
     int64_t election_ms = config->cluster_raft.election_timeout_ms;
     if (heartbeat_ms > election_ms / 2 && both_known(loader, heartbeat, election)) {
@@ -53,6 +87,14 @@ static void check_raft(struct loader *loader)
         refuse_pair(loader, heartbeat, election, "heartbeat_timeout (%s) must be at most half of election_timeout (%s)",
                     beat, silence);
     }
+}
+
+/* A node that nobody told anything begins a cluster; whoever names peers wants to join them. */
+static void settle_bootstrap(struct loader *loader)
+{
+    struct config *config = loader->config;
+    if (origin_of(loader, "cluster.raft.bootstrap")->place.label == NULL)
+        config->cluster_raft.bootstrap = config->cluster_raft.peer_count == 0;
 }
 
 static void check_retry(struct loader *loader)
@@ -104,7 +146,10 @@ static void check_backend_groups(struct loader *loader)
 
 void check_config(struct loader *loader)
 {
-    check_raft(loader);
+    check_raft_addresses(loader);
+    check_raft_tls(loader);
+    check_raft_timeouts(loader);
+    settle_bootstrap(loader);
     check_retry(loader);
     check_output(loader);
     check_backend_groups(loader);

@@ -34,12 +34,14 @@ struct config {
         char *node_id;   /* default: the host name, cut to a DNS label */
         char *data_dir;
     } cluster;
-    struct {                 /* cluster.raft: checked, but without effect while a cluster has one node */
-        char *address;       /* NULL: none */
-        char **peers;        /* peer_count addresses; this version refuses any */
+    struct {                 /* cluster.raft */
+        char *address;       /* NULL: the node is alone */
+        char *advertise;     /* NULL: as address */
+        char **peers;        /* peer_count addresses */
         uint32_t peer_count;
-        bool bootstrap;
+        bool bootstrap;      /* false by itself where there are peers */
         int64_t heartbeat_timeout_ms, election_timeout_ms;
+        char *tls_cert_file, *tls_key_file, *tls_ca_file; /* all or none */
     } cluster_raft;
     struct {
         char *http_address;
@@ -122,6 +124,8 @@ void config_free(struct config *config);
 
 /* Whether server.http.address reaches no further than this machine. */
 bool config_http_is_loopback(const struct config *config);
+/* Whether other machines reach the node links, and they are not encrypted. */
+bool config_raft_is_open(const struct config *config);
 
 /* The line of a key in the file that was loaded ("storage.lmdb.map_size", "plugins.load.0.path"), so that errors found
  * later still name file and line. 0 if it did not stand there, or if environment or command line overrode it. */

@@ -25,6 +25,7 @@ enum config_key_flags {
     KEY_UNLIMITED = 2,     /* 0 and "unlimited" are allowed and mean 0, whatever the minimum */
     KEY_ANY_HOST = 4,      /* an address may be ":8080", which means every IPv4 address */
     KEY_ANY_PORT = 8,      /* an address may have port 0: the system chooses */
+    KEY_HOST_NAME = 16,    /* an address may be a host name, which is looked up when it is called */
 };
 
 struct config_key {

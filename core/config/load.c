@@ -247,8 +247,18 @@ enum status config_load_text(const struct config_sources *sources, const char *t
 }
 
 /* Addresses are IP literals: the whole of 127.0.0.0/8, and ::1. */
+static bool is_loopback(const char *address)
+{
+    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+}
+
 bool config_http_is_loopback(const struct config *config)
 {
-    const char *address = config->server.http_address;
-    return strncmp(address, "127.", 4) == 0 || strncmp(address, "[::1]:", 6) == 0;
+    return is_loopback(config->server.http_address);
+}
+
+bool config_raft_is_open(const struct config *config)
+{
+    const char *address = config->cluster_raft.address;
+    return address != NULL && config->cluster_raft.tls_cert_file == NULL && !is_loopback(address);
 }

@@ -178,12 +178,17 @@ static const char *check_address(const char *text, uint32_t flags, struct addres
         return "port 0 cannot be reached";
     if (ret->kind == ADDRESS_NO_HOST)
         return flags & KEY_ANY_HOST ? NULL : "the host is missing; write host:port";
+    if (ret->kind == ADDRESS_NAME && flags & KEY_HOST_NAME)
+        return NULL;
     if (strcmp(ret->host, "localhost") == 0)
         return "host names are not looked up; write 127.0.0.1 or [::1] for localhost";
-    if (strcmp(ret->host, "*") == 0)
+    if (strcmp(ret->host, "*") == 0 && !(flags & KEY_HOST_NAME))
         return "write 0.0.0.0 for every IPv4 address, or [::] for IPv6 too";
     bool is_ip = ret->kind == ADDRESS_IPV4 || ret->kind == ADDRESS_IPV6;
-    return is_ip ? NULL : "the host must be an IP address, as in 10.0.0.1:7000 or [::1]:7000";
+    if (is_ip)
+        return NULL;
+    return flags & KEY_HOST_NAME ? "the host must be an IP address or a host name, as in 10.0.0.1:7000 or chronos-1.example.org:7000"
+                                 : "the host must be an IP address, as in 10.0.0.1:7000 or [::1]:7000";
 }
 
 char *value_address(struct loader *loader, const char *key, const struct tree *value, const char *text, uint32_t flags)

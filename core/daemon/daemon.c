@@ -35,8 +35,9 @@ struct node {
     struct http_server *server;
     uv_signal_t terminate, interrupt, hangup;
     uv_timer_t insecure;
+    struct tls_files raft_tls;
     bool stopping;
-    bool is_loopback;
+    bool is_api_open, are_links_open; /* without a guard, and reachable from other machines */
 };
 
 /* --- stopping: accept nothing, let runs end, stop the cluster, close the server --- */
@@ -151,20 +152,34 @@ static void on_hangup(uv_signal_t *handle, int number)
 static void warn_insecure(uv_timer_t *timer)
 {
     const struct node *node = timer->data;
-    LOG_WARN("insecure: the HTTP API asks for no authentication and listens beyond this machine",
-             LOG_STRING("address", node->config->server.http_address),
-             LOG_STRING("mend", "listen on 127.0.0.1, or put a proxy with authentication in front"));
+    const struct config *config = node->config;
+    if (node->is_api_open)
+        LOG_WARN("insecure: the HTTP API asks for no authentication and listens beyond this machine",
+                 LOG_STRING("address", config->server.http_address),
+                 LOG_STRING("mend", "listen on 127.0.0.1, or put a proxy with authentication in front"));
+    if (node->are_links_open)
+        LOG_WARN("insecure: links between nodes are neither encrypted nor authenticated",
+                 LOG_STRING("address", config->cluster_raft.address), LOG_STRING("mend", "set cluster.raft.tls on all nodes"));
 }
 
 static enum status check_security(struct node *node, struct error *err)
 {
-    node->is_loopback = config_http_is_loopback(node->config);
-    if (node->is_loopback || !node->config->security_strict)
+    const struct config *config = node->config;
+    node->is_api_open = !config_http_is_loopback(config);
+    node->are_links_open = config_raft_is_open(config);
+    if (!config->security_strict)
         return STATUS_OK;
-    return error_set(err, STATUS_INVALID,
-                     "security.strict: server.http.address %s listens beyond this machine without authentication; use "
-                     "127.0.0.1, or set security.strict: false",
-                     node->config->server.http_address);
+    if (node->is_api_open)
+        return error_set(err, STATUS_INVALID,
+                         "security.strict: server.http.address %s listens beyond this machine without authentication; use "
+                         "127.0.0.1, or set security.strict: false",
+                         config->server.http_address);
+    if (node->are_links_open)
+        return error_set(err, STATUS_INVALID,
+                         "security.strict: links between nodes on %s are not encrypted; set cluster.raft.tls, or set "
+                         "security.strict: false",
+                         config->cluster_raft.address);
+    return STATUS_OK;
 }
 
 /* --- starting --- */
@@ -188,7 +203,7 @@ static enum status start_signals(struct node *node, struct error *err)
     failed |= uv_signal_start(&node->terminate, on_stop_signal, SIGTERM);
     failed |= uv_signal_start(&node->interrupt, on_stop_signal, SIGINT);
     failed |= uv_signal_start(&node->hangup, on_hangup, SIGHUP);
-    if (failed == 0 && !node->is_loopback)
+    if (failed == 0 && (node->is_api_open || node->are_links_open))
         failed = uv_timer_start(&node->insecure, warn_insecure, 0, WARN_INSECURE_MS);
     return failed == 0 ? STATUS_OK : error_set(err, STATUS_INTERNAL, "install signal handlers");
 }
@@ -205,6 +220,8 @@ static const char *own_log_dir(const struct config *config)
 static enum status open_cluster(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
+    node->raft_tls = (struct tls_files){config->cluster_raft.tls_cert_file, config->cluster_raft.tls_key_file,
+                                        config->cluster_raft.tls_ca_file};
     struct cluster_config cluster = {
         .loop = &node->loop,
         .clock = node->clock,
@@ -214,6 +231,14 @@ static enum status open_cluster(struct node *node, struct error *err)
         .backend = node->plugins.backend,
         .backend_options = config->storage.options,
         .min_free_bytes = config->storage.min_free_bytes,
+        .raft_address = config->cluster_raft.address,
+        .raft_advertise = config->cluster_raft.advertise != NULL ? config->cluster_raft.advertise : config->cluster_raft.address,
+        .peers = (const char *const *)config->cluster_raft.peers,
+        .peer_count = config->cluster_raft.peer_count,
+        .bootstrap = config->cluster_raft.bootstrap,
+        .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
+        .election_timeout_ms = config->cluster_raft.election_timeout_ms,
+        .tls = node->raft_tls.cert_file != NULL ? &node->raft_tls : NULL,
     };
     return cluster_open(&cluster, &node->cluster, err);
 }

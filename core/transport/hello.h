@@ -14,7 +14,7 @@ enum { PROTOCOL_MIN = 1, PROTOCOL_MAX = 1 };
 /* Two links a peer, so that a snapshot cannot delay a heartbeat. */
 enum transport_lane { LANE_CONTROL, LANE_BULK, LANE_COUNT };
 
-enum { HELLO_ADDRESS_SIZE = 128 }; /* as in a configuration of the cluster */
+enum { HELLO_ADDRESS_SIZE = NODE_ADDRESS_MAX + 1 };
 
 struct hello {
     uint16_t protocol_min, protocol_max;

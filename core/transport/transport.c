@@ -278,6 +278,12 @@ void transport_flush(struct transport *transport)
             link_flush(transport->links[i]);
 }
 
+bool transport_is_up(const struct transport *transport, uint64_t peer, enum transport_lane lane)
+{
+    const struct link *link = link_to(transport, peer, lane);
+    return link != NULL && link->state == LINK_OPEN;
+}
+
 size_t transport_waiting(const struct transport *transport, uint64_t peer, enum transport_lane lane)
 {
     const struct link *link = link_to(transport, peer, lane);

@@ -31,7 +31,7 @@ static void require_config(const struct config *config)
 {
     REQUIRE(config->cluster.node_id && config->cluster.data_dir && config->server.http_address);
     REQUIRE(config->storage.backend && config->storage.log_dir && config->plugins.directory);
-    REQUIRE(config->cluster_raft.peer_count == 0);
+    REQUIRE(config->cluster_raft.peer_count == 0 || config->cluster_raft.address);
     REQUIRE(config->cluster_raft.heartbeat_timeout_ms <= config->cluster_raft.election_timeout_ms / 2);
     REQUIRE(config->scheduler.retry.max_attempts >= 1 && config->scheduler.retry.max_attempts <= ATTEMPTS_MAX);
     REQUIRE(config->plugins.load_count <= CONFIG_LIST_MAX);

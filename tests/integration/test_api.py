@@ -822,7 +822,7 @@ class PageTest(ApiCase):
 
     def test_unknown_paths_and_methods(self):
         for path in ("/", "/api", "/api/v1", "/api/v2/jobs", "/api/v1/jobs/", "/api/v1/jobs/x/y", "//health", "/health/",
-                     "/api/v1/openapi.json", "/api/v1/cluster/status", f"{JOBS}/x/explain"):
+                     "/api/v1/openapi.json", "/api/v1/cluster/statuses", f"{JOBS}/x/explain"):
             with self.subTest(path=path):
                 self.problem(self.node.get(path), 404, "NOT_FOUND")
         for verb, path, allowed in (("DELETE", JOBS, {"GET", "HEAD", "POST", "OPTIONS"}),

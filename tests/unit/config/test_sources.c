@@ -103,10 +103,31 @@ static void test_single_node_file_of_the_guide(void **state)
     assert_string_equal(config->server.http_address, "0.0.0.0:8080");
     assert_string_equal(config->storage.log_dir, "/var/lib/chronos/log");
     outcome_deinit(&outcome);
-    assert_refused("cluster:\n  node_id: chronos-2\n  data_dir: /var/lib/chronos\n  raft:\n    address: 10.0.0.2:7000\n"
-                   "    peers:\n      - 10.0.0.1:7000\n    bootstrap: false\n",
-                   "chronos.yaml:6: cluster.raft.peers: this version runs a single node, so the list must be empty; "
-                   "clustering comes with a later release");
+}
+
+/* The other nodes' files. */
+static void test_files_of_the_guide_with_peers(void **state)
+{
+    (void)state;
+    struct outcome outcome = accepted("cluster:\n  node_id: chronos-3\n  data_dir: /var/lib/chronos\n  raft:\n"
+                                      "    address: 10.0.0.3:7000\n    peers:\n      - 10.0.0.1:7000\n"
+                                      "      - 10.0.0.2:7000\n    bootstrap: false\n");
+    assert_int_equal(outcome.config->cluster_raft.peer_count, 2);
+    assert_string_equal(outcome.config->cluster_raft.peers[1], "10.0.0.2:7000");
+    assert_false(outcome.config->cluster_raft.bootstrap);
+    outcome_deinit(&outcome);
+    /* Whoever names peers wants to join them, unless told otherwise. */
+    outcome = accepted("cluster: {raft: {address: \"10.0.0.3:7000\", peers: [\"chronos-1.example.org:7000\"]}}");
+    assert_false(outcome.config->cluster_raft.bootstrap);
+    outcome_deinit(&outcome);
+    outcome = accepted("cluster: {raft: {address: \"10.0.0.3:7000\", peers: [\"10.0.0.1:7000\"], bootstrap: true}}");
+    assert_true(outcome.config->cluster_raft.bootstrap);
+    outcome_deinit(&outcome);
+    outcome = accepted("cluster: {raft: {address: \"0.0.0.0:7000\", advertise: \"chronos-0.chronos:7000\", "
+                       "tls: {cert_file: /a, key_file: /b, ca_file: /c}}}");
+    assert_string_equal(outcome.config->cluster_raft.advertise, "chronos-0.chronos:7000");
+    assert_string_equal(outcome.config->cluster_raft.tls_ca_file, "/c");
+    outcome_deinit(&outcome);
 }
 
 static void test_each_source_overrides_the_one_before(void **state)
@@ -258,8 +279,7 @@ static void test_variables_refused(void **state)
          "h or d, as in 500ms, 30s or 1h30m"},
         {"CHRONOS_CLUSTER_DATA_DIR=/a\xff", "CHRONOS_CLUSTER_DATA_DIR: cluster.data_dir: \"/a?\" is not UTF-8"},
         {"CHRONOS_CLUSTER_RAFT_PEERS=10.0.0.1:7000,10.0.0.2:7000",
-         "CHRONOS_CLUSTER_RAFT_PEERS: cluster.raft.peers: this version runs a single node, so the list must be empty; "
-         "clustering comes with a later release"},
+         "CHRONOS_CLUSTER_RAFT_PEERS: cluster.raft.peers: a node that has peers needs cluster.raft.address, where they reach it"},
         {"CHRONOS_CLUSTER_RAFT_PEERS=10.0.0.1:7000,,",
          "CHRONOS_CLUSTER_RAFT_PEERS: cluster.raft.peers.1: \"\" is not an address: the port is missing; write "
          "host:port"},
@@ -456,6 +476,7 @@ int main(void)
         cmocka_unit_test(test_every_default),
         cmocka_unit_test(test_default_node_id_is_a_label),
         cmocka_unit_test(test_single_node_file_of_the_guide),
+        cmocka_unit_test(test_files_of_the_guide_with_peers),
         cmocka_unit_test(test_each_source_overrides_the_one_before),
         cmocka_unit_test(test_lines_of_keys),
         cmocka_unit_test(test_every_key_has_a_variable),

@@ -193,6 +193,33 @@ static void test_addresses_accepted(void **state)
     outcome_deinit(&outcome);
 }
 
+/* Of other nodes, which are looked up when they are called. */
+static void test_addresses_with_names(void **state)
+{
+    (void)state;
+    char text[300], host[NODE_ADDRESS_MAX + 1];
+    struct outcome outcome = accepted("cluster: {raft: {address: \"10.0.0.1:7000\", advertise: \"chronos-0.chronos:7000\", "
+                                      "peers: [\"localhost:7001\", \"[::1]:7002\", \"a_b.example.org:7003\"]}}");
+    assert_string_equal(outcome.config->cluster_raft.advertise, "chronos-0.chronos:7000");
+    assert_string_equal(outcome.config->cluster_raft.peers[2], "a_b.example.org:7003");
+    outcome_deinit(&outcome);
+    assert_refused("cluster: {raft: {address: \"10.0.0.1:7000\", peers: [\"10.0.0.256:7000\"]}}",
+                   "chronos.yaml:1: cluster.raft.peers.0: \"10.0.0.256:7000\" is not an address: the host must be an IP address or "
+                   "a host name, as in 10.0.0.1:7000 or chronos-1.example.org:7000");
+    for (size_t i = 0; i < sizeof host; i++)
+        host[i] = i % 40 == 39 ? '.' : 'a';
+    memcpy(host + NODE_ADDRESS_MAX - 5, ":7000", 6); /* as long as one may be */
+    (void)snprintf(text, sizeof text, "cluster: {raft: {address: \"10.0.0.1:7000\", advertise: \"%s\"}}", host);
+    outcome = accepted(text);
+    outcome_deinit(&outcome);
+    (void)snprintf(text, sizeof text, "cluster: {raft: {address: \"10.0.0.1:7000\", advertise: \"a%s\"}}", host);
+    struct config_sources sources = {.file = "chronos.yaml"};
+    outcome = outcome_of(&sources, text, strlen(text));
+    assert_int_equal(outcome.status, STATUS_INVALID);
+    assert_non_null(strstr(outcome.messages[0], "127"));
+    outcome_deinit(&outcome);
+}
+
 static void test_numbers_refused(void **state)
 {
     (void)state;
@@ -475,9 +502,16 @@ static void test_keys_that_depend_on_each_other(void **state)
          "election_timeout "
          "(999ms)"},
         {"cluster:\n  raft:\n    peers:\n      - 10.0.0.1:7000\n    bootstrap: false\n",
-         "chronos.yaml:3: cluster.raft.peers: this version runs a single node, so the list must be empty; clustering "
-         "comes "
-         "with a later release"},
+         "chronos.yaml:3: cluster.raft.peers: a node that has peers needs cluster.raft.address, where they reach it"},
+        {"cluster:\n  raft:\n    advertise: 10.0.0.1:7000\n",
+         "chronos.yaml:3: cluster.raft.advertise: cluster.raft.address is missing: nobody listens at the advertised address"},
+        {"cluster:\n  raft:\n    address: 0.0.0.0:7000\n",
+         "chronos.yaml:3: cluster.raft.address: the other nodes cannot reach \"0.0.0.0:7000\": set cluster.raft.advertise to the "
+         "address of this machine"},
+        {"cluster:\n  raft:\n    address: 0.0.0.0:7000\n    advertise: \"[::]:7000\"\n",
+         "chronos.yaml:4: cluster.raft.advertise: the other nodes cannot reach \"[::]:7000\": write the address of this machine"},
+        {"cluster:\n  raft:\n    tls: {cert_file: /a, ca_file: /b}\n",
+         "chronos.yaml:3: cluster.raft.tls.cert_file: cert_file, key_file and ca_file belong together: give all three, or none"},
         {"scheduler:\n  default_retry_policy:\n    max_interval: 500ms\n",
          "chronos.yaml:3: scheduler.default_retry_policy.max_interval: max_interval (500ms) must be at least "
          "initial_interval (1s)"},
@@ -599,6 +633,7 @@ int main(void)
         cmocka_unit_test(test_optional_texts_can_be_none),
         cmocka_unit_test(test_addresses_refused),
         cmocka_unit_test(test_addresses_accepted),
+        cmocka_unit_test(test_addresses_with_names),
         cmocka_unit_test(test_numbers_refused),
         cmocka_unit_test(test_words_refused),
         cmocka_unit_test(test_words_accepted),

@@ -1,0 +1,26 @@
+/* Who belongs to the cluster: asking for admission, admitting, inviting, promoting, removing. Loop thread. */
+#ifndef CHRONOS_CLUSTER_MEMBERSHIP_H
+#define CHRONOS_CLUSTER_MEMBERSHIP_H
+
+#include "cluster/cluster.h"
+#include "transport/transport.h"
+
+/* --- a node that belongs to none --- */
+void membership_ask(struct cluster *cluster, struct transport_link link); /* over a link that it has dialled */
+/* It was admitted, invited, or told why not. */
+must_use bool membership_answered(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err);
+/* The log has stored which cluster it is. */
+void membership_stored(struct cluster *cluster, const struct id *cluster_id);
+
+/* --- members --- */
+void membership_asked(struct cluster *cluster, struct transport_link link, const struct hello *remote);
+/* A member introduced itself: the leader notes where it can be reached now. */
+void membership_seen(struct cluster *cluster, const struct hello *remote);
+/* Leader, a few times a second: learners that have caught up become voters. */
+void membership_promote(struct cluster *cluster);
+
+/* Leader: a change of membership as a request of somebody; `done` as for proposals. */
+must_use enum status membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
+                                    void *arg, uint64_t token, struct error *err);
+
+#endif

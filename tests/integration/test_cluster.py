@@ -1,0 +1,279 @@
+# ctest: timeout=600
+"""Several real daemons on loopback: they find each other, elect, replicate, run jobs, and survive each other's death."""
+import socket
+import unittest
+
+from harness import Node, TestCase, instant, wait_for
+
+
+def free_port(host):
+    with socket.socket() as s:
+        s.bind((host, 0))
+        return s.getsockname()[1]
+
+
+class Member(Node):
+    """Node `number` of a cluster, at 127.0.0.<number>; it asks those in `peers` for admission."""
+
+    def __init__(self, number, peers=(), bootstrap=False, name=None, extra=""):
+        self.number, self.name = number, name or f"chronos-{number}"
+        self.host = f"127.0.0.{number}"
+        self.raft = f"{self.host}:{free_port(self.host)}"
+        listed = ", ".join(f'"{p.raft}"' for p in peers)
+        super().__init__(f"""
+cluster:
+  node_id: {self.name}
+  raft:
+    address: {self.raft}
+    peers: [{listed}]
+    bootstrap: {"true" if bootstrap else "false"}
+    heartbeat_timeout: 500ms
+    election_timeout: 1000ms
+executors:
+  shell: {{}}
+{extra}
+""", environment={"CHRONOS_CLUSTER_NODE_ID": self.name})
+
+    def begin(self):
+        """Starts, and waits only until it listens: a majority may be missing."""
+        self.spawn()
+        self.port = int(wait_for(self._port, "the node to listen")[1])
+        return self
+
+    def status(self):
+        return self.get("/api/v1/cluster/status").json
+
+
+class Cluster:
+    def __init__(self, size=3):
+        self.nodes = []
+        for number in range(1, size + 1):
+            self.nodes.append(Member(number, peers=self.nodes[:], bootstrap=number == 1))
+
+    def __enter__(self):
+        for node in self.nodes: # the order of the user's page: the first one leads before the others come
+            node.start()
+        self.settle()
+        return self
+
+    def __exit__(self, *ignored):
+        for node in self.nodes:
+            node.close()
+
+    def running(self):
+        return [n for n in self.nodes if n.process and n.process.poll() is None]
+
+    def settle(self):
+        """Every running node agrees on a leader that runs, and all members vote."""
+        def agreed():
+            states = [n.status() for n in self.running()]
+            leaders = {s["leader_id"] for s in states}
+            alive = {n.name for n in self.running()}
+            voters = all(len(s["peers"]) == len(self.nodes) and all(p["state"] != "Learner" for p in s["peers"]) for s in states)
+            return voters and len(leaders) == 1 and leaders <= alive and all(n.get("/ready").status == 200 for n in self.running())
+        wait_for(agreed, "the nodes to agree on a leader")
+        return self.leader()
+
+    def leader(self):
+        def leads():
+            return next((n for n in self.running() if n.status()["is_leader"]), None)
+        return wait_for(leads, "a leader")
+
+    def followers(self):
+        leader = self.leader()
+        return [n for n in self.running() if n is not leader]
+
+
+def write(node, **job):
+    """Creates a job as a client does who repeats what was certainly not done."""
+    def try_once():
+        answer = node.post("/api/v1/jobs", job)
+        if answer.status == 503:
+            return None
+        assert answer.status == 201, answer
+        return answer.json
+    return wait_for(try_once, "the write to be taken")
+
+
+QUIET = {"schedule": "@manually", "executor": "shell", "config": {"command": "true"}}
+
+
+class Forming(TestCase):
+    def test_as_on_the_page(self):
+        with Cluster() as cluster:
+            first = cluster.nodes[0]
+            self.assertIn("became leader", first.log())
+            for node in cluster.nodes:
+                status = node.status()
+                self.assertEqual(status["node_id"], node.name)
+                self.assertEqual(status["is_leader"], node is first)
+                self.assertEqual(status["leader_address"], first.raft)
+                self.assertEqual({(p["id"], p["address"], p["state"]) for p in status["peers"]},
+                                 {(n.name, n.raft, "Leader" if n is first else "Follower") for n in cluster.nodes})
+                self.assertEqual([p["id"] for p in status["peers"]], sorted(p["id"] for p in status["peers"]))
+                self.assertGreaterEqual(status["commit_index"], status["applied_index"])
+                health = node.get("/health").json
+                self.assertEqual(health["status"], "healthy")
+                self.assertEqual(health["leader"], node is first)
+                self.assertEqual(health.get("leader_address"), None if node is first else first.raft)
+
+    def test_all_at_once_and_in_any_order(self):
+        cluster = Cluster(size=5)
+        try:
+            for node in reversed(cluster.nodes):
+                node.begin()
+            cluster.settle()
+        finally:
+            cluster.__exit__()
+
+    def test_a_node_with_the_name_of_a_member(self):
+        with Cluster() as cluster:
+            twin = Member(9, peers=cluster.nodes, name="chronos-3").begin()
+            try:
+                wait_for(lambda: "not admitted" in twin.log(), "the refusal")
+                self.assertIn("a member already, with another data directory", twin.log())
+                self.assertEqual(twin.status()["peers"], [])
+                self.problem(twin.post("/api/v1/jobs", {"name": "a", **QUIET}), 503, "NO_LEADER")
+            finally:
+                twin.close()
+            self.assertEqual(len(cluster.leader().status()["peers"]), 3)
+
+    def test_nodes_of_two_clusters(self):
+        with Cluster(size=1) as cluster, Member(2, bootstrap=True) as other:
+            other.stop()
+            other.config = other.config.replace("peers: []", f'peers: ["{cluster.nodes[0].raft}"]')
+            other.start()
+            self.assertEqual([p["id"] for p in other.status()["peers"]], ["chronos-2"]) # it has its own cluster, and stays
+            self.assertEqual(len(cluster.nodes[0].status()["peers"]), 1)
+
+    def test_a_member_needs_its_address(self):
+        with Cluster() as cluster:
+            node = cluster.nodes[2]
+            node.stop()
+            node.config = "executors: {shell: {}}"
+            node.spawn()
+            self.assertNotEqual(node.wait_exit(), 0)
+            self.assertIn("cluster.raft.address is missing", node.log())
+
+
+class Writing(TestCase):
+    def test_on_every_node(self):
+        with Cluster() as cluster:
+            for node in cluster.nodes:
+                job = write(node, name=f"of-{node.name}", **QUIET)
+                self.assertEqual(node.get(f"/api/v1/jobs/{job['id']}").status, 200) # whoever wrote sees it
+                for other in cluster.nodes:
+                    answer = other.get(f"/api/v1/jobs/{job['id']}?consistent=true")
+                    self.assertEqual(answer.status, 200, answer)
+                    self.assertEqual(answer.json["name"], f"of-{node.name}")
+            self.problem(cluster.followers()[0].post("/api/v1/jobs", {"name": "of-chronos-1", **QUIET}), 409, "NAME_TAKEN")
+            job = cluster.followers()[0].get("/api/v1/jobs/of-chronos-1").json
+            self.assertEqual(cluster.followers()[1].patch(f"/api/v1/jobs/{job['id']}", {"description": "changed"}).status, 200)
+            self.assertEqual(cluster.leader().get("/api/v1/jobs/of-chronos-1?consistent=true").json["description"], "changed")
+            self.assertEqual(cluster.followers()[0].delete(f"/api/v1/jobs/{job['id']}").status, 204)
+            self.assertEqual(cluster.leader().get("/api/v1/jobs/of-chronos-1?consistent=true").status, 404)
+
+    def test_hundreds_on_a_follower(self):
+        with Cluster() as cluster:
+            node = cluster.followers()[0]
+            for i in range(300):
+                self.assertEqual(node.post("/api/v1/jobs", {"name": f"job-{i}", **QUIET}).status, 201)
+            for other in cluster.nodes:
+                page = other.get("/api/v1/jobs?limit=1000&consistent=true").json
+                self.assertEqual(len(page["jobs"]), 300)
+
+
+class Running(TestCase):
+    def test_each_run_once_wherever_it_was_asked_for(self):
+        with Cluster() as cluster:
+            ran = cluster.nodes[0].work / "ran"
+            job = write(cluster.nodes[1], name="mark", schedule="@manually", executor="shell", concurrency="allow",
+                        config={"command": f'echo "$CHRONOS_EXECUTION_ID $CHRONOS_NODE_ID" >> {ran}; sleep 0.2'})
+            runs = [cluster.nodes[i % 3].trigger(job["id"])["id"] for i in range(30)]
+            for i, run in enumerate(runs):
+                self.assertEqual(cluster.nodes[(i + 1) % 3].ended(run)["status"], "success")
+            lines = ran.read_text().split("\n")[:-1]
+            self.assertEqual(sorted(line.split()[0] for line in lines), sorted(runs))
+            self.assertEqual({line.split()[1] for line in lines}, {n.name for n in cluster.nodes}) # the work is spread
+
+
+class Failing(TestCase):
+    def slots(self, node, job):
+        return sorted(instant(run["scheduled_time"]) for run in node.executions(job))
+
+    def test_the_leader_dies_again_and_again(self):
+        with Cluster() as cluster:
+            job = write(cluster.nodes[1], name="tick", schedule="@every 1s", executor="shell", concurrency="allow",
+                        config={"command": "true"})["id"]
+            for round_ in range(4):
+                dead = cluster.settle()
+                dead.kill9()
+                cluster.leader()
+                write(cluster.running()[round_ % 2], name=f"after-{round_}", **QUIET)
+                dead.begin()
+                leader = cluster.settle()
+                wait_for(lambda: dead.status()["applied_index"] >= leader.status()["commit_index"] - 5, "the node to catch up")
+            node = cluster.settle()
+            self.assertEqual(len(node.get("/api/v1/jobs?limit=100&consistent=true").json["jobs"]), 5)
+            wait_for(lambda: len(self.slots(node, job)) > 8, "a few more slots")
+            slots = self.slots(node, job)
+            self.assertEqual(slots, [slots[0] + i for i in range(len(slots))]) # not one missing, not one doubled
+            runs = [run["id"] for run in node.executions(job) if instant(run["scheduled_time"]) < slots[-1]]
+            for run in runs: # also those that were under way on a node that died
+                self.assertEqual(node.ended(run)["status"], "success")
+
+    def test_without_a_majority_it_only_reads(self):
+        with Cluster() as cluster:
+            write(cluster.nodes[0], name="kept", **QUIET)
+            leader = cluster.settle()
+            dead = cluster.followers()
+            for node in dead:
+                node.kill9()
+            wait_for(lambda: not leader.status()["is_leader"], "the leader to step down")
+            self.problem(leader.post("/api/v1/jobs", {"name": "lost", **QUIET}), 503, "NO_LEADER")
+            self.assertEqual(leader.get("/api/v1/jobs/kept").status, 200)
+            self.problem(leader.get("/api/v1/jobs/kept?consistent=true"), 503, "NO_LEADER")
+            self.assertEqual(leader.get("/ready").status, 503)
+            self.assertEqual(leader.get("/live").status, 200)
+            dead[0].begin()
+            cluster.settle()
+            write(dead[0], name="again", **QUIET)
+            self.assertEqual(leader.get("/api/v1/jobs/lost?consistent=true").status, 404)
+
+    def test_all_of_them_die(self):
+        with Cluster() as cluster:
+            for i in range(20):
+                write(cluster.nodes[i % 3], name=f"job-{i}", **QUIET)
+            for node in cluster.nodes:
+                node.kill9()
+            for node in cluster.nodes:
+                node.begin()
+            leader = cluster.settle()
+            self.assertEqual(len(leader.get("/api/v1/jobs?limit=100&consistent=true").json["jobs"]), 20)
+
+    def test_a_graceful_stop(self):
+        with Cluster() as cluster:
+            leader = cluster.settle()
+            self.assertEqual(leader.stop(), 0)
+            write(cluster.running()[0], name="on", **QUIET)
+            leader.begin()
+            cluster.settle()
+            for node in cluster.nodes:
+                self.assertEqual(node.stop(), 0)
+
+    def test_a_node_far_behind(self):
+        with Cluster() as cluster:
+            behind = cluster.followers()[0]
+            behind.kill9()
+            node = cluster.followers()[0]
+            blob = "x" * 60000
+            for i in range(400): # 24 MB: more than what a leader keeps in memory
+                write(node, name=f"job-{i}", **{**QUIET, "description": "", "config": {"command": f"true # {blob}"}})
+            behind.begin()
+            cluster.settle()
+            page = behind.get("/api/v1/jobs/job-399?consistent=true")
+            self.assertEqual(page.status, 200, page)
+
+
+if __name__ == "__main__":
+    unittest.main(verbosity=2)
