@@ -145,6 +145,9 @@ API_HANDLER(handle_version);
 API_HANDLER(handle_metrics);
 /* cluster.c */
 API_HANDLER(handle_cluster_status);
+API_HANDLER(handle_cluster_join);
+API_HANDLER(handle_cluster_remove);
+API_HANDLER(handle_cluster_transfer);
 /* jobs.c: one job; jobs_list.c; edits.c: what changes one */
 API_HANDLER(handle_job_get);
 API_HANDLER(handle_job_list);

@@ -2,7 +2,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/api_internal.h"
+#include "api/job_fields.h"
+#include "base/address.h"
+#include "base/limits.h"
 
 enum { STATUS_DOCUMENT_MAX = 16 * 1024 };
 
@@ -57,10 +59,168 @@ API_HANDLER(handle_cluster_status)
     for (uint32_t i = 0; i < status.member_count; i++)
         write_member(&w, &status.members[i], status.is_leader);
     json_array_end(&w);
+    json_member_bool(&w, "removed", status.is_removed);
     json_member_int(&w, "term", (int64_t)status.term);
     json_member_int(&w, "commit_index", (int64_t)status.commit_index);
     json_member_int(&w, "applied_index", (int64_t)status.applied_index);
     json_member_int(&w, "leader_contact_ms", status.leader_contact_ms);
     json_object_end(&w);
     answer_json(api, request->token, 200, &body, NULL);
+}
+
+/* --- changes --- */
+
+struct change {
+    char node[NODE_NAME_MAX + 1], address[NODE_ADDRESS_MAX + 1];
+};
+
+/* "node_id", and with `has_address` both it and "address". False: `err` says what is wrong with the body as a whole. */
+static bool read_change(const struct http_request *request, bool has_address, struct change *ret, struct field_errors *errors,
+                        struct error *err)
+{
+    static const char *const with_address[] = {"node_id", "address", NULL}, *const alone[] = {"node_id", NULL},
+                      *const none[] = {NULL};
+    cJSON *body = NULL;
+    if (request->body.size == 0 && !has_address)
+        return true;
+    if (request->body.size == 0) {
+        (void)error_set(err, STATUS_MALFORMED, "send {\"node_id\": ..., \"address\": ...}"); /* told by false */
+        return false;
+    }
+    if (json_parse(request->body.data, request->body.size, &body, err) != STATUS_OK)
+        return false;
+    if (!cJSON_IsObject(body)) {
+        cJSON_Delete(body);
+        (void)error_set(err, STATUS_MALFORMED, "the body must be a JSON object"); /* told by false */
+        return false;
+    }
+    struct fields fields = {.object = body, .prefix = "", .errors = errors};
+    struct address parsed;
+    fields_check_known(&fields, has_address ? with_address : alone, none);
+    const char *node = field_string(&fields, "node_id", ""), *address = has_address ? field_string(&fields, "address", "") : "";
+    const char *wrong = has_address && address[0] != '\0' ? address_split(address, &parsed) : NULL;
+    if (strlen(node) > NODE_NAME_MAX || (has_address && node[0] == '\0'))
+        field_refuse(&fields, "node_id", "must be the node_id of the node, 1 to %d bytes", NODE_NAME_MAX);
+    if (has_address && (address[0] == '\0' || strlen(address) > NODE_ADDRESS_MAX))
+        field_refuse(&fields, "address", "must be where the node's link listens, as in 10.0.0.4:7000");
+    else if (wrong != NULL || (has_address && (parsed.kind == ADDRESS_NO_HOST || parsed.kind == ADDRESS_NONE || parsed.port == 0)))
+        field_refuse(&fields, "address", "is not an address: %s", wrong != NULL ? wrong : "write host:port, as in 10.0.0.4:7000");
+    if (errors->count == 0) {
+        memcpy(ret->node, node, strlen(node) + 1);
+        memcpy(ret->address, address, strlen(address) + 1);
+    }
+    cJSON_Delete(body);
+    return true;
+}
+
+/* False: answered. */
+static bool take_change(struct api *api, const struct http_request *request, bool has_address, struct change *ret)
+{
+    static const char *const known[] = {NULL};
+    struct field_errors errors = {.count = 0};
+    struct error err;
+    *ret = (struct change){.node = ""};
+    if (query_check(request, known, &err) != STATUS_OK || !read_change(request, has_address, ret, &errors, &err)) {
+        answer_error(api, request->token, request->request_id, &err);
+        return false;
+    }
+    if (errors.count > 0)
+        answer_problem(api, request->token, request->request_id, STATUS_INVALID, "the request is not valid", &errors);
+    return errors.count == 0;
+}
+
+static void discard_nothing(void *data)
+{
+    (void)data;
+}
+
+static void on_changed(struct operation *operation, const struct cluster_outcome *outcome)
+{
+    struct cluster_status status;
+    struct buffer body;
+    if (operation_failed(operation, outcome, "the cluster was not changed"))
+        return;
+    cluster_status_get(operation->api->config.cluster, &status);
+    qsort(status.members, status.member_count, sizeof status.members[0], by_name);
+    buffer_init(&body, STATUS_DOCUMENT_MAX);
+    struct json_writer w = json_writer_on(&body);
+    json_object_begin(&w);
+    json_member_string(&w, "leader_id", status.leader_node);
+    json_member_string(&w, "leader_address", status.leader_address);
+    json_key(&w, "peers");
+    json_array_begin(&w);
+    for (uint32_t i = 0; i < status.member_count; i++)
+        write_member(&w, &status.members[i], status.is_leader);
+    json_array_end(&w);
+    json_object_end(&w);
+    answer_json(operation->api, operation->token, 200, &body, NULL);
+    operation_end(operation);
+}
+
+static void on_removed(struct operation *operation, const struct cluster_outcome *outcome)
+{
+    if (operation_failed(operation, outcome, "the cluster was not changed"))
+        return;
+    answer_empty(operation->api, operation->token, 204, NULL);
+    operation_end(operation);
+}
+
+static uint64_t token_of(const struct operation *operation)
+{
+    return (uint64_t)operation->generation << 32 | operation->slot;
+}
+
+static void begun(struct operation *operation, enum status status, const struct error *err)
+{
+    if (status == STATUS_OK)
+        return;
+    answer_error(operation->api, operation->token, operation->request_id, err);
+    operation_end(operation);
+}
+
+API_HANDLER(handle_cluster_join)
+{
+    struct api *api = arg;
+    struct change change;
+    struct error err;
+    (void)match;
+    if (!take_change(api, request, true, &change))
+        return;
+    struct operation *operation = operation_begin(api, request, on_changed, NULL, discard_nothing);
+    if (operation != NULL)
+        begun(operation, cluster_invite(api->config.cluster, change.node, change.address, operation_outcome, api,
+                                        token_of(operation), &err), &err);
+}
+
+API_HANDLER(handle_cluster_transfer)
+{
+    struct api *api = arg;
+    struct change change;
+    struct error err;
+    (void)match;
+    if (!take_change(api, request, false, &change))
+        return;
+    struct operation *operation = operation_begin(api, request, on_changed, NULL, discard_nothing);
+    if (operation != NULL)
+        begun(operation, cluster_transfer(api->config.cluster, change.node, operation_outcome, api, token_of(operation), &err),
+              &err);
+}
+
+API_HANDLER(handle_cluster_remove)
+{
+    struct api *api = arg;
+    char node[NODE_NAME_MAX + 1] = "";
+    struct bytes named = match->params[0];
+    struct change none;
+    struct error err;
+    if (!take_change(api, request, false, &none))
+        return;
+    if (named.size > NODE_NAME_MAX) {
+        answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND, "no member has so long a name", NULL);
+        return;
+    }
+    memcpy(node, named.data, named.size);
+    struct operation *operation = operation_begin(api, request, on_removed, NULL, discard_nothing);
+    if (operation != NULL)
+        begun(operation, cluster_remove(api->config.cluster, node, operation_outcome, api, token_of(operation), &err), &err);
 }

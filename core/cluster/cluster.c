@@ -107,7 +107,7 @@ static void set_leading(struct cluster *cluster, bool leading)
         LOG_WARN("no longer leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)));
     if (cluster->config.leader.lead != NULL)
         cluster->config.leader.lead(cluster->config.leader.arg, leading);
-    membership_promote(cluster);
+    membership_look(cluster);
 }
 
 /* Whether a proposal has somewhere to go. A node whose log has not begun to arrive does not know yet who is who. */
@@ -129,6 +129,7 @@ static const char *leader_name(const struct cluster *cluster)
 static void follow_leader(struct cluster *cluster)
 {
     bool is_led = has_leader(cluster);
+    membership_follow_leader(cluster);
     if (is_led == cluster->is_led)
         return;
     cluster->is_led = is_led;
@@ -233,14 +234,51 @@ enum status cluster_propose(struct cluster *cluster, enum proposal_class class, 
     return append(cluster, command, done, arg, token, class == PROPOSE_CLIENT ? cluster_deadline_ns(cluster) : 0, err);
 }
 
+/* --- members --- */
+
+static enum status refuse_stopping(const struct cluster *cluster, struct error *err)
+{
+    return cluster->stopping ? error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down") : STATUS_OK;
+}
+
 enum status cluster_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done, void *arg,
                          uint64_t token, struct error *err)
 {
-    if (cluster->stopping)
-        return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
+    if (refuse_stopping(cluster, err) != STATUS_OK)
+        return err->code;
     if (cluster->is_leader)
         return membership_add(cluster, id, name, address, done, arg, token, err);
-    return forward_join(cluster, id, name, address, done, arg, token, cluster_deadline_ns(cluster), err);
+    return forward_ask(cluster, REQUEST_JOIN, id, name, address, done, arg, token, err);
+}
+
+enum status cluster_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
+                           uint64_t token, struct error *err)
+{
+    if (refuse_stopping(cluster, err) != STATUS_OK)
+        return err->code;
+    if (cluster->is_leader)
+        return membership_invite(cluster, name, address, done, arg, token, err);
+    return forward_ask(cluster, REQUEST_INVITE, 0, name, address, done, arg, token, err);
+}
+
+enum status cluster_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                           struct error *err)
+{
+    if (refuse_stopping(cluster, err) != STATUS_OK)
+        return err->code;
+    if (cluster->is_leader)
+        return membership_remove(cluster, name, done, arg, token, err);
+    return forward_ask(cluster, REQUEST_REMOVE, 0, name, "", done, arg, token, err);
+}
+
+enum status cluster_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                             struct error *err)
+{
+    if (refuse_stopping(cluster, err) != STATUS_OK)
+        return err->code;
+    if (cluster->is_leader)
+        return membership_transfer(cluster, name, done, arg, token, err);
+    return forward_ask(cluster, REQUEST_TRANSFER, 0, name, "", done, arg, token, err);
 }
 
 static void on_expire(uv_timer_t *timer)
@@ -248,7 +286,8 @@ static void on_expire(uv_timer_t *timer)
     struct cluster *cluster = timer->data;
     uint64_t now = monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
-    if (!waits_here && !waits_elsewhere && !cluster->stopping)
+    bool waits_for_members = membership_expire(cluster, now);
+    if (!waits_here && !waits_elsewhere && !waits_for_members && !cluster->stopping)
         (void)uv_timer_stop(timer);
     maybe_stopped(cluster);
 }
@@ -486,7 +525,8 @@ static bool must_wait(const struct cluster *cluster)
 {
     if (cluster->transport == NULL)
         return cluster->applied_index < raft_last(cluster->raft).index;
-    return proposals_count(cluster->proposals) > 0 && monotonic_ns(cluster) < cluster->stop_deadline_ns;
+    bool is_handing_over = cluster->is_leader && cluster->handover.done != NULL;
+    return (proposals_count(cluster->proposals) > 0 || is_handing_over) && monotonic_ns(cluster) < cluster->stop_deadline_ns;
 }
 
 /* Stopped once everything proposed is applied, or cannot be because the disk is full. */
@@ -506,6 +546,7 @@ static void maybe_stopped(struct cluster *cluster)
     cluster->applier = NULL;
     proposals_abandon(cluster->proposals);
     forward_abandon(cluster);
+    membership_abandon(cluster);
     abandon_reads(cluster);
     if (cluster->transport != NULL) {
         cluster->open_handles++;
@@ -519,8 +560,31 @@ static void maybe_stopped(struct cluster *cluster)
     uv_close((uv_handle_t *)&cluster->clock_steps, on_handle_closed);
 }
 
+static void on_handed_over(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    struct cluster *cluster = arg;
+    (void)token;
+    (void)outcome;
+    (void)uv_async_send(&cluster->progress);
+}
+
+/* Another one leads before this one goes: nobody waits for an election. */
+void cluster_hand_over(struct cluster *cluster)
+{
+    struct raft_status status;
+    struct error err;
+    if (!cluster->is_leader || cluster->transport == NULL || cluster->handover.done != NULL)
+        return;
+    raft_status(cluster->raft, &status);
+    if (raft_conf_voters(status.conf) == 1)
+        return;
+    if (membership_transfer(cluster, "", on_handed_over, cluster, 0, &err) != STATUS_OK)
+        LOG_INFO("leadership is not handed over", LOG_ERROR_FIELD(&err));
+}
+
 void cluster_stop(struct cluster *cluster, void (*stopped)(void *arg), void *arg)
 {
+    cluster_hand_over(cluster);
     cluster->stopping = true;
     cluster->stop_deadline_ns = cluster_deadline_ns(cluster);
     cluster->stopped = stopped;
@@ -598,6 +662,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
     *ret = (struct cluster_status){
         .is_leader = cluster->is_leader,
         .is_ready = cluster->is_led && !cluster->stopping,
+        .is_removed = raft.removed,
         .leader_contact_ms = raft.role == RAFT_LEADER ? 0 : (int64_t)raft.leader_silent_ticks * CORE_TICK_MS,
         .term = raft_term(cluster->raft),
         .commit_index = raft_commit(cluster->raft),

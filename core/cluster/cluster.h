@@ -74,6 +74,8 @@ must_use enum status cluster_open(const struct cluster_config *config, struct cl
 void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_leader_ops runner);
 /* Starts the threads. A node that is alone campaigns; one of several waits for a leader, one of none asks for admission. */
 must_use enum status cluster_start(struct cluster *cluster, struct error *err);
+/* This node is about to stop: another one should lead. Nothing happens where it does not lead, or is alone. */
+void cluster_hand_over(struct cluster *cluster);
 /* Refuses further proposals with SHUTTING_DOWN, waits for what is in flight, syncs; `stopped` is called once on the loop;
  * then cluster_free. */
 void cluster_stop(struct cluster *cluster, void (*stopped)(void *arg), void *arg);
@@ -96,6 +98,17 @@ must_use enum status cluster_read_index(struct cluster *cluster, cluster_done do
 must_use enum status cluster_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
                                   void *arg, uint64_t token, struct error *err);
 
+/* Calls the node at `address`, which belongs to no cluster yet, and admits it if it is `name`. NOT_FOUND: nobody answers there in
+ * time. OK also where it is a member already. */
+must_use enum status cluster_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
+                                    uint64_t token, struct error *err);
+/* Takes a member out; also the leader itself. NOT_FOUND: there is no such member. CONFLICT: it is the last one that votes. */
+must_use enum status cluster_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                                    struct error *err);
+/* Another member leads: `name`, or "" for the one that has most of the log. Answered when it does, or TIMEOUT. */
+must_use enum status cluster_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                                      struct error *err);
+
 /* The time that the leader would stamp now: max(wall, last stamp). */
 int64_t cluster_now_ms(const struct cluster *cluster);
 const struct state *cluster_state(const struct cluster *cluster); /* for views */
@@ -111,6 +124,7 @@ struct cluster_member {
 
 struct cluster_status {
     bool is_leader, is_ready;   /* ready: a leader takes proposals */
+    bool is_removed;            /* it was told that it is no member any more */
     const char *leader_node;    /* NULL: none known */
     const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
     struct cluster_member members[CLUSTER_MEMBERS_MAX];

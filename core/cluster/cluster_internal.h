@@ -35,6 +35,21 @@ struct acquaintance {
     char address[HELLO_ADDRESS_SIZE];
 };
 
+/* Somebody waits for an outcome that no entry of the log tells. */
+struct waiter {
+    cluster_done done; /* NULL: nobody */
+    void *arg;
+    uint64_t token, deadline_ns;
+};
+
+/* A node that is called so that it can be admitted. */
+struct invitation {
+    struct waiter waiter;
+    struct transport_link link; /* it has answered on this one, and is being admitted; generation 0: not yet */
+    char name[NODE_NAME_MAX + 1], address[NODE_ADDRESS_MAX + 1];
+};
+enum { INVITATIONS_MAX = 8 };
+
 struct pending_read {
     uint64_t ctx;   /* names it towards the core */
     uint64_t index; /* UINT64_MAX: not confirmed yet */
@@ -62,9 +77,12 @@ struct cluster {
     uint32_t acquaintance_count;
     uint64_t called_for;       /* index of the configuration whose members are called */
     bool calls_changed;        /* the list is to be made anew whatever `called_for` says */
+    struct invitation invitations[INVITATIONS_MAX];
+    struct waiter handover;    /* another node is to lead */
     bool is_joining;           /* admitted; the log is about to know */
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     bool is_led;               /* what the runner was told */
+    bool is_removed;           /* as was said */
     bool snapshot_missed;      /* said once */
     uint64_t ticks;
 

@@ -14,7 +14,7 @@
 enum {
     TICKS_MIN = 2,
     BEATS_PER_ELECTION = 5,
-    PROMOTE_TICKS = 10,
+    LOOK_TICKS = 10,
     MESSAGE_BYTES_MAX = 1 << 20,
     INFLIGHT_MESSAGES_MAX = 128,
     INFLIGHT_BYTES_MAX = 8 << 20,
@@ -385,8 +385,8 @@ static void on_tick(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
     raft_tick(cluster->raft);
-    if (++cluster->ticks % PROMOTE_TICKS == 0)
-        membership_promote(cluster);
+    if (++cluster->ticks % LOOK_TICKS == 0)
+        membership_look(cluster);
     consensus_drive(cluster);
 }
 

@@ -10,7 +10,6 @@
 #include "cluster/links.h"
 #include "cluster/membership.h"
 
-enum request_kind { REQUEST_PROPOSE = 1, REQUEST_JOIN = 2 }; /* on the wire: never renumber */
 enum { MESSAGE_MAX = 512 };
 
 /* Asked, and not answered or applied yet. */
@@ -193,18 +192,18 @@ enum status forward_propose(struct cluster *cluster, enum proposal_class class, 
     return send_request(cluster, leader, done, arg, token, deadline_ns, err);
 }
 
-enum status forward_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done, void *arg,
-                         uint64_t token, uint64_t deadline_ns, struct error *err)
+enum status forward_ask(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name, const char *address,
+                        cluster_done done, void *arg, uint64_t token, struct error *err)
 {
     uint64_t leader;
     enum status status = leader_to_ask(cluster, &leader, err);
     if (status != STATUS_OK)
         return status;
-    struct buffer *payload = begin_request(cluster->forward, REQUEST_JOIN);
+    struct buffer *payload = begin_request(cluster->forward, kind);
     put_u64(payload, id);
     put_string(payload, name);
     put_string(payload, address);
-    return send_request(cluster, leader, done, arg, token, deadline_ns, err);
+    return send_request(cluster, leader, done, arg, token, cluster_deadline_ns(cluster), err);
 }
 
 /* --- answers --- */
@@ -343,15 +342,27 @@ static enum status do_propose(struct cluster *cluster, struct reader *r, uint64_
     return cluster_propose(cluster, (enum proposal_class)class, command, on_errand_done, cluster, token, err);
 }
 
-static enum status do_join(struct cluster *cluster, struct reader *r, uint64_t token, struct error *err)
+static enum status do_ask(struct cluster *cluster, uint8_t kind, struct reader *r, uint64_t token, struct error *err)
 {
     char name[NODE_NAME_MAX + 1], address[NODE_ADDRESS_MAX + 1];
     uint64_t id = take_u64(r);
     take_string(r, name, sizeof name);
     take_string(r, address, sizeof address);
-    if (!reader_done(r) || id == 0 || name[0] == '\0')
-        return error_set(err, STATUS_MALFORMED, "a forwarded request for admission is damaged");
-    return membership_add(cluster, id, name, address, on_errand_done, cluster, token, err);
+    if (!reader_done(r) || (kind == REQUEST_JOIN && id == 0) || (kind != REQUEST_TRANSFER && name[0] == '\0'))
+        return error_set(err, STATUS_MALFORMED, "a forwarded request is damaged");
+    switch ((enum request_kind)kind) {
+    case REQUEST_JOIN:
+        return membership_add(cluster, id, name, address, on_errand_done, cluster, token, err);
+    case REQUEST_INVITE:
+        return membership_invite(cluster, name, address, on_errand_done, cluster, token, err);
+    case REQUEST_REMOVE:
+        return membership_remove(cluster, name, on_errand_done, cluster, token, err);
+    case REQUEST_TRANSFER:
+        return membership_transfer(cluster, name, on_errand_done, cluster, token, err);
+    case REQUEST_PROPOSE:
+        break;
+    }
+    return error_set(err, STATUS_NOT_IMPLEMENTED, "the leader runs an older version and cannot do that");
 }
 
 /* Asked only once, here: whoever is not the leader any more says so instead of asking on. */
@@ -377,8 +388,8 @@ bool forward_requested(struct cluster *cluster, const struct hello *remote, stru
     forward->errands[place] = (struct errand){.node = remote->node, .id = id, .next = NONE};
     if (kind == REQUEST_PROPOSE)
         status = do_propose(cluster, &r, place, err);
-    else if (kind == REQUEST_JOIN)
-        status = do_join(cluster, &r, place, err);
+    else if (kind <= REQUEST_TRANSFER)
+        status = do_ask(cluster, kind, &r, place, err);
     else
         status = error_set(err, STATUS_NOT_IMPLEMENTED, "the leader runs an older version and cannot do that");
     if (status == STATUS_OK)

@@ -133,7 +133,7 @@ static uint32_t list_contacts(const struct cluster *cluster, struct transport_pe
 
 void links_follow_members(struct cluster *cluster)
 {
-    struct transport_peer peers[2 * RAFT_MEMBERS_MAX + CONFIG_LIST_MAX];
+    struct transport_peer peers[2 * RAFT_MEMBERS_MAX + CONFIG_LIST_MAX + INVITATIONS_MAX];
     struct raft_status status;
     struct error err;
     if (cluster->transport == NULL || cluster->stopping)
@@ -142,6 +142,7 @@ void links_follow_members(struct cluster *cluster)
     if (cluster->called_for == status.conf_index && !cluster->calls_changed)
         return;
     uint32_t count = id_is_zero(own_cluster(cluster)) ? list_contacts(cluster, peers) : list_nodes(cluster, status.conf, peers);
+    membership_list_invited(cluster, peers, &count);
     if (transport_set_peers(cluster->transport, peers, count, &err) != STATUS_OK) {
         LOG_ERROR("the other nodes cannot be called", LOG_ERROR_FIELD(&err));
         return; /* tried again in the next turn */
@@ -179,6 +180,8 @@ static void on_up(void *arg, struct transport_link link, const struct hello *rem
     LOG_DEBUG("node link up", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
     if (remote->lane == LANE_CONTROL && is_dialled && id_is_zero(own_cluster(cluster)))
         membership_ask(cluster, link);
+    if (remote->lane == LANE_CONTROL && is_dialled)
+        membership_reached(cluster, link, remote);
     if (remote->lane == LANE_CONTROL && !is_dialled)
         note_acquaintance(cluster, remote);
     if (remote->lane == LANE_CONTROL && is_of_this_cluster(cluster, remote))

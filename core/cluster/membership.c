@@ -46,8 +46,9 @@ static void answer_guest(struct cluster *cluster, struct transport_link link, en
     buffer_init(&payload, 2 * REASON_MAX);
     admission_encode(&admission, &payload);
     if (payload.failed == STATUS_OK)
-        (void)transport_answer(cluster->transport, link, FRAME_ADMITTED, buffer_bytes(&payload)); /* lost: it asks again */
+        (void)transport_answer(cluster->transport, link, FRAME_ADMITTED, buffer_bytes(&payload)); /* lost: it is told again */
     buffer_deinit(&payload);
+    transport_flush(cluster->transport); /* the link may be hung up in this turn */
 }
 
 /* --- a node that belongs to none --- */
@@ -189,6 +190,8 @@ enum status membership_add(struct cluster *cluster, uint64_t id, const char *nam
         return error_set(err, STATUS_NAME_TAKEN,
                          "a node \"%s\" is a member already, with another data directory: start the node with that directory, or "
                          "remove the member first", name);
+    if (known != NULL && strcmp(known->address, address) == 0)
+        return cluster_read_index(cluster, done, arg, token, err); /* nothing to change, if this node leads indeed */
     struct raft_conf_change wanted = change_of(known == NULL ? RAFT_ADD_LEARNER : RAFT_UPDATE, id, name, address);
     if (known == NULL)
         LOG_INFO("a node joins", LOG_STRING("node", name), LOG_STRING("address", address));
@@ -230,13 +233,27 @@ static bool has_caught_up(const struct raft_status *status, uint64_t id)
     return false;
 }
 
-void membership_promote(struct cluster *cluster)
+/* It does not campaign any more; its data stays where it is. */
+static void note_removal(struct cluster *cluster, bool is_removed)
+{
+    if (is_removed && !cluster->is_removed)
+        LOG_WARN("this node was removed from the cluster", LOG_STRING("node_id", cluster->config.node_id),
+                 LOG_STRING("mend", "stop it; to join anew, start it with an empty data directory and cluster.raft.peers"));
+    else if (!is_removed && cluster->is_removed)
+        LOG_INFO("this node is a member of the cluster again", LOG_STRING("node_id", cluster->config.node_id));
+    cluster->is_removed = is_removed;
+}
+
+void membership_look(struct cluster *cluster)
 {
     struct raft_status status;
     struct error err;
-    if (!cluster->is_leader || cluster->transport == NULL)
+    if (cluster->transport == NULL)
         return;
     raft_status(cluster->raft, &status);
+    note_removal(cluster, status.removed);
+    if (!cluster->is_leader)
+        return;
     if (note_own_address(cluster, &status))
         return; /* one change at a time */
     for (uint8_t i = 0; i < status.conf->count; i++) {
@@ -248,4 +265,190 @@ void membership_promote(struct cluster *cluster)
             LOG_INFO("a node has caught up and votes from now on", LOG_STRING("node", member->name));
         return;
     }
+}
+
+enum status membership_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                              struct error *err)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    const struct raft_member *member = find_name(status.conf, name);
+    if (member == NULL)
+        return error_set(err, STATUS_NOT_FOUND, "no member of the cluster is called \"%s\"", name);
+    if ((member->role & RAFT_VOTER) && raft_conf_voters(status.conf) == 1)
+        return error_set(err, STATUS_CONFLICT, "node \"%s\" is the last one that votes: without it there is no cluster", name);
+    struct raft_conf_change removed = change_of(RAFT_REMOVE, member->id, name, "");
+    enum status changed = change(cluster, &removed, done, arg, token, err);
+    if (changed == STATUS_OK)
+        LOG_INFO("a node is removed", LOG_STRING("node", name));
+    return changed;
+}
+
+/* --- waiting for what no entry tells --- */
+
+static void answer(struct waiter *waiter, enum status status, const char *message)
+{
+    struct waiter told = *waiter;
+    *waiter = (struct waiter){.done = NULL};
+    if (told.done != NULL)
+        told.done(told.arg, told.token, &(struct cluster_outcome){.status = status, .message = message});
+}
+
+static struct waiter waiter_of(struct cluster *cluster, cluster_done done, void *arg, uint64_t token)
+{
+    return (struct waiter){.done = done, .arg = arg, .token = token, .deadline_ns = cluster_deadline_ns(cluster)};
+}
+
+/* --- handing over --- */
+
+enum status membership_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                                struct error *err)
+{
+    struct raft_status status;
+    uint64_t to = 0;
+    raft_status(cluster->raft, &status);
+    if (name[0] != '\0') {
+        const struct raft_member *member = find_name(status.conf, name);
+        if (member == NULL)
+            return error_set(err, STATUS_NOT_FOUND, "no member of the cluster is called \"%s\"", name);
+        if (member->id == cluster->self.node)
+            return error_set(err, STATUS_CONFLICT, "node \"%s\" leads already", name);
+        to = member->id;
+    }
+    if (cluster->handover.done != NULL)
+        return error_set(err, STATUS_CONFLICT, "leadership is being handed over already");
+    switch (raft_transfer(cluster->raft, to)) {
+    case STATUS_OK:
+        break;
+    case STATUS_INVALID:
+        return error_set(err, STATUS_CONFLICT, "there is no other node that could lead: it must have a vote");
+    case STATUS_CONFLICT:
+        return error_set(err, STATUS_CONFLICT, "leadership is being handed over already");
+    default:
+        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
+    }
+    LOG_INFO("handing over leadership", LOG_STRING("to", name[0] != '\0' ? name : "the node with most of the log"));
+    cluster->handover = waiter_of(cluster, done, arg, token);
+    return STATUS_OK;
+}
+
+void membership_follow_leader(struct cluster *cluster)
+{
+    uint64_t leader = raft_leader(cluster->raft);
+    if (cluster->handover.done != NULL && leader != 0 && leader != cluster->self.node)
+        answer(&cluster->handover, STATUS_OK, "");
+}
+
+/* --- inviting --- */
+
+static struct invitation *invitation_to(struct cluster *cluster, const char *name)
+{
+    for (uint32_t i = 0; i < INVITATIONS_MAX; i++)
+        if (cluster->invitations[i].waiter.done != NULL && strcmp(cluster->invitations[i].name, name) == 0)
+            return &cluster->invitations[i];
+    return NULL;
+}
+
+enum status membership_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
+                              uint64_t token, struct error *err)
+{
+    struct raft_status status;
+    struct invitation *place = NULL;
+    raft_status(cluster->raft, &status);
+    const struct raft_member *namesake = find_name(status.conf, name);
+    if (cluster->transport == NULL)
+        return error_set(err, STATUS_CONFLICT, "this node cannot be reached by others: cluster.raft.address is not set");
+    if (namesake != NULL)
+        return membership_add(cluster, namesake->id, name, address, done, arg, token, err); /* perhaps it has moved */
+    if (invitation_to(cluster, name) != NULL)
+        return error_set(err, STATUS_CONFLICT, "node \"%s\" is being invited already", name);
+    for (uint32_t i = 0; i < INVITATIONS_MAX && place == NULL; i++)
+        if (cluster->invitations[i].waiter.done == NULL)
+            place = &cluster->invitations[i];
+    if (place == NULL)
+        return error_set(err, STATUS_OVERLOADED, "%d nodes are being invited already; try again in a second", INVITATIONS_MAX);
+    *place = (struct invitation){.waiter = waiter_of(cluster, done, arg, token)};
+    (void)snprintf(place->name, sizeof place->name, "%s", name); /* lengths were checked when they came in */
+    (void)snprintf(place->address, sizeof place->address, "%s", address);
+    cluster->calls_changed = true;
+    return STATUS_OK;
+}
+
+void membership_list_invited(const struct cluster *cluster, struct transport_peer *out, uint32_t *count)
+{
+    for (uint32_t i = 0; i < INVITATIONS_MAX; i++)
+        if (cluster->invitations[i].waiter.done != NULL)
+            out[(*count)++] = (struct transport_peer){.address = cluster->invitations[i].address};
+}
+
+static void end_invitation(struct cluster *cluster, struct invitation *invitation, enum status status, const char *message)
+{
+    cluster->calls_changed = true;
+    answer(&invitation->waiter, status, message);
+}
+
+static void on_invited_decided(void *arg, uint64_t place, const struct cluster_outcome *outcome)
+{
+    struct cluster *cluster = arg;
+    struct invitation *invitation = &cluster->invitations[place];
+    if (invitation->waiter.done == NULL || invitation->link.generation == 0)
+        return; /* given up meanwhile: the node asks for itself */
+    if (cluster->transport != NULL)
+        answer_guest(cluster, invitation->link, outcome->status, outcome->message);
+    end_invitation(cluster, invitation, outcome->status, outcome->message);
+}
+
+static void welcome_invited(struct cluster *cluster, struct invitation *invitation, struct transport_link link,
+                            const struct hello *remote)
+{
+    struct error err;
+    invitation->link = link;
+    enum status status = membership_add(cluster, remote->node, remote->name, invitation->address, on_invited_decided, cluster,
+                                        (uint64_t)(invitation - cluster->invitations), &err);
+    if (status != STATUS_OK)
+        end_invitation(cluster, invitation, status, err.message);
+}
+
+void membership_reached(struct cluster *cluster, struct transport_link link, const struct hello *remote)
+{
+    struct invitation *invitation = invitation_to(cluster, remote->name);
+    struct raft_status status;
+    bool is_guest = id_is_zero(&remote->cluster_id);
+    if (!cluster->is_leader)
+        return;
+    raft_status(cluster->raft, &status);
+    if (is_guest && raft_conf_find(status.conf, remote->node) != NULL)
+        answer_guest(cluster, link, STATUS_OK, ""); /* the first answer was lost */
+    else if (invitation != NULL && invitation->link.generation == 0)
+        welcome_invited(cluster, invitation, link, remote);
+}
+
+/* --- the end of waiting --- */
+
+bool membership_expire(struct cluster *cluster, uint64_t now_ns)
+{
+    bool left = false;
+    if (cluster->handover.done != NULL && cluster->handover.deadline_ns <= now_ns)
+        answer(&cluster->handover, STATUS_TIMEOUT, "the other node did not take over in time: this one leads on");
+    left |= cluster->handover.done != NULL;
+    for (uint32_t i = 0; i < INVITATIONS_MAX; i++) {
+        struct invitation *invitation = &cluster->invitations[i];
+        if (invitation->waiter.done == NULL)
+            continue;
+        if (invitation->waiter.deadline_ns > now_ns)
+            left = true;
+        else
+            end_invitation(cluster, invitation, STATUS_NOT_FOUND,
+                           "no node of this name that belongs to no cluster answers at the address; is it running, and is it its "
+                           "cluster.raft.address?");
+    }
+    return left;
+}
+
+void membership_abandon(struct cluster *cluster)
+{
+    static const char stopping[] = "this node is shutting down; whether it was done is not known";
+    answer(&cluster->handover, STATUS_OUTCOME_UNKNOWN, stopping);
+    for (uint32_t i = 0; i < INVITATIONS_MAX; i++)
+        answer(&cluster->invitations[i].waiter, STATUS_OUTCOME_UNKNOWN, stopping);
 }

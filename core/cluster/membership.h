@@ -16,11 +16,25 @@ void membership_stored(struct cluster *cluster, const struct id *cluster_id);
 void membership_asked(struct cluster *cluster, struct transport_link link, const struct hello *remote);
 /* A member introduced itself: the leader notes where it can be reached now. */
 void membership_seen(struct cluster *cluster, const struct hello *remote);
-/* Leader, a few times a second: learners that have caught up become voters. */
-void membership_promote(struct cluster *cluster);
+/* A few times a second: the leader makes voters of learners that have caught up; who was removed says so. */
+void membership_look(struct cluster *cluster);
 
-/* Leader: a change of membership as a request of somebody; `done` as for proposals. */
+/* --- the leader: requests of somebody; `done` as for proposals --- */
 must_use enum status membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
                                     void *arg, uint64_t token, struct error *err);
+must_use enum status membership_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
+                                       uint64_t token, struct error *err);
+must_use enum status membership_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                                       struct error *err);
+must_use enum status membership_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                                         struct error *err);
+
+/* A node that was called has introduced itself: it may be invited, or not know yet that it was admitted. */
+void membership_reached(struct cluster *cluster, struct transport_link link, const struct hello *remote);
+void membership_list_invited(const struct cluster *cluster, struct transport_peer *out, uint32_t *count);
+/* Who leads may have changed. */
+void membership_follow_leader(struct cluster *cluster);
+bool membership_expire(struct cluster *cluster, uint64_t now_ns); /* true while somebody waits */
+void membership_abandon(struct cluster *cluster);
 
 #endif

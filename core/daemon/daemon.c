@@ -82,6 +82,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     LOG_INFO("stopping: letting runs end", LOG_INT("signal", number),
              LOG_MS("at_most", node->config->server.shutdown_timeout_ms));
     node->leader.draining = true;
+    cluster_hand_over(node->cluster);
     api_drain(node->api);
     http_server_drain(node->server);
     runner_drain(node->runner, node->config->server.shutdown_timeout_ms, on_drained, node);

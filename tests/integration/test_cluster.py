@@ -275,5 +275,100 @@ class Failing(TestCase):
             self.assertEqual(page.status, 200, page)
 
 
+class Changing(TestCase):
+    STATUS = "/api/v1/cluster/status"
+    TRANSFER = "/api/v1/cluster/transfer-leadership"
+
+    def test_leadership_is_handed_over(self):
+        with Cluster() as cluster:
+            leader = cluster.settle()
+            answer = leader.post(self.TRANSFER)
+            self.assertEqual(answer.status, 200, answer)
+            self.assertNotEqual(answer.json["leader_id"], leader.name)
+            self.assertIn("handing over leadership", leader.log())
+            follower = next(n for n in cluster.nodes if n.name not in (leader.name, cluster.settle().name))
+            answer = follower.post(self.TRANSFER, {"node_id": leader.name}) # asked elsewhere, and for one by name
+            self.assertEqual(answer.status, 200, answer)
+            self.assertEqual(cluster.settle(), leader)
+            self.problem(follower.post(self.TRANSFER, {"node_id": leader.name}), 409, "CONFLICT", "leads already")
+            self.problem(follower.post(self.TRANSFER, {"node_id": "nobody"}), 404, "NOT_FOUND", "nobody")
+            self.problem(follower.post(self.TRANSFER, {"node": "x"}), 422, "INVALID", field="/node")
+            write(follower, name="on", **QUIET)
+
+    def test_a_lone_node_has_nobody_to_hand_over_to(self):
+        with Cluster(size=1) as cluster:
+            self.problem(cluster.nodes[0].post(self.TRANSFER), 409, "CONFLICT", "no other node")
+            self.problem(cluster.nodes[0].delete("/api/v1/cluster/nodes/chronos-1"), 409, "CONFLICT", "the last one that votes")
+
+    def test_a_stop_hands_over(self):
+        with Cluster() as cluster:
+            leader = cluster.settle()
+            before = leader.status()["term"]
+            self.assertEqual(leader.stop(), 0)
+            self.assertIn("handing over leadership", leader.log())
+            self.assertEqual(cluster.settle().status()["term"], before + 1) # nobody had to wait and try
+
+    def test_a_node_is_invited(self):
+        with Cluster() as cluster:
+            new = Member(4).begin()
+            try:
+                wait_for(lambda: "waiting to be invited" in new.log(), "the node to wait")
+                answer = cluster.followers()[0].post("/api/v1/cluster/join", {"node_id": "chronos-4", "address": new.raft})
+                self.assertEqual(answer.status, 200, answer)
+                cluster.nodes.append(new)
+                cluster.settle()
+                write(new, name="by-the-new-one", **QUIET)
+                again = cluster.nodes[0].post("/api/v1/cluster/join", {"node_id": "chronos-4", "address": new.raft})
+                self.assertEqual(again.status, 200, again) # it is a member: nothing changes
+                self.assertEqual(len(again.json["peers"]), 4)
+            finally:
+                new.close()
+
+    def test_invitations_that_go_astray(self):
+        join = "/api/v1/cluster/join"
+        with Cluster(size=1) as cluster:
+            node = cluster.nodes[0]
+            self.problem(node.post(join, {"node_id": "chronos-9", "address": "127.0.0.9:9"}), 404, "NOT_FOUND", "is it running")
+            self.assertEqual(len(node.status()["peers"]), 1)
+            self.problem(node.post(join), 400, "MALFORMED")
+            self.problem(node.post(join, []), 400, "MALFORMED")
+            self.problem(node.post(join, {"node_id": "a"}), 422, "INVALID", field="/address")
+            self.problem(node.post(join, {"address": "10.0.0.4:7000"}), 422, "INVALID", field="/node_id")
+            self.problem(node.post(join, {"node_id": "a", "address": "10.0.0.4"}), 422, "INVALID", field="/address")
+            self.problem(node.post(join, {"node_id": "a", "adress": "10.0.0.4:7000"}), 422, "INVALID", "did you mean", "/adress")
+            self.problem(node.post(join, {"node_id": "a" * 64, "address": "10.0.0.4:7000"}), 422, "INVALID", field="/node_id")
+
+    def test_a_node_is_removed_and_comes_back_empty(self):
+        with Cluster() as cluster:
+            gone = cluster.followers()[0]
+            left = [n for n in cluster.nodes if n is not gone]
+            self.problem(gone.delete("/api/v1/cluster/nodes/chronos-9"), 404, "NOT_FOUND", "chronos-9")
+            self.assertEqual(left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status, 204)
+            self.assertEqual(left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status, 404)
+            wait_for(lambda: "was removed from the cluster" in gone.log(), "the node to learn that it is out")
+            self.problem(gone.post("/api/v1/jobs", {"name": "a", **QUIET}), 503, "NO_LEADER")
+            cluster.nodes = left
+            cluster.settle()
+            write(left[1], name="on", **QUIET)
+            gone.stop()
+            fresh = Member(gone.number, peers=left, name=gone.name).begin()
+            cluster.nodes.append(fresh)
+            cluster.settle()
+            self.assertEqual(fresh.get("/api/v1/jobs/on?consistent=true").status, 200)
+            gone.close()
+
+    def test_the_leader_is_removed(self):
+        with Cluster() as cluster:
+            leader = cluster.settle()
+            self.assertEqual(leader.delete(f"/api/v1/cluster/nodes/{leader.name}").status, 204)
+            cluster.nodes.remove(leader)
+            try:
+                cluster.settle()
+                write(cluster.nodes[0], name="on", **QUIET)
+                self.assertFalse(leader.status()["is_leader"])
+            finally:
+                leader.close()
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

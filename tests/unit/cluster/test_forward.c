@@ -35,6 +35,7 @@ enum status __wrap_cluster_propose(struct cluster *cluster, enum proposal_class 
                                    void *arg, uint64_t token, struct error *err);
 enum status __wrap_membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
                                   void *arg, uint64_t token, struct error *err);
+uint64_t __wrap_cluster_deadline_ns(struct cluster *cluster);
 
 uint64_t __wrap_raft_leader(const struct raft *r)
 {
@@ -88,6 +89,12 @@ enum status __wrap_membership_add(struct cluster *cluster, uint64_t id, const ch
     assert_string_equal(address, "10.0.0.9:7000");
     (void)snprintf(world.joined, sizeof world.joined, "%s", name);
     return take_errand(done, arg, token, err);
+}
+
+uint64_t __wrap_cluster_deadline_ns(struct cluster *cluster)
+{
+    (void)cluster;
+    return 1000;
 }
 
 /* --- both sides --- */
@@ -344,7 +351,7 @@ static void a_request_for_admission(void **state)
 {
     struct cluster *cluster = *state, *server = node_of(LEADER);
     struct error err;
-    assert_int_equal(forward_join(cluster, 99, "chronos-9", "10.0.0.9:7000", on_done, outcomes, 3, 0, &err), STATUS_OK);
+    assert_int_equal(forward_ask(cluster, REQUEST_JOIN, 99, "chronos-9", "10.0.0.9:7000", on_done, outcomes, 3, &err), STATUS_OK);
     answered_by(cluster, server, STATUS_OK, 0);
     assert_string_equal(world.joined, "chronos-9");
     deliver(cluster, &leader);
