@@ -125,7 +125,7 @@ static bool take_change(struct api *api, const struct http_request *request, boo
         return false;
     }
     if (errors.count > 0)
-        answer_problem(api, request->token, request->request_id, STATUS_INVALID, "the request is not valid", &errors);
+        answer_problem(api, request->token, request->request_id, STATUS_INVALID, "", &errors);
     return errors.count == 0;
 }
 

@@ -97,6 +97,7 @@ static const struct flag output_flags[] = {
 static const struct group groups[] = {
     {"job", {"jobs"}, "Jobs: what runs, and when. JOB is a name, an id, or the beginning of an id."},
     {"execution", {"executions", "exec"}, "Executions: runs of jobs. EXECUTION is an id or the beginning of one."},
+    {"cluster", {NULL}, "The cluster: its nodes and who leads. NODE is a node_id."},
 };
 
 static const struct command commands[] = {
@@ -169,6 +170,29 @@ static const struct command commands[] = {
      "  chronosctl execution output -f exec_01k5\n"},
     {"execution", "cancel", "EXECUTION...", 1, ARGUMENTS_MAX, NULL, run_execution_cancel, "Cancel executions",
      "The run is asked to end, and killed after its grace time.\n"},
+    {"cluster", "status", "", 0, 0, NULL, run_cluster_status, "Show the nodes and who leads, as the asked node sees it",
+     "LOG is how much of the log a node has; the leader alone knows that of the others.\n"
+     "\n"
+     "Example:\n"
+     "  chronosctl --server 10.0.0.2:8080 cluster status\n"},
+    {"cluster", "nodes", "", 0, 0, NULL, run_cluster_nodes, "List the nodes",
+     "Example:\n"
+     "  chronosctl cluster nodes -o name\n"},
+    {"cluster", "join", "NODE ADDRESS", 2, 2, NULL, run_cluster_join, "Admit a node that runs and belongs to no cluster yet",
+     "ADDRESS is its cluster.raft.address. A node that has cluster.raft.peers asks by itself.\n"
+     "\n"
+     "Example:\n"
+     "  chronosctl cluster join chronos-4 10.0.0.4:7000\n"},
+    {"cluster", "remove", "NODE...", 1, ARGUMENTS_MAX, NULL, run_cluster_remove, "Take nodes out of the cluster, one after the other",
+     "No question is asked. To come back a node needs an empty data directory.\n"
+     "\n"
+     "Example:\n"
+     "  chronosctl cluster remove chronos-4\n"},
+    {"cluster", "transfer", "[NODE]", 0, 1, NULL, run_cluster_transfer, "Let another node lead",
+     "Without NODE: the one that has most of the log.\n"
+     "\n"
+     "Example:\n"
+     "  chronosctl cluster transfer chronos-2\n"},
     {NULL, "version", "", 0, 0, NULL, run_version, "Print the versions of chronosctl and of the server", NULL},
     {NULL, "help", "[COMMAND]", 0, 2, NULL, run_help, "Print help",
      "Example:\n"

@@ -49,6 +49,11 @@ int run_execution_list(struct invocation *invocation);
 int run_execution_get(struct invocation *invocation);
 int run_execution_output(struct invocation *invocation);
 int run_execution_cancel(struct invocation *invocation);
+int run_cluster_status(struct invocation *invocation);
+int run_cluster_nodes(struct invocation *invocation);
+int run_cluster_join(struct invocation *invocation);
+int run_cluster_remove(struct invocation *invocation);
+int run_cluster_transfer(struct invocation *invocation);
 int run_version(struct invocation *invocation);
 int run_help(struct invocation *invocation);
 

@@ -1,9 +1,11 @@
 # ctest: timeout=600
 """Several real daemons on loopback: they find each other, elect, replicate, run jobs, and survive each other's death."""
+import json
 import socket
+import subprocess
 import unittest
 
-from harness import Node, TestCase, instant, wait_for
+from harness import BUILD, Node, TestCase, instant, wait_for
 
 
 def free_port(host):
@@ -368,6 +370,37 @@ class Changing(TestCase):
                 self.assertFalse(leader.status()["is_leader"])
             finally:
                 leader.close()
+
+
+class Commands(TestCase):
+    def ctl(self, node, *arguments, code=0):
+        done = subprocess.run([BUILD / "bin" / "chronosctl", "--server", f"127.0.0.1:{node.port}", *arguments],
+                              capture_output=True, text=True, timeout=60)
+        self.assertEqual(done.returncode, code, done)
+        return done.stdout if code == 0 else done.stderr
+
+    def test_chronosctl(self):
+        with Cluster() as cluster:
+            leader, (one, two) = cluster.settle(), cluster.followers()
+            lines = self.ctl(leader, "cluster", "status").splitlines()
+            self.assertIn(f"Leader:    {leader.name}", lines)
+            rows = [line.split() for line in lines[-3:]]
+            self.assertEqual([row[0] for row in rows], [n.name for n in cluster.nodes])
+            self.assertEqual({row[0] for row in rows if row[2] == "Leader"}, {leader.name})
+            self.assertTrue(all(int(row[4]) > 0 for row in rows), rows)
+            self.assertEqual(self.ctl(one, "cluster", "nodes", "-o", "name").split(), [n.name for n in cluster.nodes])
+            self.assertEqual(self.ctl(one, "cluster", "transfer", two.name), f'node "{two.name}" leads\n')
+            self.assertEqual(json.loads(self.ctl(one, "cluster", "status", "-o", "json"))["leader_id"], two.name)
+            self.assertIn("nobody", self.ctl(one, "cluster", "remove", "nobody", code=5))
+            self.assertIn("write host:port", self.ctl(one, "cluster", "join", "chronos-9", "10.0.0.1", code=1))
+            self.assertEqual(self.ctl(one, "cluster", "remove", leader.name), f'node "{leader.name}" removed\n')
+            leader.stop()
+            cluster.nodes.remove(leader)
+            fresh = Member(8).begin()
+            cluster.nodes.append(fresh)
+            self.assertIn("admitted", self.ctl(one, "cluster", "join", fresh.name, fresh.raft))
+            cluster.settle()
+            leader.close()
 
 
 if __name__ == "__main__":

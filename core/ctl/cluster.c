@@ -1,0 +1,184 @@
+/* The cluster: who belongs to it, who leads; admitting, removing, handing over. */
+#include <inttypes.h>
+#include <string.h>
+
+#include "base/json.h"
+#include "ctl/invocation.h"
+#include "ctl/rest.h"
+#include "ctl/show.h"
+#include "ctl/text.h"
+
+enum { BODY_MAX = 4096 };
+
+/* --- showing --- */
+
+static enum cell_style state_style(const char *state)
+{
+    if (state != NULL && strcmp(state, "Leader") == 0)
+        return CELL_GOOD;
+    return state != NULL && strcmp(state, "Learner") == 0 ? CELL_BUSY : CELL_PLAIN;
+}
+
+static int show_nodes(struct invocation *invocation, const cJSON *status)
+{
+    static const char *const headers[] = {"NODE", "ADDRESS", "STATE", "REACHABLE", "LOG", NULL};
+    struct table table;
+    const cJSON *peer;
+    table_init(&table, headers);
+    cJSON_ArrayForEach(peer, cJSON_GetObjectItemCaseSensitive(status, "peers"))
+    {
+        const char *state = member_string(peer, "state");
+        bool is_reachable = member_true(peer, "reachable");
+        int64_t match = member_int(peer, "match_index", -1);
+        table_cell(&table, CELL_PLAIN, member_string(peer, "id"));
+        table_cell(&table, CELL_PLAIN, member_string(peer, "address"));
+        table_cell(&table, state_style(state), state);
+        table_cell(&table, is_reachable ? CELL_PLAIN : CELL_BAD, is_reachable ? "yes" : "no");
+        if (match >= 0)
+            table_cellf(&table, CELL_PLAIN, "%" PRId64, match);
+        else
+            table_cell(&table, CELL_FAINT, "");
+    }
+    return invocation_table(invocation, &table);
+}
+
+static void append_line(struct invocation *invocation, const char *name, const char *value)
+{
+    buffer_appendf(&invocation->out, "%-10s ", name);
+    text_append_safe(&invocation->out, value, strlen(value), TEXT_ONE_LINE);
+    buffer_append_char(&invocation->out, '\n');
+}
+
+static void append_summary(struct invocation *invocation, const cJSON *status)
+{
+    const char *leader = member_string(status, "leader_id"), *node = member_string(status, "node_id");
+    append_line(invocation, "Asked:", node != NULL ? node : "-");
+    append_line(invocation, "Leader:", leader != NULL ? leader : "none is known: nothing can be changed now");
+    buffer_appendf(&invocation->out, "%-10s %" PRId64 "\n", "Term:", member_int(status, "term", 0));
+    buffer_appendf(&invocation->out, "%-10s committed %" PRId64 ", applied %" PRId64 "\n", "Log:",
+                   member_int(status, "commit_index", 0), member_int(status, "applied_index", 0));
+    if (member_true(status, "removed"))
+        append_line(invocation, "Note:", "this node was removed from the cluster");
+    else if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(status, "peers")) == 0)
+        append_line(invocation, "Note:", "this node belongs to no cluster yet");
+    buffer_append_char(&invocation->out, '\n');
+}
+
+static void append_names(struct invocation *invocation, const cJSON *status)
+{
+    const cJSON *peer;
+    cJSON_ArrayForEach(peer, cJSON_GetObjectItemCaseSensitive(status, "peers"))
+    {
+        const char *id = member_string(peer, "id");
+        if (id != NULL)
+            text_append_safe(&invocation->out, id, strlen(id), TEXT_ONE_LINE);
+        buffer_append_char(&invocation->out, '\n');
+    }
+}
+
+static int show_status(struct invocation *invocation, bool with_summary)
+{
+    cJSON *status = NULL;
+    int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/cluster/status"}, &status, NULL);
+    if (code != EXIT_CODE_OK)
+        return code;
+    if (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML) {
+        code = invocation_show(invocation, with_summary ? status : cJSON_GetObjectItemCaseSensitive(status, "peers"));
+    } else if (invocation->format == FORMAT_NAME) {
+        append_names(invocation, status);
+    } else {
+        if (with_summary)
+            append_summary(invocation, status);
+        code = show_nodes(invocation, status);
+    }
+    cJSON_Delete(status);
+    return code;
+}
+
+int run_cluster_status(struct invocation *invocation)
+{
+    return show_status(invocation, true);
+}
+
+int run_cluster_nodes(struct invocation *invocation)
+{
+    return show_status(invocation, false);
+}
+
+/* --- changing --- */
+
+static int post(struct invocation *invocation, const char *path, const char *node, const char *address, cJSON **ret)
+{
+    struct buffer body;
+    buffer_init(&body, BODY_MAX);
+    struct json_writer w = json_writer_on(&body);
+    json_object_begin(&w);
+    if (node != NULL)
+        json_member_string(&w, "node_id", node);
+    if (address != NULL)
+        json_member_string(&w, "address", address);
+    json_object_end(&w);
+    if (body.failed != STATUS_OK) {
+        buffer_deinit(&body);
+        return complain_usage("the name or the address is too long");
+    }
+    int code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path, .body = body.data}, ret, NULL);
+    buffer_deinit(&body);
+    return code;
+}
+
+/* What was done, as the format wants it. */
+static int say(struct invocation *invocation, const cJSON *answer, const char *name, const char *what)
+{
+    if (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML)
+        return answer != NULL ? invocation_show(invocation, answer) : EXIT_CODE_OK;
+    if (invocation->format == FORMAT_TABLE)
+        buffer_append_string(&invocation->out, "node \"");
+    text_append_safe(&invocation->out, name, strlen(name), TEXT_ONE_LINE);
+    if (invocation->format == FORMAT_TABLE)
+        buffer_appendf(&invocation->out, "\" %s", what);
+    buffer_append_char(&invocation->out, '\n');
+    return EXIT_CODE_OK;
+}
+
+int run_cluster_join(struct invocation *invocation)
+{
+    const char *node = invocation->arguments.operands[0];
+    cJSON *answer = NULL;
+    int code = post(invocation, "/api/v1/cluster/join", node, invocation->arguments.operands[1], &answer);
+    if (code == EXIT_CODE_OK)
+        code = say(invocation, answer, node, "admitted; it votes once it has caught up");
+    cJSON_Delete(answer);
+    return code;
+}
+
+int run_cluster_remove(struct invocation *invocation)
+{
+    for (uint32_t i = 0; i < (uint32_t)invocation->arguments.operand_count; i++) {
+        const char *node = invocation->arguments.operands[i];
+        struct response response;
+        struct buffer path;
+        api_path(&path, "cluster/nodes", node, NULL);
+        int code = rest_call(invocation, NULL, &(struct request){.method = "DELETE", .path = path.data}, &response);
+        buffer_deinit(&path);
+        if (code != EXIT_CODE_OK)
+            return code;
+        response_deinit(&response);
+        code = say(invocation, NULL, node, "removed");
+        if (code != EXIT_CODE_OK)
+            return code;
+    }
+    return EXIT_CODE_OK;
+}
+
+int run_cluster_transfer(struct invocation *invocation)
+{
+    const char *node = invocation->arguments.operand_count > 0 ? invocation->arguments.operands[0] : NULL;
+    cJSON *answer = NULL;
+    int code = post(invocation, "/api/v1/cluster/transfer-leadership", node, NULL, &answer);
+    const char *leader = member_string(answer, "leader_id");
+    if (code == EXIT_CODE_OK)
+        code = say(invocation, answer, leader != NULL ? leader : "another one", "leads");
+    cJSON_Delete(answer);
+    return code;
+}
