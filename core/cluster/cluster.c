@@ -519,14 +519,15 @@ static void abandon_reads(struct cluster *cluster)
     cluster->read_count = 0;
 }
 
-/* Alone, what was proposed will be applied. Among others that may never be: only those who wait for an answer count, and not for
- * longer than anybody waits. */
+/* Alone, what was proposed will be applied. Among others it is waited for while somebody leads, and not for longer than a client
+ * waits. */
 static bool must_wait(const struct cluster *cluster)
 {
     if (cluster->transport == NULL)
         return cluster->applied_index < raft_last(cluster->raft).index;
     bool is_handing_over = cluster->is_leader && cluster->handover.done != NULL;
-    return (proposals_count(cluster->proposals) > 0 || is_handing_over) && monotonic_ns(cluster) < cluster->stop_deadline_ns;
+    bool are_waiting = proposals_count(cluster->proposals) > 0 && has_leader(cluster); /* it may be the next one */
+    return (is_handing_over || are_waiting) && monotonic_ns(cluster) < cluster->stop_deadline_ns;
 }
 
 /* Stopped once everything proposed is applied, or cannot be because the disk is full. */

@@ -5,7 +5,7 @@ import socket
 import subprocess
 import unittest
 
-from harness import BUILD, Node, TestCase, instant, wait_for
+from harness import BUILD, ROOT, Node, TestCase, instant, wait_for
 
 
 def free_port(host):
@@ -370,6 +370,17 @@ class Changing(TestCase):
                 self.assertFalse(leader.status()["is_leader"])
             finally:
                 leader.close()
+
+
+class Locally(TestCase):
+    """configs/cluster/: the files of the user's page, and the script that runs them on one machine."""
+
+    def test_the_files_are_the_ones_of_the_page(self):
+        for number in (1, 2, 3):
+            path = ROOT / "configs" / "cluster" / f"chronos-{number}.yaml"
+            done = subprocess.run([BUILD / "bin" / "chronos", "config", "validate", "-f", path], capture_output=True, text=True,
+                                  timeout=60)
+            self.assertEqual(done.returncode, 0, done)
 
 
 class Commands(TestCase):
