@@ -75,3 +75,8 @@ const char *address_split(const char *text, struct address *ret)
     *ret = address;
     return NULL;
 }
+
+bool address_is_callable(const struct address *address)
+{
+    return address->kind != ADDRESS_NO_HOST && address->kind != ADDRESS_NONE && address->port != 0;
+}

@@ -25,4 +25,7 @@ struct address {
  * Which kinds of host will do is the caller's to say. */
 const char *address_split(const char *text, struct address *ret);
 
+/* Whether somebody can be reached there: a host that is one, and a port. */
+bool address_is_callable(const struct address *address);
+
 #endif

@@ -93,7 +93,7 @@ enum {
     TRANSPORT_FRAME_MAX = 4 << 20,   /* bytes of any other */
     TRANSPORT_OUTBOX_MAX = 16 << 20, /* bytes that wait to leave on one link; beyond: dropped, which Raft survives */
     TRANSPORT_LINKS_MAX = 256,
-    TRANSPORT_KNOCKING_MAX = 64,     /* accepted links in their handshake; beyond: the oldest is closed */
+    TRANSPORT_KNOCKING_MAX = 64,     /* accepted links in their handshake, or of nodes that are no peers; beyond: the oldest goes */
     TRANSPORT_PEERS_MAX = 64,
 
     /* Plugins (chronos/plugin.h). */

@@ -2,6 +2,7 @@
 #ifndef CHRONOS_CLUSTER_CLUSTER_INTERNAL_H
 #define CHRONOS_CLUSTER_CLUSTER_INTERNAL_H
 
+#include "base/limits.h"
 #include "cluster/applier.h"
 #include "cluster/cluster.h"
 #include "cluster/data_dir.h"
@@ -28,12 +29,14 @@ void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed on
 
 enum { READS_MAX = 1024, CORE_TICK_MS = 10 };
 
-/* A node of this cluster that calls, and is in no configuration known here yet: a leader whose log has not arrived. */
+/* A node that calls: perhaps a leader whose log has not arrived here yet, perhaps a member that has moved. */
 struct acquaintance {
     uint64_t id;
     struct id cluster_id; /* this node may belong to none when it is called */
+    bool is_name_proven;
     char address[HELLO_ADDRESS_SIZE];
 };
+enum { ACQUAINTANCES_MAX = 2 * RAFT_MEMBERS_MAX, JOINS_MAX = 16 /* guests whose admission is under way */ };
 
 /* Somebody waits for an outcome that no entry of the log tells. */
 struct waiter {
@@ -46,6 +49,7 @@ struct waiter {
 struct invitation {
     struct waiter waiter;
     struct transport_link link; /* it has answered on this one, and is being admitted; generation 0: not yet */
+    uint32_t serial;            /* tells it from one that had the place before */
     char name[NODE_NAME_MAX + 1], address[NODE_ADDRESS_MAX + 1];
 };
 enum { INVITATIONS_MAX = 8 };
@@ -73,16 +77,20 @@ struct cluster {
     struct hello self;
     struct message_room room;
     struct buffer wire;        /* a message on its way out */
-    struct acquaintance acquaintances[RAFT_MEMBERS_MAX];
+    struct acquaintance acquaintances[ACQUAINTANCES_MAX];
     uint32_t acquaintance_count;
     uint64_t called_for;       /* index of the configuration whose members are called */
     bool calls_changed;        /* the list is to be made anew whatever `called_for` says */
     struct invitation invitations[INVITATIONS_MAX];
     struct waiter handover;    /* another node is to lead */
+    struct transport_link contacts[CONFIG_LIST_MAX]; /* links on which this node can ask for admission */
+    uint32_t contact_count;
+    uint32_t joins;            /* of guests, under way */
     bool is_joining;           /* admitted; the log is about to know */
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     bool is_led;               /* what the runner was told */
     bool is_removed;           /* as was said */
+    uint64_t looks;            /* of membership_look */
     bool snapshot_missed;      /* said once */
     uint64_t ticks;
 

@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
@@ -21,11 +22,37 @@ static bool is_of_this_cluster(const struct cluster *cluster, const struct hello
 
 /* --- who may speak --- */
 
+static const struct raft_member *member_of(const struct cluster *cluster, uint64_t id)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    return raft_conf_find(status.conf, id);
+}
+
+/* A raft id is a member's vote: whoever speaks for it must be that member, by its name, which never changes. A certificate that was
+ * made for a host alone proves no more than that the node runs there. */
+static bool is_itself(const struct cluster *cluster, const struct hello *remote, struct error *err)
+{
+    const struct raft_member *member = member_of(cluster, remote->node);
+    if (member == NULL || (strcmp(member->name, remote->name) == 0 &&
+                           (remote->is_name_proven || strcmp(member->address, remote->address) == 0)))
+        return true;
+    if (strcmp(member->name, remote->name) == 0)
+        (void)error_set(err, STATUS_UNAUTHENTICATED, "node \"%s\" has moved from %s to %s, and its certificate does not carry its name",
+                        remote->name, member->address, remote->address);
+    else
+        (void)error_set(err, STATUS_CONFLICT, "node \"%s\" has the identity of node \"%s\": was its data directory copied?",
+                        remote->name, member->name);
+    return false; /* `err` goes to the other side */
+}
+
 static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, struct error *err)
 {
     const struct cluster *cluster = arg;
     bool is_member = !id_is_zero(own_cluster(cluster)), is_guest = id_is_zero(&remote->cluster_id);
     (void)is_dialled;
+    if (!is_itself(cluster, remote, err))
+        return false;
     if (is_of_this_cluster(cluster, remote) || (is_member && is_guest))
         return true;
     if (!is_member && !is_guest)
@@ -51,8 +78,10 @@ static bool take_message(struct cluster *cluster, const struct hello *remote, st
         return false;
     if (message.to != cluster->self.node)
         return true; /* for an earlier life of this node */
+    if (message.type == RAFT_SNAPSHOT)
+        return true; /* of a newer version: this one takes none */
     status = raft_step(cluster->raft, &message, &has_diverged);
-    if (has_diverged) {
+    if (has_diverged && member_of(cluster, remote->node) != NULL) {
         LOG_ERROR("the logs of two nodes differ in an entry that both count as one: this node stops before it does harm",
                   LOG_STRING("other", remote->name), LOG_U64("index", message.log.index), LOG_U64("term", message.term),
                   LOG_STRING("mend", "compare the nodes' data; restore the one that is wrong, or remove it and let it join anew"));
@@ -98,9 +127,10 @@ static void forget_acquaintance(struct cluster *cluster, uint64_t id)
 static void note_acquaintance(struct cluster *cluster, const struct hello *remote)
 {
     forget_acquaintance(cluster, remote->node);
-    if (remote->address[0] == '\0' || cluster->acquaintance_count == RAFT_MEMBERS_MAX)
+    if (remote->address[0] == '\0' || id_is_zero(&remote->cluster_id) || cluster->acquaintance_count == ACQUAINTANCES_MAX)
         return;
     struct acquaintance *noted = &cluster->acquaintances[cluster->acquaintance_count++];
+    noted->is_name_proven = remote->is_name_proven;
     noted->id = remote->node;
     noted->cluster_id = remote->cluster_id;
     (void)snprintf(noted->address, sizeof noted->address, "%s", remote->address); /* of one size */
@@ -133,7 +163,7 @@ static uint32_t list_contacts(const struct cluster *cluster, struct transport_pe
 
 void links_follow_members(struct cluster *cluster)
 {
-    struct transport_peer peers[2 * RAFT_MEMBERS_MAX + CONFIG_LIST_MAX + INVITATIONS_MAX];
+    struct transport_peer peers[RAFT_MEMBERS_MAX + ACQUAINTANCES_MAX + CONFIG_LIST_MAX + INVITATIONS_MAX];
     struct raft_status status;
     struct error err;
     if (cluster->transport == NULL || cluster->stopping)
@@ -153,8 +183,8 @@ void links_follow_members(struct cluster *cluster)
 
 /* --- what the transport tells --- */
 
-static bool on_frame(void *arg, struct transport_link link, const struct hello *remote, uint8_t type, struct bytes payload,
-                     struct error *err)
+static bool on_frame(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled, uint8_t type,
+                     struct bytes payload, struct error *err)
 {
     struct cluster *cluster = arg;
     bool is_peer = is_of_this_cluster(cluster, remote);
@@ -165,9 +195,9 @@ static bool on_frame(void *arg, struct transport_link link, const struct hello *
         membership_asked(cluster, link, remote);
         return true;
     case FRAME_ADMITTED:
-        return membership_answered(cluster, remote, payload, err);
-    case FRAME_REQUEST:
-        return !is_peer || forward_requested(cluster, remote, payload, err);
+        return membership_answered(cluster, remote, is_dialled, payload, err);
+    case FRAME_REQUEST: /* of members alone; only the leader acts on it, and it knows them all */
+        return !is_peer || member_of(cluster, remote->node) == NULL || forward_requested(cluster, remote, payload, err);
     case FRAME_ANSWER:
         return !is_peer || forward_answered(cluster, remote, payload, err);
     }
@@ -179,20 +209,19 @@ static void on_up(void *arg, struct transport_link link, const struct hello *rem
     struct cluster *cluster = arg;
     LOG_DEBUG("node link up", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
     if (remote->lane == LANE_CONTROL && is_dialled && id_is_zero(own_cluster(cluster)))
-        membership_ask(cluster, link);
+        membership_ask_on(cluster, link);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_reached(cluster, link, remote);
     if (remote->lane == LANE_CONTROL && !is_dialled)
         note_acquaintance(cluster, remote);
-    if (remote->lane == LANE_CONTROL && is_of_this_cluster(cluster, remote))
-        membership_seen(cluster, remote);
 }
 
 static void on_down(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled)
 {
     struct cluster *cluster = arg;
-    (void)link;
     LOG_DEBUG("node link down", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
+    if (remote->lane == LANE_CONTROL && is_dialled)
+        membership_ask_no_more(cluster, link);
     if (remote->lane == LANE_CONTROL && !is_dialled)
         forget_acquaintance(cluster, remote->node);
     if (remote->lane != LANE_CONTROL || !is_of_this_cluster(cluster, remote))

@@ -4,12 +4,13 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/address.h"
 #include "base/codec.h"
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
 #include "cluster/forward.h"
 
-enum { REASON_MAX = 512 };
+enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
 
 /* --- ADMITTED: reader and writer --- */
 
@@ -53,9 +54,32 @@ static void answer_guest(struct cluster *cluster, struct transport_link link, en
 
 /* --- a node that belongs to none --- */
 
-void membership_ask(struct cluster *cluster, struct transport_link link)
+static void ask(struct cluster *cluster, struct transport_link link)
 {
     (void)transport_answer(cluster->transport, link, FRAME_JOIN, (struct bytes){"", 0}); /* all is said in the introduction */
+}
+
+void membership_ask_on(struct cluster *cluster, struct transport_link link)
+{
+    if (cluster->contact_count < CONFIG_LIST_MAX)
+        cluster->contacts[cluster->contact_count++] = link;
+    ask(cluster, link);
+}
+
+void membership_ask_no_more(struct cluster *cluster, struct transport_link link)
+{
+    for (uint32_t i = 0; i < cluster->contact_count; i++)
+        if (cluster->contacts[i].slot == link.slot && cluster->contacts[i].generation == link.generation)
+            cluster->contacts[i--] = cluster->contacts[--cluster->contact_count];
+}
+
+/* Most refusals pass: an election, another change of membership. */
+static void ask_again(struct cluster *cluster)
+{
+    if (!id_is_zero(&cluster->self.cluster_id) || cluster->is_joining || ++cluster->looks % ASK_AGAIN_LOOKS != 0)
+        return;
+    for (uint32_t i = 0; i < cluster->contact_count; i++)
+        ask(cluster, cluster->contacts[i]);
 }
 
 static bool says_anew(struct cluster *cluster, const char *reason)
@@ -66,22 +90,29 @@ static bool says_anew(struct cluster *cluster, const char *reason)
     return is_new;
 }
 
-bool membership_answered(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err)
+/* Whoever names peers is admitted by them, and not by somebody that calls. */
+static bool may_admit(const struct cluster *cluster, bool is_dialled)
+{
+    return is_dialled || cluster->config.peer_count == 0;
+}
+
+bool membership_answered(struct cluster *cluster, const struct hello *remote, bool is_dialled, struct bytes payload,
+                         struct error *err)
 {
     struct admission admission;
     if (!admission_decode(payload, &admission)) {
         (void)error_set(err, STATUS_MALFORMED, "an answer about admission is damaged"); /* told by false */
         return false;
     }
-    if (!id_is_zero(&cluster->self.cluster_id) || cluster->is_joining)
-        return true; /* it has been admitted meanwhile */
+    if (!id_is_zero(&cluster->self.cluster_id) || cluster->is_joining || !may_admit(cluster, is_dialled))
+        return true; /* it has been admitted meanwhile, or is not asked */
     if (admission.status != STATUS_OK) {
         if (says_anew(cluster, admission.reason))
             LOG_WARN("not admitted to the cluster yet", LOG_STRING("by", remote->name), LOG_STRING("reason", admission.reason));
         return true;
     }
-    if (id_is_zero(&admission.cluster_id)) {
-        (void)error_set(err, STATUS_MALFORMED, "an admission to no cluster"); /* told by false */
+    if (id_is_zero(&admission.cluster_id) || id_compare(&admission.cluster_id, &remote->cluster_id) != 0) {
+        (void)error_set(err, STATUS_MALFORMED, "an admission to no cluster, or to another one's"); /* told by false */
         return false;
     }
     cluster->is_joining = true;
@@ -108,6 +139,7 @@ static void on_guest_decided(void *arg, uint64_t token, const struct cluster_out
 {
     struct cluster *cluster = arg;
     struct transport_link link = {.slot = (uint32_t)(token >> 32), .generation = (uint32_t)token};
+    cluster->joins--;
     if (cluster->transport != NULL)
         answer_guest(cluster, link, outcome->status, outcome->message);
 }
@@ -119,9 +151,15 @@ void membership_asked(struct cluster *cluster, struct transport_link link, const
         answer_guest(cluster, link, STATUS_NOT_READY, "this node belongs to no cluster yet itself");
         return;
     }
+    if (cluster->joins == JOINS_MAX) {
+        answer_guest(cluster, link, STATUS_OVERLOADED, "too many nodes ask for admission at once");
+        return;
+    }
     enum status status = cluster_join(cluster, remote->node, remote->name, remote->address, on_guest_decided, cluster,
                                       token_of(link), &err);
-    if (status != STATUS_OK)
+    if (status == STATUS_OK)
+        cluster->joins++;
+    else
         answer_guest(cluster, link, status, err.message);
 }
 
@@ -184,8 +222,12 @@ enum status membership_add(struct cluster *cluster, uint64_t id, const char *nam
     struct raft_status status;
     raft_status(cluster->raft, &status);
     const struct raft_member *known = raft_conf_find(status.conf, id), *namesake = find_name(status.conf, name);
-    if (address[0] == '\0')
+    struct address parsed;
+    if (address_split(address, &parsed) != NULL || !address_is_callable(&parsed))
         return error_set(err, STATUS_INVALID, "node \"%s\" does not say where it can be reached", name);
+    if (known != NULL && strcmp(known->name, name) != 0)
+        return error_set(err, STATUS_CONFLICT, "node \"%s\" has the identity of node \"%s\": was its data directory copied?", name,
+                         known->name);
     if (namesake != NULL && namesake->id != id)
         return error_set(err, STATUS_NAME_TAKEN,
                          "a node \"%s\" is a member already, with another data directory: start the node with that directory, or "
@@ -193,25 +235,28 @@ enum status membership_add(struct cluster *cluster, uint64_t id, const char *nam
     if (known != NULL && strcmp(known->address, address) == 0)
         return cluster_read_index(cluster, done, arg, token, err); /* nothing to change, if this node leads indeed */
     struct raft_conf_change wanted = change_of(known == NULL ? RAFT_ADD_LEARNER : RAFT_UPDATE, id, name, address);
-    if (known == NULL)
+    enum status changed = change(cluster, &wanted, done, arg, token, err);
+    if (changed == STATUS_OK && known == NULL)
         LOG_INFO("a node joins", LOG_STRING("node", name), LOG_STRING("address", address));
-    return change(cluster, &wanted, done, arg, token, err);
+    return changed;
 }
 
-void membership_seen(struct cluster *cluster, const struct hello *remote)
+/* A member that calls from another address than the log has. */
+static bool note_moved(struct cluster *cluster, const struct raft_status *status)
 {
-    struct raft_status status;
     struct error err;
-    if (!cluster->is_leader || remote->address[0] == '\0')
-        return;
-    raft_status(cluster->raft, &status);
-    const struct raft_member *known = raft_conf_find(status.conf, remote->node);
-    if (known == NULL || strcmp(known->address, remote->address) == 0)
-        return;
-    struct raft_conf_change moved = change_of(RAFT_UPDATE, remote->node, known->name, remote->address);
-    if (change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK)
-        LOG_INFO("a node has moved", LOG_STRING("node", remote->name), LOG_STRING("from", known->address),
-                 LOG_STRING("to", remote->address));
+    for (uint32_t i = 0; i < cluster->acquaintance_count; i++) {
+        const struct acquaintance *seen = &cluster->acquaintances[i];
+        const struct raft_member *known = raft_conf_find(status->conf, seen->id);
+        if (known == NULL || !seen->is_name_proven || strcmp(known->address, seen->address) == 0 ||
+            id_compare(&seen->cluster_id, &cluster->self.cluster_id) != 0)
+            continue;
+        struct raft_conf_change moved = change_of(RAFT_UPDATE, seen->id, known->name, seen->address);
+        LOG_INFO("a node has moved", LOG_STRING("node", known->name), LOG_STRING("from", known->address),
+                 LOG_STRING("to", seen->address));
+        return change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK;
+    }
+    return false;
 }
 
 /* The leader's own address may have changed, too. */
@@ -252,9 +297,10 @@ void membership_look(struct cluster *cluster)
         return;
     raft_status(cluster->raft, &status);
     note_removal(cluster, status.removed);
+    ask_again(cluster);
     if (!cluster->is_leader)
         return;
-    if (note_own_address(cluster, &status))
+    if (note_own_address(cluster, &status) || note_moved(cluster, &status))
         return; /* one change at a time */
     for (uint8_t i = 0; i < status.conf->count; i++) {
         const struct raft_member *member = &status.conf->members[i];
@@ -367,7 +413,7 @@ enum status membership_invite(struct cluster *cluster, const char *name, const c
             place = &cluster->invitations[i];
     if (place == NULL)
         return error_set(err, STATUS_OVERLOADED, "%d nodes are being invited already; try again in a second", INVITATIONS_MAX);
-    *place = (struct invitation){.waiter = waiter_of(cluster, done, arg, token)};
+    *place = (struct invitation){.waiter = waiter_of(cluster, done, arg, token), .serial = place->serial + 1};
     (void)snprintf(place->name, sizeof place->name, "%s", name); /* lengths were checked when they came in */
     (void)snprintf(place->address, sizeof place->address, "%s", address);
     cluster->calls_changed = true;
@@ -387,11 +433,11 @@ static void end_invitation(struct cluster *cluster, struct invitation *invitatio
     answer(&invitation->waiter, status, message);
 }
 
-static void on_invited_decided(void *arg, uint64_t place, const struct cluster_outcome *outcome)
+static void on_invited_decided(void *arg, uint64_t token, const struct cluster_outcome *outcome)
 {
     struct cluster *cluster = arg;
-    struct invitation *invitation = &cluster->invitations[place];
-    if (invitation->waiter.done == NULL || invitation->link.generation == 0)
+    struct invitation *invitation = &cluster->invitations[(uint32_t)token];
+    if (invitation->waiter.done == NULL || invitation->serial != token >> 32)
         return; /* given up meanwhile: the node asks for itself */
     if (cluster->transport != NULL)
         answer_guest(cluster, invitation->link, outcome->status, outcome->message);
@@ -404,7 +450,7 @@ static void welcome_invited(struct cluster *cluster, struct invitation *invitati
     struct error err;
     invitation->link = link;
     enum status status = membership_add(cluster, remote->node, remote->name, invitation->address, on_invited_decided, cluster,
-                                        (uint64_t)(invitation - cluster->invitations), &err);
+                                        (uint64_t)invitation->serial << 32 | (uint64_t)(invitation - cluster->invitations), &err);
     if (status != STATUS_OK)
         end_invitation(cluster, invitation, status, err.message);
 }

@@ -6,17 +6,19 @@
 #include "transport/transport.h"
 
 /* --- a node that belongs to none --- */
-void membership_ask(struct cluster *cluster, struct transport_link link); /* over a link that it has dialled */
+/* Over a link that it has dialled: at once, and again while it belongs to none. */
+void membership_ask_on(struct cluster *cluster, struct transport_link link);
+void membership_ask_no_more(struct cluster *cluster, struct transport_link link);
 /* It was admitted, invited, or told why not. */
-must_use bool membership_answered(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err);
+must_use bool membership_answered(struct cluster *cluster, const struct hello *remote, bool is_dialled, struct bytes payload,
+                                  struct error *err);
 /* The log has stored which cluster it is. */
 void membership_stored(struct cluster *cluster, const struct id *cluster_id);
 
 /* --- members --- */
 void membership_asked(struct cluster *cluster, struct transport_link link, const struct hello *remote);
-/* A member introduced itself: the leader notes where it can be reached now. */
-void membership_seen(struct cluster *cluster, const struct hello *remote);
-/* A few times a second: the leader makes voters of learners that have caught up; who was removed says so. */
+/* A few times a second: the leader makes voters of learners that have caught up, and notes where members are now; who belongs to
+ * no cluster asks again; who was removed says so. */
 void membership_look(struct cluster *cluster);
 
 /* --- the leader: requests of somebody; `done` as for proposals --- */

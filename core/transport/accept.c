@@ -21,21 +21,36 @@ void accept_refused(struct transport *transport, const char *where, const char *
     transport->refused_unlogged = 0;
 }
 
-/* Whoever floods this port must not keep the others out: an honest handshake takes milliseconds, so the oldest one is none. */
-static void close_oldest_knocking(struct transport *transport)
+/* In its handshake, or of a node that this one does not call: a guest. */
+static bool is_stranger(const struct link *link)
+{
+    return !link->is_dialled && link->state != LINK_CLOSING &&
+           (!link->is_up || transport_find_peer(link->transport, link->remote.node) == NULL);
+}
+
+/* Whoever floods this port must not keep the others out: an honest handshake, or visit, is short, so the oldest one is none. */
+static void close_oldest_stranger(struct transport *transport)
 {
     struct link *oldest = NULL;
     uint32_t count = 0;
     for (uint32_t i = 0; i < TRANSPORT_LINKS_MAX; i++) {
         struct link *link = transport->links[i];
-        if (link == NULL || link->is_dialled || link->is_up || link->state == LINK_CLOSING)
+        if (link == NULL || !is_stranger(link))
             continue;
         count++;
-        if (oldest == NULL || link->deadline_ms < oldest->deadline_ms)
+        if (oldest == NULL || link->since_ms < oldest->since_ms)
             oldest = link;
     }
     if (count > TRANSPORT_KNOCKING_MAX)
-        link_close(oldest, "too many at once in their handshake");
+        link_close(oldest, "too many strangers at once");
+}
+
+static bool is_full(const struct transport *transport)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < TRANSPORT_LINKS_MAX; i++)
+        count += transport->links[i] != NULL && !transport->links[i]->is_dialled;
+    return count >= ACCEPTED_MAX;
 }
 
 static void on_connection(uv_stream_t *stream, int status)
@@ -46,7 +61,11 @@ static void on_connection(uv_stream_t *stream, int status)
         accept_refused(transport, "?", uv_strerror(status));
         return;
     }
-    struct link *link = link_new(transport, NULL, &err);
+    struct link *link = NULL;
+    if (is_full(transport))
+        (void)error_set(&err, STATUS_TOO_MANY, "too many links"); /* said below */
+    else
+        link = link_new(transport, NULL, &err);
     if (link == NULL) {
         /* Left in the backlog: libuv goes on only behind uv_accept, which transport_released calls for. */
         transport->is_accept_owed = true;
@@ -59,9 +78,7 @@ static void on_connection(uv_stream_t *stream, int status)
         return;
     }
     link_begin(link);
-    if (transport->is_paused)
-        link_set_reading(link, false);
-    close_oldest_knocking(transport);
+    close_oldest_stranger(transport);
 }
 
 void accept_retry(struct transport *transport)

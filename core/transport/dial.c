@@ -32,8 +32,11 @@ static void failed(struct dial *dial, const char *why)
 
 void dial_ended(struct dial *dial, const char *why)
 {
-    bool was_open = dial->link->is_up;
+    const struct link *link = dial->link;
+    bool was_open = link->is_up, has_lasted = was_open && transport_now(dial->peer->transport) - link->since_ms >= LASTING_MS;
     dial->link = NULL;
+    if (has_lasted)
+        dial->backoff_ms = BACKOFF_MIN_MS; /* one that breaks as soon as it is made must not be made all the time */
     if (dial->peer->is_self || dial->peer->transport->is_closing)
         return;
     if (was_open)
@@ -45,7 +48,6 @@ void dial_ended(struct dial *dial, const char *why)
 void dial_opened(struct dial *dial)
 {
     struct peer *peer = dial->peer;
-    dial->backoff_ms = BACKOFF_MIN_MS;
     if (peer->is_warned)
         LOG_INFO("node is reached again", LOG_STRING("address", peer->address), LOG_STRING("node", dial->link->remote.name));
     peer->is_warned = false;
@@ -163,10 +165,8 @@ enum status peer_new(struct transport *transport, const struct transport_peer *c
 {
     struct address parsed;
     const char *wrong = address_split(config->address, &parsed);
-    if (wrong == NULL && (parsed.kind == ADDRESS_NO_HOST || parsed.kind == ADDRESS_NONE))
-        wrong = "the host is neither an IP address nor a host name";
-    if (wrong == NULL && parsed.port == 0)
-        wrong = "port 0 cannot be reached";
+    if (wrong == NULL && !address_is_callable(&parsed))
+        wrong = "it takes an IP address or a host name, and a port";
     if (wrong == NULL && strlen(config->address) >= HELLO_ADDRESS_SIZE)
         wrong = "it is too long";
     if (wrong != NULL)

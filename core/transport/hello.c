@@ -17,19 +17,26 @@ void hello_encode(const struct hello *hello, struct buffer *out)
     put_string(out, hello->address);
 }
 
-/* Names and addresses are shown in logs and compared with the configuration's: what could not stand there is refused. */
-static bool is_plain(const char *text)
+/* As chronos.yaml has it, and never what a certificate would take for a pattern. */
+static bool is_name(const char *text)
 {
-    for (; *text != '\0'; text++)
-        if (*text <= ' ' || *text > '~')
+    for (const char *at = text; *at != '\0'; at++) {
+        bool is_letter = (*at >= 'a' && *at <= 'z') || (*at >= 'A' && *at <= 'Z') || (*at >= '0' && *at <= '9');
+        if (!is_letter && (at == text || strchr("-_.", *at) == NULL))
             return false;
-    return true;
+    }
+    return text[0] != '\0';
+}
+
+static bool is_callable(const char *text)
+{
+    struct address address;
+    return address_split(text, &address) == NULL && address_is_callable(&address);
 }
 
 enum status hello_decode(struct bytes encoded, struct hello *ret, struct error *err)
 {
     struct hello hello = {0};
-    struct address address;
     struct reader r = reader_of(encoded.data, encoded.size);
     hello.protocol_min = take_u16(&r);
     hello.protocol_max = take_u16(&r);
@@ -44,8 +51,7 @@ enum status hello_decode(struct bytes encoded, struct hello *ret, struct error *
         return error_set(err, STATUS_MALFORMED, "its introduction is cut short or damaged");
     if (hello.protocol_min == 0 || hello.protocol_min > hello.protocol_max || lane >= LANE_COUNT || hello.node == 0)
         return error_set(err, STATUS_MALFORMED, "its introduction names no protocol, lane or id that there can be");
-    if (hello.name[0] == '\0' || !is_plain(hello.name) || !is_plain(hello.address) ||
-        (hello.address[0] != '\0' && address_split(hello.address, &address) != NULL))
+    if (!is_name(hello.name) || (hello.address[0] != '\0' && !is_callable(hello.address)))
         return error_set(err, STATUS_MALFORMED, "its introduction names no node_id or address that there can be");
     hello.lane = lane;
     *ret = hello;

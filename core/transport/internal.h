@@ -22,6 +22,9 @@ enum {
     HANDSHAKE_MS = 10 * 1000,
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
+    LASTING_MS = 2000,        /* a link that lived so long was a good one */
+    ANSWERS_MAX = 64 * 1024,  /* bytes that wait on an accepted link: it carries nothing but short answers */
+    ACCEPTED_MAX = TRANSPORT_LINKS_MAX - LANE_COUNT * TRANSPORT_PEERS_MAX, /* the rest is for dialling */
     REFUSAL_MAX = 512,        /* bytes of the sentence that a refused node is told */
 };
 
@@ -55,6 +58,7 @@ struct link {
     enum link_state state;
     bool is_dialled, is_reading, is_writing, has_heard /* anything */, is_up /* `up` was called */, is_replaced;
     uint64_t deadline_ms; /* of the handshake, uv_now(); 0: none */
+    uint64_t since_ms;    /* when it began */
     char where[HELLO_ADDRESS_SIZE]; /* the other end, for the log */
     struct hello remote;
     struct tls_session *tls;

@@ -51,6 +51,7 @@ struct link *link_new(struct transport *transport, struct dial *dial, struct err
     link->transport = transport;
     link->dial = dial;
     link->is_dialled = dial != NULL;
+    link->since_ms = transport_now(transport);
     buffer_init(&link->input, TRANSPORT_FRAME_MAX + FRAME_HEADER_SIZE + 2 * READ_SIZE);
     buffer_init(&link->out, TRANSPORT_OUTBOX_MAX);
     buffer_init(&link->wire, TRANSPORT_OUTBOX_MAX + WIRE_HIGH);
@@ -177,7 +178,7 @@ static bool put_frame(struct link *link, uint8_t type, struct bytes payload)
 {
     struct buffer *to = link->tls != NULL ? &link->out : &link->wire;
     size_t size = FRAME_HEADER_SIZE + payload.size, before = to->size;
-    if (link_waiting(link) + size > TRANSPORT_OUTBOX_MAX)
+    if (link_waiting(link) + size > (link->is_dialled ? TRANSPORT_OUTBOX_MAX : ANSWERS_MAX))
         return false;
     size_t begun = frame_begin(to, type, link->transport->config.self.node);
     buffer_append(to, payload.data, payload.size);
@@ -240,10 +241,11 @@ static void refuse(struct link *link, enum refusal reason, const struct error *w
 }
 
 /* The certificate must be the node's own: made for its node_id, or for the host of its address. */
-static enum status check_certificate(const struct link *link, const struct hello *remote, struct error *err)
+static enum status check_certificate(const struct link *link, struct hello *remote, struct error *err)
 {
     struct address address = {.host = ""};
-    if (link->tls == NULL || tls_session_names(link->tls, remote->name))
+    remote->is_name_proven = link->tls == NULL || tls_session_names(link->tls, remote->name);
+    if (remote->is_name_proven)
         return STATUS_OK;
     if (remote->address[0] != '\0')
         (void)address_split(remote->address, &address); /* checked when it was decoded */
@@ -254,7 +256,7 @@ static enum status check_certificate(const struct link *link, const struct hello
                      "subject alternative name", remote->name, address.host);
 }
 
-static enum status check_hello(struct link *link, const struct hello *remote, struct error *err)
+static enum status check_hello(struct link *link, struct hello *remote, struct error *err)
 {
     const struct hello *self = &link->transport->config.self;
     if (hello_protocol(self, remote) == 0)
@@ -341,7 +343,7 @@ static void take_refusal(struct link *link, struct bytes payload)
     for (size_t i = 1; i < size; i++)
         why[at++] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
     why[at] = '\0';
-    if (link->dial != NULL && size > 0 && text[0] == REFUSAL_SELF)
+    if (link->dial != NULL && link->dial->peer->id == 0 && size > 0 && text[0] == REFUSAL_SELF)
         link->dial->peer->is_self = true;
     link_close(link, why);
 }
@@ -362,9 +364,8 @@ static void take_frame(struct link *link, const struct frame *frame)
         (void)error_set(&err, STATUS_MALFORMED, "it sends before it has introduced itself, or for another node");
         refuse(link, REFUSAL_OTHER, &err);
     } else if (frame->type >= TRANSPORT_TYPE_FIRST) { /* what a newer protocol adds below is skipped */
-        if (!ops->frame(ops->arg, link->name, &link->remote, frame->type, frame->payload, &err)) {
-            LOG_WARN("node link closed: what came makes no sense", LOG_STRING("node", link->remote.name),
-                     LOG_STRING("where", link->where), LOG_ERROR_FIELD(&err));
+        if (!ops->frame(ops->arg, link->name, &link->remote, link->is_dialled, frame->type, frame->payload, &err)) {
+            accept_refused(transport, link->where, err.message);
             refuse(link, REFUSAL_OTHER, &err);
         }
     }
@@ -484,6 +485,8 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 
 static void begin_reading(struct link *link)
 {
+    if (link->transport->is_paused)
+        return; /* transport_pause comes back to it */
     int failed = uv_read_start(&link->uv.stream, on_room, on_read);
     link->is_reading = failed == 0;
     if (failed != 0)
@@ -492,7 +495,7 @@ static void begin_reading(struct link *link)
 
 void link_set_reading(struct link *link, bool reading)
 {
-    if (reading == link->is_reading || (reading && !is_listening(link)))
+    if (reading == link->is_reading || (reading && !is_listening(link) && link->state != LINK_SECURING))
         return;
     if (reading) {
         begin_reading(link);

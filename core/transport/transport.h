@@ -30,8 +30,8 @@ struct transport_ops {
     /* Once for every `up`, unless the same node has replaced the link by a newer one of its lane. */
     void (*down)(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled);
     /* The payload is borrowed for the call. False and `err`: the sender makes no sense; its link is closed. */
-    bool (*frame)(void *arg, struct transport_link link, const struct hello *remote, uint8_t type, struct bytes payload,
-                  struct error *err);
+    bool (*frame)(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled, uint8_t type,
+                  struct bytes payload, struct error *err);
     void *arg;
 };
 

@@ -65,6 +65,24 @@ static void what_they_mistype(void **state)
     }
 }
 
+static void callable(const char *text, bool expected)
+{
+    struct address address;
+    assert_null(address_split(text, &address));
+    assert_int_equal(address_is_callable(&address), expected);
+}
+
+static void where_somebody_can_be(void **state)
+{
+    (void)state;
+    callable("10.0.0.1:7000", true);
+    callable("[::1]:7000", true);
+    callable("chronos-1:7000", true);
+    callable("chronos-1:0", false);
+    callable(":7000", false);
+    callable("10.0.0.256:7000", false);
+}
+
 static void long_hosts(void **state)
 {
     char text[ADDRESS_HOST_SIZE + 8];
@@ -90,6 +108,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_people_write),
         cmocka_unit_test(what_they_mistype),
+        cmocka_unit_test(where_somebody_can_be),
         cmocka_unit_test(long_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -35,11 +35,12 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
     side->downs++;
 }
 
-static bool on_frame(void *arg, struct transport_link link, const struct hello *remote, uint8_t type, struct bytes payload,
-                     struct error *err)
+static bool on_frame(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled, uint8_t type,
+                     struct bytes payload, struct error *err)
 {
     struct node *node = arg;
     (void)link;
+    (void)is_dialled;
     node->frames++;
     node->newest_type = type;
     node->newest_from = remote->node;

@@ -257,8 +257,10 @@ static void the_node_itself(void **state)
 {
     struct harness h;
     (void)state;
+    struct error err;
     start(&h);
-    node_dials(&h, 0, 1);
+    struct transport_peer itself = {.address = h.nodes[0].address};
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, &itself, 1, &err), STATUS_OK);
     AWAIT(&h, node_stats(&h, 0).frames_in == 4); /* two greetings, two refusals */
     for (int i = 0; i < 20; i++)
         turn(&h);
@@ -302,7 +304,45 @@ static void nonsense_behind_it(void **state)
     say_frame(&caller, 20, 77, (struct bytes){"x", 1});
     is_turned_away(&h, &caller, "I don't understand");
     AWAIT(&h, h.nodes[0].accepted.downs == 3);
-    assert_int_equal(node_stats(&h, 0).refused, 0); /* they had been let in */
+    assert_int_equal(node_stats(&h, 0).refused, 1); /* what the owner rejects counts */
+    harness_end(&h);
+}
+
+/* Whoever is let in without being a peer may not stay for ever when others want in. */
+static void guests_that_stay(void **state)
+{
+    struct caller crowd[TRANSPORT_KNOCKING_MAX + 1];
+    struct harness h;
+    (void)state;
+    start(&h);
+    for (int i = 0; i <= TRANSPORT_KNOCKING_MAX; i++) {
+        struct hello hello = stranger();
+        hello.node += (uint64_t)i;
+        crowd[i] = call(&h, 0);
+        say_hello(&crowd[i], &hello);
+        AWAIT(&h, h.nodes[0].accepted.ups == (uint32_t)i + 1);
+    }
+    AWAIT(&h, listen_once(&crowd[0])); /* the oldest went when the last one came */
+    assert_int_equal(node_stats(&h, 0).accepted_up, TRANSPORT_KNOCKING_MAX);
+    for (int i = 0; i <= TRANSPORT_KNOCKING_MAX; i++)
+        hang_up(&crowd[i]);
+    harness_end(&h);
+}
+
+/* On accepted links there are answers, and nothing else: a guest that does not read costs little. */
+static void a_guest_that_does_not_read(void **state)
+{
+    static char answer[4096];
+    struct harness h;
+    uint32_t taken = 0;
+    (void)state;
+    start(&h);
+    struct caller caller = introduce(&h);
+    struct transport_link link = h.nodes[0].accepted.newest[LANE_CONTROL];
+    for (int i = 0; i < 100; i++)
+        taken += transport_answer(h.nodes[0].transport, link, 20, (struct bytes){answer, sizeof answer});
+    assert_in_range(taken, 1, 16); /* before anything was sent */
+    hang_up(&caller);
     harness_end(&h);
 }
 
@@ -387,6 +427,8 @@ int main(void)
         cmocka_unit_test(the_node_itself),
         cmocka_unit_test(nonsense_behind_it),
         cmocka_unit_test(too_large_behind_it),
+        cmocka_unit_test(guests_that_stay),
+        cmocka_unit_test(a_guest_that_does_not_read),
         cmocka_unit_test(certificates),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
