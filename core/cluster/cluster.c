@@ -281,13 +281,30 @@ enum status cluster_transfer(struct cluster *cluster, const char *name, cluster_
     return forward_ask(cluster, REQUEST_TRANSFER, 0, name, "", done, arg, token, err);
 }
 
+/* This node lags behind what it would have to show. The core's own answer, if it is still to come, finds nobody. */
+static bool expire_reads(struct cluster *cluster, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i < cluster->read_count;) {
+        struct pending_read read = cluster->reads[i];
+        if (read.deadline_ns > now_ns) {
+            i++;
+            continue;
+        }
+        cluster->reads[i] = cluster->reads[--cluster->read_count];
+        read.done(read.arg, read.token,
+                  &(struct cluster_outcome){.status = STATUS_NO_QUORUM,
+                                            .message = "this node could not catch up with the cluster in time; ask another one"});
+    }
+    return cluster->read_count > 0;
+}
+
 static void on_expire(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
     uint64_t now = monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
-    bool waits_for_members = membership_expire(cluster, now);
-    if (!waits_here && !waits_elsewhere && !waits_for_members && !cluster->stopping)
+    bool waits_for_members = membership_expire(cluster, now), reads = expire_reads(cluster, now);
+    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !cluster->stopping)
         (void)uv_timer_stop(timer);
     maybe_stopped(cluster);
 }
@@ -326,7 +343,8 @@ enum status cluster_read_index(struct cluster *cluster, cluster_done done, void 
     if (status != STATUS_OK)
         return error_set(err, STATUS_OVERLOADED, "%d consistent reads wait already", READS_MAX);
     cluster->reads[cluster->read_count++] =
-        (struct pending_read){.ctx = ++cluster->read_ctx, .index = UINT64_MAX, .done = done, .arg = arg, .token = token};
+        (struct pending_read){.ctx = ++cluster->read_ctx, .index = UINT64_MAX, .done = done, .arg = arg, .token = token,
+                              .deadline_ns = cluster_deadline_ns(cluster)};
     (void)uv_async_send(&cluster->progress); /* never before this call returns */
     return STATUS_OK;
 }
@@ -438,6 +456,8 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
     if (status == STATUS_OK)
         status = cluster_stores_open(config, &cluster->stores, err);
     if (status == STATUS_OK)
+        links_describe_self(cluster);
+    if (status == STATUS_OK)
         status = consensus_open(cluster, err);
     if (status != STATUS_OK) {
         cluster_free(cluster);
@@ -526,7 +546,8 @@ static bool must_wait(const struct cluster *cluster)
     if (cluster->transport == NULL)
         return cluster->applied_index < raft_last(cluster->raft).index;
     bool is_handing_over = cluster->is_leader && cluster->handover.done != NULL;
-    bool are_waiting = proposals_count(cluster->proposals) > 0 && has_leader(cluster); /* it may be the next one */
+    bool are_waiting = (proposals_count(cluster->proposals) > 0 || forward_count(cluster->forward) > 0) &&
+                       has_leader(cluster); /* it may be the next one */
     return (is_handing_over || are_waiting) && monotonic_ns(cluster) < cluster->stop_deadline_ns;
 }
 
@@ -550,6 +571,7 @@ static void maybe_stopped(struct cluster *cluster)
     membership_abandon(cluster);
     abandon_reads(cluster);
     if (cluster->transport != NULL) {
+        transport_flush(cluster->transport); /* answers to others */
         cluster->open_handles++;
         links_close(cluster, on_links_closed, cluster);
     }
@@ -574,12 +596,14 @@ void cluster_hand_over(struct cluster *cluster)
 {
     struct raft_status status;
     struct error err;
+    bool is_first = !cluster->is_leaving;
+    cluster->is_leaving = true;
     if (!cluster->is_leader || cluster->transport == NULL || cluster->handover.done != NULL)
         return;
     raft_status(cluster->raft, &status);
     if (raft_conf_voters(status.conf) == 1)
         return;
-    if (membership_transfer(cluster, "", on_handed_over, cluster, 0, &err) != STATUS_OK)
+    if (membership_transfer(cluster, "", on_handed_over, cluster, 0, &err) != STATUS_OK && is_first)
         LOG_INFO("leadership is not handed over", LOG_ERROR_FIELD(&err));
 }
 
@@ -629,7 +653,7 @@ static void describe_members(const struct cluster *cluster, const struct raft_st
     for (uint8_t i = 0; i < raft->conf->count; i++) {
         const struct raft_member *member = &raft->conf->members[i];
         struct cluster_member *to = &ret->members[ret->member_count++];
-        bool is_self = member->id == log_store_hard(cluster->stores.log)->node;
+        bool is_self = member->id == cluster->self.node;
         *to = (struct cluster_member){
             .name = member->name,
             .address = member->address,
@@ -663,7 +687,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
     *ret = (struct cluster_status){
         .is_leader = cluster->is_leader,
         .is_ready = cluster->is_led && !cluster->stopping,
-        .is_removed = raft.removed,
+        .is_removed = cluster->is_removed,
         .leader_contact_ms = raft.role == RAFT_LEADER ? 0 : (int64_t)raft.leader_silent_ticks * CORE_TICK_MS,
         .term = raft_term(cluster->raft),
         .commit_index = raft_commit(cluster->raft),

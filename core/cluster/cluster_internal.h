@@ -36,6 +36,11 @@ struct acquaintance {
     bool is_name_proven;
     char address[HELLO_ADDRESS_SIZE];
 };
+/* A node that was called and belonged to no cluster: if it is a member, it is to be told. */
+struct guest {
+    struct transport_link link;
+    uint64_t id;
+};
 enum { ACQUAINTANCES_MAX = 2 * RAFT_MEMBERS_MAX, JOINS_MAX = 16 /* guests whose admission is under way */ };
 
 /* Somebody waits for an outcome that no entry of the log tells. */
@@ -54,13 +59,18 @@ struct invitation {
 };
 enum { INVITATIONS_MAX = 8 };
 
+/* What was submitted before the batch `seq` holds nothing valid from `from` on. */
+struct truncation {
+    uint64_t seq, from;
+};
+
 struct pending_read {
     uint64_t ctx;   /* names it towards the core */
     uint64_t index; /* UINT64_MAX: not confirmed yet */
     enum status status; /* OK, or why it was not confirmed */
     cluster_done done;
     void *arg;
-    uint64_t token;
+    uint64_t token, deadline_ns;
 };
 
 struct cluster {
@@ -79,16 +89,20 @@ struct cluster {
     struct buffer wire;        /* a message on its way out */
     struct acquaintance acquaintances[ACQUAINTANCES_MAX];
     uint32_t acquaintance_count;
-    uint64_t called_for;       /* index of the configuration whose members are called */
+    struct raft_log_id called_for; /* the configuration whose members are called */
     bool calls_changed;        /* the list is to be made anew whatever `called_for` says */
     struct invitation invitations[INVITATIONS_MAX];
     struct waiter handover;    /* another node is to lead */
     struct transport_link contacts[CONFIG_LIST_MAX]; /* links on which this node can ask for admission */
     uint32_t contact_count;
+    struct guest guests[ACQUAINTANCES_MAX];
+    uint32_t guest_count;
     uint32_t joins;            /* of guests, under way */
     bool is_joining;           /* admitted; the log is about to know */
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     bool is_led;               /* what the runner was told */
+    bool is_leaving;           /* it will stop: whenever it leads, it hands over */
+    uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */
     bool is_removed;           /* as was said */
     uint64_t looks;            /* of membership_look */
     bool snapshot_missed;      /* said once */
@@ -103,7 +117,8 @@ struct cluster {
     int open_handles;
 
     struct batch_queue durable; /* written, not yet committed */
-    uint64_t truncated_seq, truncated_from; /* what was submitted before this batch holds nothing valid from here on */
+    struct truncation truncations[RAFT_BATCHES_MAX]; /* on their way to the disk, by seq */
+    uint32_t truncation_count;
     struct batch_queue free_batches;
     uint64_t waiting_bytes;     /* of entries that are not applied yet */
     struct buffer stamped;      /* a command on its way into the core */

@@ -4,6 +4,7 @@
  * the disk until they are committed, so that nothing is read back to be applied. */
 #include <assert.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/fatal.h"
 #include "base/limits.h"
@@ -109,7 +110,7 @@ enum status consensus_open(struct cluster *cluster, struct error *err)
     if (status != STATUS_OK)
         return status;
     struct raft_config config = {
-        .id = log_store_hard(cluster->stores.log)->node,
+        .id = cluster->self.node,
         .election_ticks = ticks_of(cluster->config.election_timeout_ms, TICKS_MIN),
         .heartbeat_ticks = heartbeat_ticks(&cluster->config),
         .max_message_bytes = MESSAGE_BYTES_MAX,
@@ -162,9 +163,10 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
     account(cluster, batch);
     if (out->truncate_from != 0) {
         drop_from(cluster, out->truncate_from);
-        bool lower = cluster->truncated_seq == 0 || out->truncate_from < cluster->truncated_from;
-        cluster->truncated_from = lower ? out->truncate_from : cluster->truncated_from;
-        cluster->truncated_seq = out->seq;
+        assert(cluster->truncation_count < RAFT_BATCHES_MAX); /* the core hands out no more batches */
+        cluster->truncations[cluster->truncation_count++] = (struct truncation){out->seq, out->truncate_from};
+        bool is_lower = cluster->replaced_from == 0 || out->truncate_from < cluster->replaced_from;
+        cluster->replaced_from = is_lower ? out->truncate_from : cluster->replaced_from;
     }
     log_writer_submit(cluster->writer, batch);
 }
@@ -173,12 +175,20 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
  * entries that it dropped, and even ones that were appended again since. */
 static uint32_t still_valid(struct cluster *cluster, const struct entry_batch *batch)
 {
-    if (batch->seq >= cluster->truncated_seq)
-        cluster->truncated_seq = 0; /* everything from before is back */
-    if (cluster->truncated_seq == 0 || batch->count == 0 || entry_batch_last(batch) < cluster->truncated_from)
+    uint32_t done = 0;
+    uint64_t from = UINT64_MAX;
+    if (batch->seq == 0)
+        return batch->count;
+    while (done < cluster->truncation_count && cluster->truncations[done].seq <= batch->seq)
+        done++; /* everything from before it is back */
+    cluster->truncation_count -= done;
+    memmove(cluster->truncations, cluster->truncations + done, cluster->truncation_count * sizeof cluster->truncations[0]);
+    for (uint32_t i = 0; i < cluster->truncation_count; i++)
+        from = cluster->truncations[i].from < from ? cluster->truncations[i].from : from;
+    if (batch->count == 0 || entry_batch_last(batch) < from)
         return batch->count;
     uint64_t first = entry_batch_first(batch);
-    return first < cluster->truncated_from ? (uint32_t)(cluster->truncated_from - first) : 0;
+    return first < from ? (uint32_t)(from - first) : 0;
 }
 
 void consensus_take_durable(struct cluster *cluster)
@@ -376,6 +386,11 @@ void consensus_drive(struct cluster *cluster)
             abort();
         }
     } while (carry_out(cluster, &out));
+    if (cluster->replaced_from != 0) { /* now that nothing of the core's is in use any more: whoever is told may come back */
+        uint64_t from = cluster->replaced_from;
+        cluster->replaced_from = 0;
+        proposals_replaced(cluster->proposals, from);
+    }
     links_follow_members(cluster);
     if (cluster->transport != NULL)
         transport_flush(cluster->transport);

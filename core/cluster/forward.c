@@ -17,6 +17,7 @@ struct request {
     cluster_done done; /* NULL: the place is free */
     void *arg;
     uint64_t token;
+    enum request_kind kind;
     uint64_t node;        /* that was asked */
     uint64_t deadline_ns; /* 0: none */
     uint32_t generation;
@@ -157,6 +158,7 @@ static enum status leader_to_ask(const struct cluster *cluster, uint64_t *ret, s
 static struct buffer *begin_request(struct forward *forward, enum request_kind kind)
 {
     struct request *request = &forward->requests[forward->free_request];
+    request->kind = kind;
     buffer_clear(&forward->payload);
     put_u64(&forward->payload, (uint64_t)(request->generation + 1) << 32 | forward->free_request);
     put_u8(&forward->payload, (uint8_t)kind);
@@ -174,7 +176,8 @@ static enum status send_request(struct cluster *cluster, uint64_t leader, cluste
         return error_set(err, STATUS_OVERLOADED, "too much waits for the leader already; try again in a second");
     forward->free_request = request->next;
     forward->count++;
-    *request = (struct request){.done = done, .arg = arg, .token = token, .node = leader, .deadline_ns = deadline_ns,
+    *request = (struct request){.done = done, .arg = arg, .token = token, .kind = request->kind, .node = leader,
+                                .deadline_ns = deadline_ns,
                                 .generation = request->generation + 1, .next = NONE};
     return STATUS_OK;
 }
@@ -217,7 +220,7 @@ bool forward_answered(struct cluster *cluster, const struct hello *remote, struc
     struct request *request = request_of(forward, answer.id);
     if (request == NULL || request->node != remote->node || request->is_decided)
         return true; /* it came too late */
-    if (answer.status != STATUS_OK) {
+    if (answer.status != STATUS_OK || request->kind != REQUEST_PROPOSE) { /* a removed node will never apply its removal */
         finish(forward, request, &(struct cluster_outcome){.status = answer.status, .message = answer.message});
         return true;
     }
@@ -256,6 +259,16 @@ static bool is_waiting(const struct request *request)
     return request->done != NULL && !request->is_decided;
 }
 
+/* Out of the list of those that wait to be applied here, which is behind: what came of it is known all the same. */
+static void finish_decided(struct forward *forward, struct request *request)
+{
+    uint32_t place = (uint32_t)(request - forward->requests), *at = &forward->decided;
+    while (*at != place)
+        at = &forward->requests[*at].next;
+    *at = request->next;
+    finish(forward, request, &(struct cluster_outcome){.status = STATUS_OK, .result = request->result, .message = ""});
+}
+
 void forward_lost(struct cluster *cluster, uint64_t node)
 {
     struct forward *forward = cluster->forward;
@@ -270,12 +283,14 @@ bool forward_expire(struct cluster *cluster, uint64_t now_ns)
     bool left = false;
     for (uint32_t i = 0; forward->count > 0 && i < FORWARDS_MAX; i++) {
         struct request *request = &forward->requests[i];
-        if (!is_waiting(request) || request->deadline_ns == 0)
+        if (request->done == NULL || request->deadline_ns == 0)
             continue;
-        if (request->deadline_ns <= now_ns)
-            finish(forward, request, &unanswered);
-        else
+        if (request->deadline_ns > now_ns)
             left = true;
+        else if (request->is_decided)
+            finish_decided(forward, request);
+        else
+            finish(forward, request, &unanswered);
     }
     return left;
 }

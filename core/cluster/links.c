@@ -137,13 +137,25 @@ static void note_acquaintance(struct cluster *cluster, const struct hello *remot
     cluster->calls_changed = true;
 }
 
+/* A member that has moved is called where it is, also while there is no leader that could note it. */
+static const char *newest_address(const struct cluster *cluster, const struct raft_member *member)
+{
+    for (uint32_t i = 0; i < cluster->acquaintance_count; i++) {
+        const struct acquaintance *seen = &cluster->acquaintances[i];
+        if (seen->id == member->id && seen->is_name_proven && id_compare(&seen->cluster_id, own_cluster(cluster)) == 0)
+            return seen->address;
+    }
+    return member->address;
+}
+
 static uint32_t list_nodes(const struct cluster *cluster, const struct raft_conf *conf, struct transport_peer *out)
 {
     uint32_t count = 0;
     for (uint8_t i = 0; i < conf->count; i++) {
         const struct raft_member *member = &conf->members[i];
-        if (member->id != cluster->self.node && member->address[0] != '\0')
-            out[count++] = (struct transport_peer){.id = member->id, .address = member->address};
+        const char *address = newest_address(cluster, member);
+        if (member->id != cluster->self.node && address[0] != '\0')
+            out[count++] = (struct transport_peer){.id = member->id, .address = address};
     }
     for (uint32_t i = 0; i < cluster->acquaintance_count; i++) {
         const struct acquaintance *noted = &cluster->acquaintances[i];
@@ -169,15 +181,20 @@ void links_follow_members(struct cluster *cluster)
     if (cluster->transport == NULL || cluster->stopping)
         return;
     raft_status(cluster->raft, &status);
-    if (cluster->called_for == status.conf_index && !cluster->calls_changed)
+    struct raft_log_id conf = {status.conf_index, raft_term_at(cluster->raft, status.conf_index)};
+    if (cluster->called_for.index == conf.index && cluster->called_for.term == conf.term && !cluster->calls_changed)
         return;
-    uint32_t count = id_is_zero(own_cluster(cluster)) ? list_contacts(cluster, peers) : list_nodes(cluster, status.conf, peers);
+    uint32_t count = id_is_zero(own_cluster(cluster)) ? 0 : list_nodes(cluster, status.conf, peers);
+    if (status.last.index == 0) /* nothing of a log yet: perhaps its admission came to nothing */
+        count += list_contacts(cluster, peers + count);
     membership_list_invited(cluster, peers, &count);
+    if (count > TRANSPORT_PEERS_MAX)
+        count = TRANSPORT_PEERS_MAX; /* members come first */
     if (transport_set_peers(cluster->transport, peers, count, &err) != STATUS_OK) {
         LOG_ERROR("the other nodes cannot be called", LOG_ERROR_FIELD(&err));
         return; /* tried again in the next turn */
     }
-    cluster->called_for = status.conf_index;
+    cluster->called_for = conf;
     cluster->calls_changed = false;
 }
 
@@ -208,7 +225,7 @@ static void on_up(void *arg, struct transport_link link, const struct hello *rem
 {
     struct cluster *cluster = arg;
     LOG_DEBUG("node link up", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
-    if (remote->lane == LANE_CONTROL && is_dialled && id_is_zero(own_cluster(cluster)))
+    if (remote->lane == LANE_CONTROL && is_dialled)
         membership_ask_on(cluster, link);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_reached(cluster, link, remote);
@@ -221,7 +238,7 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
     struct cluster *cluster = arg;
     LOG_DEBUG("node link down", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
     if (remote->lane == LANE_CONTROL && is_dialled)
-        membership_ask_no_more(cluster, link);
+        membership_left(cluster, link);
     if (remote->lane == LANE_CONTROL && !is_dialled)
         forget_acquaintance(cluster, remote->node);
     if (remote->lane != LANE_CONTROL || !is_of_this_cluster(cluster, remote))
@@ -232,7 +249,7 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
 
 /* --- life --- */
 
-static void describe_self(struct cluster *cluster)
+void links_describe_self(struct cluster *cluster)
 {
     struct hello *self = &cluster->self;
     *self = (struct hello){.protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX,
@@ -240,7 +257,8 @@ static void describe_self(struct cluster *cluster)
                            .node = log_store_hard(cluster->stores.log)->node};
     random_bytes_secure(&self->session, sizeof self->session);
     (void)snprintf(self->name, sizeof self->name, "%s", cluster->config.node_id); /* lengths were checked with the config */
-    (void)snprintf(self->address, sizeof self->address, "%s", cluster->config.raft_advertise);
+    (void)snprintf(self->address, sizeof self->address, "%s",
+                   cluster->config.raft_advertise != NULL ? cluster->config.raft_advertise : "");
 }
 
 enum status links_open(struct cluster *cluster, struct error *err)
@@ -248,7 +266,6 @@ enum status links_open(struct cluster *cluster, struct error *err)
     int port = 0;
     const struct cluster_config *config = &cluster->config;
     assert(config->raft_address != NULL && config->raft_advertise != NULL);
-    describe_self(cluster);
     cluster->calls_changed = true;
     struct transport_config transport = {
         .loop = config->loop,

@@ -54,6 +54,12 @@ static void answer_guest(struct cluster *cluster, struct transport_link link, en
 
 /* --- a node that belongs to none --- */
 
+/* Also where it was admitted and nothing came of it: the leader may have been lost before that was committed. */
+static bool needs_admission(const struct cluster *cluster)
+{
+    return id_is_zero(&cluster->self.cluster_id) || raft_last(cluster->raft).index == 0;
+}
+
 static void ask(struct cluster *cluster, struct transport_link link)
 {
     (void)transport_answer(cluster->transport, link, FRAME_JOIN, (struct bytes){"", 0}); /* all is said in the introduction */
@@ -61,22 +67,17 @@ static void ask(struct cluster *cluster, struct transport_link link)
 
 void membership_ask_on(struct cluster *cluster, struct transport_link link)
 {
+    if (!needs_admission(cluster))
+        return;
     if (cluster->contact_count < CONFIG_LIST_MAX)
         cluster->contacts[cluster->contact_count++] = link;
     ask(cluster, link);
 }
 
-void membership_ask_no_more(struct cluster *cluster, struct transport_link link)
-{
-    for (uint32_t i = 0; i < cluster->contact_count; i++)
-        if (cluster->contacts[i].slot == link.slot && cluster->contacts[i].generation == link.generation)
-            cluster->contacts[i--] = cluster->contacts[--cluster->contact_count];
-}
-
 /* Most refusals pass: an election, another change of membership. */
 static void ask_again(struct cluster *cluster)
 {
-    if (!id_is_zero(&cluster->self.cluster_id) || cluster->is_joining || ++cluster->looks % ASK_AGAIN_LOOKS != 0)
+    if (!needs_admission(cluster) || cluster->is_joining || ++cluster->looks % ASK_AGAIN_LOOKS != 0)
         return;
     for (uint32_t i = 0; i < cluster->contact_count; i++)
         ask(cluster, cluster->contacts[i]);
@@ -232,6 +233,8 @@ enum status membership_add(struct cluster *cluster, uint64_t id, const char *nam
         return error_set(err, STATUS_NAME_TAKEN,
                          "a node \"%s\" is a member already, with another data directory: start the node with that directory, or "
                          "remove the member first", name);
+    if (known != NULL && status.conf_index > status.commit)
+        return error_set(err, STATUS_BUSY, "a change of membership is under way; try again in a second");
     if (known != NULL && strcmp(known->address, address) == 0)
         return cluster_read_index(cluster, done, arg, token, err); /* nothing to change, if this node leads indeed */
     struct raft_conf_change wanted = change_of(known == NULL ? RAFT_ADD_LEARNER : RAFT_UPDATE, id, name, address);
@@ -252,6 +255,8 @@ static bool note_moved(struct cluster *cluster, const struct raft_status *status
             id_compare(&seen->cluster_id, &cluster->self.cluster_id) != 0)
             continue;
         struct raft_conf_change moved = change_of(RAFT_UPDATE, seen->id, known->name, seen->address);
+        if (!says_anew(cluster, seen->address)) /* tried before: another change was in the way */
+            return change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK;
         LOG_INFO("a node has moved", LOG_STRING("node", known->name), LOG_STRING("from", known->address),
                  LOG_STRING("to", seen->address));
         return change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK;
@@ -278,6 +283,21 @@ static bool has_caught_up(const struct raft_status *status, uint64_t id)
     return false;
 }
 
+/* Once a link: what is lost is lost with it, and the next one begins anew. Only of what is committed, for a node that has been
+ * told is no guest any more. */
+static void tell_guests(struct cluster *cluster, const struct raft_status *status)
+{
+    if (status->conf_index > status->commit)
+        return;
+    for (uint32_t i = 0; i < cluster->guest_count; i++) {
+        struct guest guest = cluster->guests[i];
+        if (raft_conf_find(status->conf, guest.id) == NULL)
+            continue;
+        cluster->guests[i--] = cluster->guests[--cluster->guest_count];
+        answer_guest(cluster, guest.link, STATUS_OK, "");
+    }
+}
+
 /* It does not campaign any more; its data stays where it is. */
 static void note_removal(struct cluster *cluster, bool is_removed)
 {
@@ -296,10 +316,15 @@ void membership_look(struct cluster *cluster)
     if (cluster->transport == NULL)
         return;
     raft_status(cluster->raft, &status);
-    note_removal(cluster, status.removed);
+    bool is_out = status.conf->count > 0 && status.conf_index <= status.commit &&
+                  raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */
+    note_removal(cluster, status.removed || is_out);
+    if (cluster->is_leaving && !cluster->stopping)
+        cluster_hand_over(cluster); /* it has been elected in spite of that */
     ask_again(cluster);
     if (!cluster->is_leader)
         return;
+    tell_guests(cluster, &status);
     if (note_own_address(cluster, &status) || note_moved(cluster, &status))
         return; /* one change at a time */
     for (uint8_t i = 0; i < status.conf->count; i++) {
@@ -307,9 +332,11 @@ void membership_look(struct cluster *cluster)
         if (!(member->role & RAFT_LEARNER) || !has_caught_up(&status, member->id))
             continue;
         struct raft_conf_change promoted = change_of(RAFT_ADD_VOTER, member->id, member->name, member->address);
-        if (change(cluster, &promoted, on_ignored, NULL, 0, &err) == STATUS_OK)
-            LOG_INFO("a node has caught up and votes from now on", LOG_STRING("node", member->name));
-        return;
+        enum status changed = change(cluster, &promoted, on_ignored, NULL, 0, &err);
+        if (changed == STATUS_OK)
+            LOG_INFO("a node has caught up and votes from now on", LOG_STRING("node", promoted.member.name));
+        if (changed != STATUS_NOT_READY && changed != STATUS_NO_QUORUM)
+            return; /* else it has fallen silent: the next one */
     }
 }
 
@@ -439,8 +466,6 @@ static void on_invited_decided(void *arg, uint64_t token, const struct cluster_o
     struct invitation *invitation = &cluster->invitations[(uint32_t)token];
     if (invitation->waiter.done == NULL || invitation->serial != token >> 32)
         return; /* given up meanwhile: the node asks for itself */
-    if (cluster->transport != NULL)
-        answer_guest(cluster, invitation->link, outcome->status, outcome->message);
     end_invitation(cluster, invitation, outcome->status, outcome->message);
 }
 
@@ -455,18 +480,34 @@ static void welcome_invited(struct cluster *cluster, struct invitation *invitati
         end_invitation(cluster, invitation, status, err.message);
 }
 
+static bool is_same(struct transport_link a, struct transport_link b)
+{
+    return a.slot == b.slot && a.generation == b.generation;
+}
+
 void membership_reached(struct cluster *cluster, struct transport_link link, const struct hello *remote)
 {
     struct invitation *invitation = invitation_to(cluster, remote->name);
     struct raft_status status;
-    bool is_guest = id_is_zero(&remote->cluster_id);
-    if (!cluster->is_leader)
+    if (id_is_zero(&remote->cluster_id) && cluster->guest_count < ACQUAINTANCES_MAX)
+        cluster->guests[cluster->guest_count++] = (struct guest){link, remote->node};
+    if (!cluster->is_leader || invitation == NULL)
         return;
     raft_status(cluster->raft, &status);
-    if (is_guest && raft_conf_find(status.conf, remote->node) != NULL)
-        answer_guest(cluster, link, STATUS_OK, ""); /* the first answer was lost */
-    else if (invitation != NULL && invitation->link.generation == 0)
+    if (status.conf_index <= status.commit && raft_conf_find(status.conf, remote->node) != NULL)
+        end_invitation(cluster, invitation, STATUS_OK, ""); /* it has asked by itself */
+    else if (invitation->link.generation == 0)
         welcome_invited(cluster, invitation, link, remote);
+}
+
+void membership_left(struct cluster *cluster, struct transport_link link)
+{
+    for (uint32_t i = 0; i < cluster->contact_count; i++)
+        if (is_same(cluster->contacts[i], link))
+            cluster->contacts[i--] = cluster->contacts[--cluster->contact_count];
+    for (uint32_t i = 0; i < cluster->guest_count; i++)
+        if (is_same(cluster->guests[i].link, link))
+            cluster->guests[i--] = cluster->guests[--cluster->guest_count];
 }
 
 /* --- the end of waiting --- */
@@ -483,6 +524,9 @@ bool membership_expire(struct cluster *cluster, uint64_t now_ns)
             continue;
         if (invitation->waiter.deadline_ns > now_ns)
             left = true;
+        else if (invitation->link.generation != 0)
+            end_invitation(cluster, invitation, STATUS_OUTCOME_UNKNOWN,
+                           "the node has answered, and its admission was not confirmed in time; it may still come about");
         else
             end_invitation(cluster, invitation, STATUS_NOT_FOUND,
                            "no node of this name that belongs to no cluster answers at the address; is it running, and is it its "

@@ -8,7 +8,6 @@
 /* --- a node that belongs to none --- */
 /* Over a link that it has dialled: at once, and again while it belongs to none. */
 void membership_ask_on(struct cluster *cluster, struct transport_link link);
-void membership_ask_no_more(struct cluster *cluster, struct transport_link link);
 /* It was admitted, invited, or told why not. */
 must_use bool membership_answered(struct cluster *cluster, const struct hello *remote, bool is_dialled, struct bytes payload,
                                   struct error *err);
@@ -31,8 +30,9 @@ must_use enum status membership_remove(struct cluster *cluster, const char *name
 must_use enum status membership_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
                                          struct error *err);
 
-/* A node that was called has introduced itself: it may be invited, or not know yet that it was admitted. */
+/* A node that was called has introduced itself: it may be invited, or not know yet that it was admitted. / Its link is gone. */
 void membership_reached(struct cluster *cluster, struct transport_link link, const struct hello *remote);
+void membership_left(struct cluster *cluster, struct transport_link link);
 void membership_list_invited(const struct cluster *cluster, struct transport_peer *out, uint32_t *count);
 /* Who leads may have changed. */
 void membership_follow_leader(struct cluster *cluster);

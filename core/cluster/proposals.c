@@ -75,6 +75,13 @@ static const struct cluster_outcome replaced = {
     .message = "the leader changed before the write was confirmed; it may still take effect: read before you repeat it",
 };
 
+void proposals_replaced(struct proposals *proposals, uint64_t from)
+{
+    for (uint64_t i = from; proposals->count > 0 && i < proposals->first_index + proposals->count; i++)
+        if (i >= proposals->first_index && at(proposals, i)->deadline_ns == 0)
+            answer(at(proposals, i), &replaced);
+}
+
 void proposals_add(struct proposals *proposals, struct raft_log_id id, cluster_done done, void *arg, uint64_t token,
                    uint64_t deadline_ns)
 {

@@ -16,6 +16,9 @@ must_use enum status proposals_room(const struct proposals *proposals, uint64_t 
  * leader has replaced their entries in this log, are answered with OUTCOME_UNKNOWN. deadline 0: none. */
 void proposals_add(struct proposals *proposals, struct raft_log_id at, cluster_done done, void *arg, uint64_t token,
                    uint64_t deadline_ns);
+/* Another leader's entries take the places from `from` on, in this log: those that wait there without a deadline are answered
+ * OUTCOME_UNKNOWN; the others may still learn that they were certainly not done. */
+void proposals_replaced(struct proposals *proposals, uint64_t from);
 /* The entry at result->index, which is the oldest undecided one or lies before all of them, was applied; if it has another term
  * than what was proposed there, that was certainly not done: NO_LEADER. To be dropped here is not enough: it may be in another
  * log. */

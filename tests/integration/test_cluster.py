@@ -346,7 +346,7 @@ class Changing(TestCase):
             gone = cluster.followers()[0]
             left = [n for n in cluster.nodes if n is not gone]
             self.problem(gone.delete("/api/v1/cluster/nodes/chronos-9"), 404, "NOT_FOUND", "chronos-9")
-            self.assertEqual(left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status, 204)
+            wait_for(lambda: gone.delete(f"/api/v1/cluster/nodes/{gone.name}").status == 204, "the removal") # asked of itself
             self.assertEqual(left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status, 404)
             wait_for(lambda: "was removed from the cluster" in gone.log(), "the node to learn that it is out")
             self.problem(gone.post("/api/v1/jobs", {"name": "a", **QUIET}), 503, "NO_LEADER")
@@ -363,7 +363,8 @@ class Changing(TestCase):
     def test_the_leader_is_removed(self):
         with Cluster() as cluster:
             leader = cluster.settle()
-            self.assertEqual(leader.delete(f"/api/v1/cluster/nodes/{leader.name}").status, 204)
+            wait_for(lambda: leader.delete(f"/api/v1/cluster/nodes/{leader.name}").status == 204, "the removal") # or BUSY
+            wait_for(lambda: "was removed from the cluster" in leader.log(), "the node to know that it is out")
             cluster.nodes.remove(leader)
             try:
                 cluster.settle()
