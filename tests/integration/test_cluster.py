@@ -1,5 +1,6 @@
 # ctest: timeout=600
 """Several real daemons on loopback: they find each other, elect, replicate, run jobs, and survive each other's death."""
+import itertools
 import json
 import os
 import socket
@@ -9,10 +10,18 @@ import unittest
 from harness import BUILD, ROOT, Node, TestCase, instant, wait_for
 
 
+ports = itertools.count(10000 + os.getpid() * 37 % 20000)
+
+
 def free_port(host):
-    with socket.socket() as s:
-        s.bind((host, 0))
-        return s.getsockname()[1]
+    """One that stays free until the node binds it: below those that the kernel gives to outgoing connections."""
+    for port in ports:
+        with socket.socket() as s:
+            try:
+                s.bind((host, port))
+                return port
+            except OSError:
+                continue
 
 
 class Member(Node):
@@ -59,8 +68,10 @@ class Cluster:
         self.settle()
         return self
 
-    def __exit__(self, *ignored):
+    def __exit__(self, kind=None, *ignored):
         for node in self.nodes:
+            if kind and node.process: # what went wrong is told by them
+                print(f"--- {node.name}: {node.process.poll()}\n{node.log()[-4000:]}", flush=True)
             node.close()
 
     def running(self):
