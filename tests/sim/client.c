@@ -5,17 +5,17 @@
 
 #include "base/codec.h"
 
-enum { BURST_MAX = 200, BACKLOG_MAX = 300, APPLY_BACKLOG_MAX = 1000 };
+enum { BURST_MAX = 200, BACKLOG_MAX = 300, APPLY_BACKLOG_MAX = 1000, APPLY_BACKLOG_CALM = 50 };
 
 bool client_propose(struct sim *sim, struct node *node, uint32_t count)
 {
     struct bytes commands[BURST_MAX] = {{0}};
     struct raft_log_id first;
-    uint64_t ops[BURST_MAX];
+    uint64_t ops[BURST_MAX], backlog_max = sim->client_calm ? APPLY_BACKLOG_CALM : APPLY_BACKLOG_MAX;
     if (count > BURST_MAX)
         count = BURST_MAX;
     if (node->disk.full_until > sim->now || node->status.last.index > node->status.commit + BACKLOG_MAX ||
-        node->status.last.index > node->machine.applied.index + APPLY_BACKLOG_MAX)
+        node->status.last.index > node->machine.applied.index + backlog_max)
         return false; /* the owner refuses before the core is asked */
     for (uint32_t i = 0; i < count; i++) {
         size_t size = sim->options.full ? STACK_NOOP_SIZE : 8 + sim_below(sim, sim->options.payload_max + 1);

@@ -257,6 +257,7 @@ struct sim {
     bool booting;      /* which is given all the memory that it wants */
     bool calm;         /* liveness phase: no new faults */
     bool client_quiet, users_quiet;
+    bool client_calm; /* clients go on, and never so much that what is applied falls far behind */
     uint64_t next_id;
     uint64_t damaged[DAMAGED_MAX]; /* ids whose disk ever lost what it had acknowledged, gone ones too */
     uint32_t damaged_count;
