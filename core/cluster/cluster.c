@@ -292,7 +292,7 @@ static bool expire_reads(struct cluster *cluster, uint64_t now_ns)
         }
         cluster->reads[i] = cluster->reads[--cluster->read_count];
         read.done(read.arg, read.token,
-                  &(struct cluster_outcome){.status = STATUS_NO_QUORUM,
+                  &(struct cluster_outcome){.status = STATUS_NOT_READY,
                                             .message = "this node could not catch up with the cluster in time; ask another one"});
     }
     return cluster->read_count > 0;
