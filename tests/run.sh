@@ -16,7 +16,7 @@ jobs=$(nproc)
 # (tests/sim/explore.sh).
 [ "$mode" = all ] && SIM_SECONDS=${SIM_SECONDS:-120} && export SIM_SECONDS
 # Where threads meet; the rest has none and would only repeat what the other builds say.
-threaded='^unit\.(base_log|plugin_|run_|cluster|executor_|state_store)|^conformance|^integration\.(runs|crash|slow_check|cluster)|^unit\.transport_(links|strangers)'
+threaded='^unit\.(base_log|plugin_|run_|cluster|executor_|state_store)|^conformance|^integration\.(runs|crash|slow_check|cluster\.lmdb)|^unit\.transport_(links|strangers)'
 
 step() {
     printf '\n== %s (%s)\n' "$1" "$(date -u +%H:%M:%S)"
