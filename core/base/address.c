@@ -1,8 +1,10 @@
 #include "base/address.h"
 
 #include <arpa/inet.h>
+#include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 
 enum { LABEL_MAX = 63 };
 
@@ -79,4 +81,23 @@ const char *address_split(const char *text, struct address *ret)
 bool address_is_callable(const struct address *address)
 {
     return address->kind != ADDRESS_NO_HOST && address->kind != ADDRESS_NONE && address->port != 0;
+}
+
+void address_to_sockaddr(const struct address *address, struct sockaddr_storage *ret)
+{
+    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)(void *)ret;
+    struct sockaddr_in *v4 = (struct sockaddr_in *)(void *)ret;
+    assert(address->kind == ADDRESS_IPV4 || address->kind == ADDRESS_IPV6);
+    memset(ret, 0, sizeof *ret);
+    bool is_v6 = address->kind == ADDRESS_IPV6;
+    ret->ss_family = is_v6 ? AF_INET6 : AF_INET;
+    *(is_v6 ? &v6->sin6_port : &v4->sin_port) = htons(address->port);
+    int taken = inet_pton(ret->ss_family, address->host, is_v6 ? (void *)&v6->sin6_addr : (void *)&v4->sin_addr);
+    assert(taken == 1); /* as when its kind was found */
+}
+
+uint16_t sockaddr_port(const struct sockaddr_storage *name)
+{
+    return ntohs(name->ss_family == AF_INET6 ? ((const struct sockaddr_in6 *)(const void *)name)->sin6_port
+                                             : ((const struct sockaddr_in *)(const void *)name)->sin_port);
 }

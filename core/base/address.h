@@ -25,6 +25,10 @@ struct address {
  * Which kinds of host will do is the caller's to say. */
 const char *address_split(const char *text, struct address *ret);
 
+/* Of an IP address; of no other kind. */
+struct sockaddr_storage;
+void address_to_sockaddr(const struct address *address, struct sockaddr_storage *ret);
+uint16_t sockaddr_port(const struct sockaddr_storage *name); /* of IPv4 or IPv6 */
 /* Whether somebody can be reached there: a host that is one, and a port. */
 bool address_is_callable(const struct address *address);
 

@@ -23,9 +23,7 @@ static enum status address_parse(const char *text, struct sockaddr_storage *ret,
     const char *wrong = address_split(text, &address);
     if (wrong != NULL || (address.kind != ADDRESS_IPV4 && address.kind != ADDRESS_IPV6))
         return error_set(err, STATUS_INVALID, "\"%s\" is not an address such as 127.0.0.1:8080 or [::1]:8080", text);
-    int failed = address.kind == ADDRESS_IPV6 ? uv_ip6_addr(address.host, address.port, (struct sockaddr_in6 *)(void *)ret)
-                                              : uv_ip4_addr(address.host, address.port, (struct sockaddr_in *)(void *)ret);
-    assert(failed == 0); /* inet_pton has taken it */
+    address_to_sockaddr(&address, ret);
     return STATUS_OK;
 }
 
@@ -102,9 +100,7 @@ static enum status bound_port(const struct listener *listener, const char *where
     int failed = uv_tcp_getsockname(&listener->uv.tcp, (struct sockaddr *)&name, &size);
     if (failed != 0)
         return listen_failed(where, failed, err); /* libuv keeps a failed bind until now */
-    uint16_t port = name.ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)&name)->sin6_port
-                                               : ((struct sockaddr_in *)(void *)&name)->sin_port;
-    *ret_port = ntohs(port);
+    *ret_port = sockaddr_port(&name);
     return STATUS_OK;
 }
 

@@ -105,10 +105,8 @@ static enum status bind_to(struct transport *transport, const char *text, struct
     const char *wrong = address_split(text, &address);
     if (wrong != NULL || (address.kind != ADDRESS_IPV4 && address.kind != ADDRESS_IPV6))
         return error_set(err, STATUS_INVALID, "\"%s\" is not an address to listen on, as 10.0.0.1:7000 or [::]:7000 are", text);
-    int failed = address.kind == ADDRESS_IPV6 ? uv_ip6_addr(address.host, address.port, (struct sockaddr_in6 *)(void *)&name)
-                                              : uv_ip4_addr(address.host, address.port, (struct sockaddr_in *)(void *)&name);
-    assert(failed == 0); /* address_split has taken it */
-    failed = uv_tcp_bind(&transport->listener.tcp, (struct sockaddr *)&name, 0);
+    address_to_sockaddr(&address, &name);
+    int failed = uv_tcp_bind(&transport->listener.tcp, (struct sockaddr *)&name, 0);
     if (failed == 0)
         failed = uv_listen(&transport->listener.stream, BACKLOG, on_connection);
     return failed == 0 ? STATUS_OK : listen_failed(text, failed, err);
@@ -143,8 +141,6 @@ enum status transport_listen(struct transport *transport, const char *address, i
         accept_stop(transport);
         return status;
     }
-    bool is_v6 = name.ss_family == AF_INET6;
-    *ret_port = ntohs(is_v6 ? ((struct sockaddr_in6 *)(void *)&name)->sin6_port
-                            : ((struct sockaddr_in *)(void *)&name)->sin_port);
+    *ret_port = sockaddr_port(&name);
     return STATUS_OK;
 }

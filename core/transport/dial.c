@@ -143,7 +143,6 @@ void dial_try(struct dial *dial)
 {
     const struct address *to = &dial->peer->parsed;
     struct sockaddr_storage name;
-    int refused = 0;
     dial->next_ms = 0;
     if (dial->link != NULL || dial->lookup != NULL || dial->peer->is_self)
         return;
@@ -151,11 +150,7 @@ void dial_try(struct dial *dial)
         look_up(dial);
         return;
     }
-    if (to->kind == ADDRESS_IPV6)
-        refused = uv_ip6_addr(to->host, to->port, (struct sockaddr_in6 *)(void *)&name);
-    else
-        refused = uv_ip4_addr(to->host, to->port, (struct sockaddr_in *)(void *)&name);
-    assert(refused == 0); /* address_split has taken it */
+    address_to_sockaddr(to, &name);
     connect_to(dial, (struct sockaddr *)&name);
 }
 

@@ -525,9 +525,8 @@ static void note_where(struct link *link)
     if (uv_tcp_getpeername(&link->uv.tcp, (struct sockaddr *)&name, &size) != 0)
         return;
     (void)uv_ip_name((struct sockaddr *)&name, host, sizeof host); /* stays "?" */
-    bool is_v6 = name.ss_family == AF_INET6;
-    unsigned port = ntohs(is_v6 ? ((struct sockaddr_in6 *)(void *)&name)->sin6_port : ((struct sockaddr_in *)(void *)&name)->sin_port);
-    (void)snprintf(link->where, sizeof link->where, is_v6 ? "[%s]:%u" : "%s:%u", host, port); /* fits */
+    (void)snprintf(link->where, sizeof link->where, name.ss_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host,
+                   (unsigned)sockaddr_port(&name)); /* fits */
 }
 
 void link_begin(struct link *link)

@@ -1,6 +1,8 @@
 #include "base/address.h"
 
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 #include "check.h"
 
@@ -65,6 +67,25 @@ static void what_they_mistype(void **state)
     }
 }
 
+static void sockaddr(const char *text, int family, size_t address_at, const void *expected, size_t size)
+{
+    struct sockaddr_storage name;
+    struct address address;
+    assert_null(address_split(text, &address));
+    address_to_sockaddr(&address, &name);
+    assert_int_equal(name.ss_family, family);
+    assert_memory_equal((char *)&name + address_at, expected, size);
+    assert_int_equal(sockaddr_port(&name), 7000);
+}
+
+static void for_the_kernel(void **state)
+{
+    static const uint8_t v4[4] = {10, 0, 0, 1}, v6[16] = {[15] = 1};
+    (void)state;
+    sockaddr("10.0.0.1:7000", AF_INET, offsetof(struct sockaddr_in, sin_addr), v4, sizeof v4);
+    sockaddr("[::1]:7000", AF_INET6, offsetof(struct sockaddr_in6, sin6_addr), v6, sizeof v6);
+}
+
 static void callable(const char *text, bool expected)
 {
     struct address address;
@@ -109,6 +130,7 @@ int main(void)
         cmocka_unit_test(what_people_write),
         cmocka_unit_test(what_they_mistype),
         cmocka_unit_test(where_somebody_can_be),
+        cmocka_unit_test(for_the_kernel),
         cmocka_unit_test(long_hosts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
