@@ -142,11 +142,8 @@ static void begin_consistent(struct api *api, const struct http_request *request
     struct operation *operation = operation_begin(api, request, on_read_index, kept, discard_kept);
     if (operation == NULL)
         return;
-    uint64_t token = (uint64_t)operation->generation << 32 | operation->slot;
-    if (cluster_read_index(api->config.cluster, operation_outcome, api, token, &err) == STATUS_OK)
-        return;
-    answer_error(api, operation->token, operation->request_id, &err);
-    operation_end(operation);
+    if (cluster_read_index(api->config.cluster, operation_outcome, api, operation_token(operation), &err) != STATUS_OK)
+        operation_refuse(operation, &err);
 }
 
 /* --- the way of a request --- */

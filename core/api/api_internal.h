@@ -65,9 +65,11 @@ struct operation {
     void (*again)(struct operation *operation); /* of operation_retry_later */
     struct operation *next_retry;
 };
-/* NULL: too many, the 503 was answered and `data` discarded. */
+/* NULL: too many, the 503 was answered and `data` discarded. `discard` NULL: there is nothing to be freed. */
 struct operation *operation_begin(struct api *api, const struct http_request *request, operation_step step, void *data,
                                   void (*discard)(void *data));
+uint64_t operation_token(const struct operation *operation); /* for operation_outcome */
+void operation_refuse(struct operation *operation, const struct error *err); /* answers and ends it */
 /* Proposes; a refusal is answered and ends the operation. */
 void operation_propose(struct operation *operation, enum proposal_class class, struct bytes command);
 /* The cluster_done of operations; arg is the api. */

@@ -21,16 +21,26 @@ static const char *member_state(const struct cluster_member *member)
     return member->is_leader ? "Leader" : "Follower";
 }
 
-static void write_member(struct json_writer *w, const struct cluster_member *member, bool knows_match)
+/* leader_id, leader_address, and the peers by name. */
+static void write_members(struct json_writer *w, struct cluster_status *status)
 {
-    json_object_begin(w);
-    json_member_string(w, "id", member->name);
-    json_member_string(w, "address", member->address);
-    json_member_string(w, "state", member_state(member));
-    json_member_bool(w, "reachable", member->is_reachable);
-    if (knows_match)
-        json_member_int(w, "match_index", (int64_t)member->match_index);
-    json_object_end(w);
+    qsort(status->members, status->member_count, sizeof status->members[0], by_name);
+    json_member_string(w, "leader_id", status->leader_node);
+    json_member_string(w, "leader_address", status->leader_address);
+    json_key(w, "peers");
+    json_array_begin(w);
+    for (uint32_t i = 0; i < status->member_count; i++) {
+        const struct cluster_member *member = &status->members[i];
+        json_object_begin(w);
+        json_member_string(w, "id", member->name);
+        json_member_string(w, "address", member->address);
+        json_member_string(w, "state", member_state(member));
+        json_member_bool(w, "reachable", member->is_reachable);
+        if (status->is_leader)
+            json_member_int(w, "match_index", (int64_t)member->match_index);
+        json_object_end(w);
+    }
+    json_array_end(w);
 }
 
 API_HANDLER(handle_cluster_status)
@@ -46,19 +56,12 @@ API_HANDLER(handle_cluster_status)
         return;
     }
     cluster_status_get(api->config.cluster, &status);
-    qsort(status.members, status.member_count, sizeof status.members[0], by_name);
     buffer_init(&body, STATUS_DOCUMENT_MAX);
     struct json_writer w = json_writer_on(&body);
     json_object_begin(&w);
     json_member_string(&w, "node_id", cluster_node_id(api->config.cluster));
     json_member_bool(&w, "is_leader", status.is_leader);
-    json_member_string(&w, "leader_id", status.leader_node);
-    json_member_string(&w, "leader_address", status.leader_address);
-    json_key(&w, "peers");
-    json_array_begin(&w);
-    for (uint32_t i = 0; i < status.member_count; i++)
-        write_member(&w, &status.members[i], status.is_leader);
-    json_array_end(&w);
+    write_members(&w, &status);
     json_member_bool(&w, "removed", status.is_removed);
     json_member_int(&w, "term", (int64_t)status.term);
     json_member_int(&w, "commit_index", (int64_t)status.commit_index);
@@ -103,7 +106,7 @@ static bool read_change(const struct http_request *request, bool has_address, st
         field_refuse(&fields, "node_id", "must be the node_id of the node, 1 to %d bytes", NODE_NAME_MAX);
     if (has_address && (address[0] == '\0' || strlen(address) > NODE_ADDRESS_MAX))
         field_refuse(&fields, "address", "must be where the node's link listens, as in 10.0.0.4:7000");
-    else if (wrong != NULL || (has_address && (parsed.kind == ADDRESS_NO_HOST || parsed.kind == ADDRESS_NONE || parsed.port == 0)))
+    else if (wrong != NULL || (has_address && !address_is_callable(&parsed)))
         field_refuse(&fields, "address", "is not an address: %s", wrong != NULL ? wrong : "write host:port, as in 10.0.0.4:7000");
     if (errors->count == 0) {
         memcpy(ret->node, node, strlen(node) + 1);
@@ -129,11 +132,6 @@ static bool take_change(struct api *api, const struct http_request *request, boo
     return errors.count == 0;
 }
 
-static void discard_nothing(void *data)
-{
-    (void)data;
-}
-
 static void on_changed(struct operation *operation, const struct cluster_outcome *outcome)
 {
     struct cluster_status status;
@@ -141,17 +139,10 @@ static void on_changed(struct operation *operation, const struct cluster_outcome
     if (operation_failed(operation, outcome, "the cluster was not changed"))
         return;
     cluster_status_get(operation->api->config.cluster, &status);
-    qsort(status.members, status.member_count, sizeof status.members[0], by_name);
     buffer_init(&body, STATUS_DOCUMENT_MAX);
     struct json_writer w = json_writer_on(&body);
     json_object_begin(&w);
-    json_member_string(&w, "leader_id", status.leader_node);
-    json_member_string(&w, "leader_address", status.leader_address);
-    json_key(&w, "peers");
-    json_array_begin(&w);
-    for (uint32_t i = 0; i < status.member_count; i++)
-        write_member(&w, &status.members[i], status.is_leader);
-    json_array_end(&w);
+    write_members(&w, &status);
     json_object_end(&w);
     answer_json(operation->api, operation->token, 200, &body, NULL);
     operation_end(operation);
@@ -165,19 +156,6 @@ static void on_removed(struct operation *operation, const struct cluster_outcome
     operation_end(operation);
 }
 
-static uint64_t token_of(const struct operation *operation)
-{
-    return (uint64_t)operation->generation << 32 | operation->slot;
-}
-
-static void begun(struct operation *operation, enum status status, const struct error *err)
-{
-    if (status == STATUS_OK)
-        return;
-    answer_error(operation->api, operation->token, operation->request_id, err);
-    operation_end(operation);
-}
-
 API_HANDLER(handle_cluster_join)
 {
     struct api *api = arg;
@@ -186,10 +164,10 @@ API_HANDLER(handle_cluster_join)
     (void)match;
     if (!take_change(api, request, true, &change))
         return;
-    struct operation *operation = operation_begin(api, request, on_changed, NULL, discard_nothing);
-    if (operation != NULL)
-        begun(operation, cluster_invite(api->config.cluster, change.node, change.address, operation_outcome, api,
-                                        token_of(operation), &err), &err);
+    struct operation *operation = operation_begin(api, request, on_changed, NULL, NULL);
+    if (operation != NULL && cluster_invite(api->config.cluster, change.node, change.address, operation_outcome, api,
+                                            operation_token(operation), &err) != STATUS_OK)
+        operation_refuse(operation, &err);
 }
 
 API_HANDLER(handle_cluster_transfer)
@@ -200,10 +178,10 @@ API_HANDLER(handle_cluster_transfer)
     (void)match;
     if (!take_change(api, request, false, &change))
         return;
-    struct operation *operation = operation_begin(api, request, on_changed, NULL, discard_nothing);
-    if (operation != NULL)
-        begun(operation, cluster_transfer(api->config.cluster, change.node, operation_outcome, api, token_of(operation), &err),
-              &err);
+    struct operation *operation = operation_begin(api, request, on_changed, NULL, NULL);
+    if (operation != NULL && cluster_transfer(api->config.cluster, change.node, operation_outcome, api,
+                                              operation_token(operation), &err) != STATUS_OK)
+        operation_refuse(operation, &err);
 }
 
 API_HANDLER(handle_cluster_remove)
@@ -220,7 +198,8 @@ API_HANDLER(handle_cluster_remove)
         return;
     }
     memcpy(node, named.data, named.size);
-    struct operation *operation = operation_begin(api, request, on_removed, NULL, discard_nothing);
-    if (operation != NULL)
-        begun(operation, cluster_remove(api->config.cluster, node, operation_outcome, api, token_of(operation), &err), &err);
+    struct operation *operation = operation_begin(api, request, on_removed, NULL, NULL);
+    if (operation != NULL &&
+        cluster_remove(api->config.cluster, node, operation_outcome, api, operation_token(operation), &err) != STATUS_OK)
+        operation_refuse(operation, &err);
 }

@@ -7,7 +7,8 @@ struct operation *operation_begin(struct api *api, const struct http_request *re
                                   void (*discard)(void *data))
 {
     if (api->free_count == 0) {
-        discard(data);
+        if (discard != NULL)
+            discard(data);
         answer_problem(api, request->token, request->request_id, STATUS_OVERLOADED,
                        "too many requests wait already; try again in a second", NULL);
         return NULL;
@@ -41,16 +42,23 @@ void operation_outcome(void *arg, uint64_t token, const struct cluster_outcome *
         operation->step(operation, outcome);
 }
 
+uint64_t operation_token(const struct operation *operation)
+{
+    return (uint64_t)operation->generation << 32 | operation->slot;
+}
+
+void operation_refuse(struct operation *operation, const struct error *err)
+{
+    answer_error(operation->api, operation->token, operation->request_id, err);
+    operation_end(operation);
+}
+
 void operation_propose(struct operation *operation, enum proposal_class class, struct bytes command)
 {
     struct error err;
-    uint64_t token = (uint64_t)operation->generation << 32 | operation->slot;
-    enum status status =
-        cluster_propose(operation->api->config.cluster, class, command, operation_outcome, operation->api, token, &err);
-    if (status == STATUS_OK)
-        return;
-    answer_error(operation->api, operation->token, operation->request_id, &err);
-    operation_end(operation);
+    if (cluster_propose(operation->api->config.cluster, class, command, operation_outcome, operation->api,
+                        operation_token(operation), &err) != STATUS_OK)
+        operation_refuse(operation, &err);
 }
 
 bool operation_failed(struct operation *operation, const struct cluster_outcome *outcome, const char *what)
@@ -62,7 +70,6 @@ bool operation_failed(struct operation *operation, const struct cluster_outcome 
         (void)error_set(&err, outcome->result.status, "%s", what);
     else
         return false;
-    answer_error(operation->api, operation->token, operation->request_id, &err);
-    operation_end(operation);
+    operation_refuse(operation, &err);
     return true;
 }
