@@ -54,6 +54,12 @@ static uint32_t fields_of(const struct raft_message *m)
 
 /* --- out --- */
 
+static void put_number(struct buffer *out, bool is_there, uint64_t value)
+{
+    if (is_there)
+        put_u64(out, value);
+}
+
 static void put_id(struct buffer *out, struct raft_log_id id)
 {
     put_u64(out, id.index);
@@ -92,33 +98,25 @@ static void put_snapshot(struct buffer *out, const struct raft_snapshot_meta *sn
 
 void message_encode(const struct raft_message *m, struct buffer *out)
 {
-    const struct {
-        enum field field;
-        uint64_t value;
-    } numbers[] = {{HAS_LOG_HASH, m->log_hash}, {HAS_COMMIT, m->commit}, {HAS_MATCH, m->match}};
     uint32_t fields = fields_of(m);
     put_u8(out, m->type);
     put_u32(out, fields);
     put_u64(out, m->to);
-    if (fields & HAS_TERM)
-        put_u64(out, m->term);
+    put_number(out, fields & HAS_TERM, m->term);
     if (fields & HAS_LOG)
         put_id(out, m->log);
-    for (size_t i = 0; i < sizeof numbers / sizeof numbers[0]; i++)
-        if (fields & numbers[i].field)
-            put_u64(out, numbers[i].value);
+    put_number(out, fields & HAS_LOG_HASH, m->log_hash);
+    put_number(out, fields & HAS_COMMIT, m->commit);
+    put_number(out, fields & HAS_MATCH, m->match);
     if (fields & HAS_HINT)
         put_id(out, m->hint);
-    if (fields & HAS_READ_SEQ)
-        put_u64(out, m->read_seq);
-    if (fields & HAS_CTX)
-        put_u64(out, m->ctx);
+    put_number(out, fields & HAS_READ_SEQ, m->read_seq);
+    put_number(out, fields & HAS_CTX, m->ctx);
     if (fields & HAS_ENTRIES)
         put_entries(out, m);
     if (fields & HAS_SNAPSHOT)
         put_snapshot(out, m->snapshot);
-    if (fields & HAS_OFFSET)
-        put_u64(out, m->offset);
+    put_number(out, fields & HAS_OFFSET, m->offset);
     if (fields & HAS_CHUNK)
         put_blob(out, m->chunk.data, m->chunk.size);
 }

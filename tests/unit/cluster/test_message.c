@@ -68,6 +68,15 @@ static void some_message(struct random *r, struct sample *s)
         s->message.chunk = (struct bytes){s->data, 1 + random_below(r, sizeof s->data)};
 }
 
+static struct buffer wire_of(const struct raft_message *message)
+{
+    struct buffer wire;
+    buffer_init(&wire, 1 << 16);
+    message_encode(message, &wire);
+    assert_int_equal(wire.failed, STATUS_OK);
+    return wire;
+}
+
 static void assert_same_entries(const struct raft_message *a, const struct raft_message *b)
 {
     assert_int_equal(a->entry_count, b->entry_count);
@@ -114,12 +123,9 @@ static void there_and_back(void **state)
     random_seed(&r, 4);
     for (int round = 0; round < ROUNDS; round++) {
         struct raft_message got;
-        struct buffer wire;
         struct error err;
         some_message(&r, &sample);
-        buffer_init(&wire, 1 << 16);
-        message_encode(&sample.message, &wire);
-        assert_int_equal(wire.failed, STATUS_OK);
+        struct buffer wire = wire_of(&sample.message);
         if (message_decode(buffer_bytes(&wire), 9, &room, &got, &err) != STATUS_OK)
             fail_msg("%s", err.message);
         assert_same(&sample.message, &got);
@@ -138,11 +144,9 @@ static void every_beginning_is_refused(void **state)
     random_seed(&r, 5);
     for (int round = 0; round < 200; round++) {
         struct raft_message got = {.type = 99};
-        struct buffer wire;
         struct error err;
         some_message(&r, &sample);
-        buffer_init(&wire, 1 << 16);
-        message_encode(&sample.message, &wire);
+        struct buffer wire = wire_of(&sample.message);
         for (size_t cut = 0; cut < wire.size; cut++)
             assert_int_equal(message_decode((struct bytes){wire.data, cut}, 9, &room, &got, &err), STATUS_MALFORMED);
         buffer_append_char(&wire, 'x');
@@ -162,11 +166,9 @@ static void damaged_ones_do_no_harm(void **state)
     random_seed(&r, 6);
     for (int round = 0; round < ROUNDS; round++) {
         struct raft_message got;
-        struct buffer wire;
         struct error err;
         some_message(&r, &sample);
-        buffer_init(&wire, 1 << 16);
-        message_encode(&sample.message, &wire);
+        struct buffer wire = wire_of(&sample.message);
         for (uint64_t flips = 1 + random_below(&r, 4); flips > 0; flips--)
             wire.data[random_below(&r, wire.size)] ^= (char)(1 << random_below(&r, 8));
         enum status status = message_decode(buffer_bytes(&wire), 9, &room, &got, &err);
@@ -182,11 +184,9 @@ static void unknown_fields(void **state)
 {
     struct raft_message message = {.type = RAFT_HEARTBEAT, .from = 9, .to = 1, .term = 3}, got;
     struct message_room room = {0};
-    struct buffer wire;
     struct error err;
     (void)state;
-    buffer_init(&wire, 100);
-    message_encode(&message, &wire);
+    struct buffer wire = wire_of(&message);
     wire.data[1 + 1] |= (char)0x80; /* bit 15 */
     assert_int_equal(message_decode(buffer_bytes(&wire), 9, &room, &got, &err), STATUS_MALFORMED);
     assert_non_null(strstr(err.message, "does not know"));
@@ -199,11 +199,9 @@ static void entries_that_are_not_there(void **state)
     struct raft_entry entry = {.id = {1, 1}, .type = RAFT_ENTRY_NOOP};
     struct raft_message message = {.type = RAFT_APPEND, .to = 1, .entries = &entry, .entry_count = 1}, got;
     struct message_room room = {0};
-    struct buffer wire;
     struct error err;
     (void)state;
-    buffer_init(&wire, 100);
-    message_encode(&message, &wire);
+    struct buffer wire = wire_of(&message);
     memset(wire.data + 1 + 4 + 8, 0xff, 4);
     assert_int_equal(message_decode(buffer_bytes(&wire), 9, &room, &got, &err), STATUS_MALFORMED);
     assert_null(room.entries); /* nothing was allocated for them */
