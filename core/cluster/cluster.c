@@ -236,49 +236,32 @@ enum status cluster_propose(struct cluster *cluster, enum proposal_class class, 
 
 /* --- members --- */
 
-static enum status refuse_stopping(const struct cluster *cluster, struct error *err)
+enum status cluster_ask(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name, const char *address,
+                        cluster_done done, void *arg, uint64_t token, struct error *err)
 {
-    return cluster->stopping ? error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down") : STATUS_OK;
-}
-
-enum status cluster_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done, void *arg,
-                         uint64_t token, struct error *err)
-{
-    if (refuse_stopping(cluster, err) != STATUS_OK)
-        return err->code;
+    if (cluster->stopping)
+        return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
     if (cluster->is_leader)
-        return membership_add(cluster, id, name, address, done, arg, token, err);
-    return forward_ask(cluster, REQUEST_JOIN, id, name, address, done, arg, token, err);
+        return membership_do(cluster, kind, id, name, address, done, arg, token, err);
+    return forward_ask(cluster, kind, id, name, address, done, arg, token, err);
 }
 
 enum status cluster_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
                            uint64_t token, struct error *err)
 {
-    if (refuse_stopping(cluster, err) != STATUS_OK)
-        return err->code;
-    if (cluster->is_leader)
-        return membership_invite(cluster, name, address, done, arg, token, err);
-    return forward_ask(cluster, REQUEST_INVITE, 0, name, address, done, arg, token, err);
+    return cluster_ask(cluster, REQUEST_INVITE, 0, name, address, done, arg, token, err);
 }
 
 enum status cluster_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
                            struct error *err)
 {
-    if (refuse_stopping(cluster, err) != STATUS_OK)
-        return err->code;
-    if (cluster->is_leader)
-        return membership_remove(cluster, name, done, arg, token, err);
-    return forward_ask(cluster, REQUEST_REMOVE, 0, name, "", done, arg, token, err);
+    return cluster_ask(cluster, REQUEST_REMOVE, 0, name, "", done, arg, token, err);
 }
 
 enum status cluster_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
                              struct error *err)
 {
-    if (refuse_stopping(cluster, err) != STATUS_OK)
-        return err->code;
-    if (cluster->is_leader)
-        return membership_transfer(cluster, name, done, arg, token, err);
-    return forward_ask(cluster, REQUEST_TRANSFER, 0, name, "", done, arg, token, err);
+    return cluster_ask(cluster, REQUEST_TRANSFER, 0, name, "", done, arg, token, err);
 }
 
 /* This node lags behind what it would have to show. The core's own answer, if it is still to come, finds nobody. */
@@ -603,7 +586,7 @@ void cluster_hand_over(struct cluster *cluster)
     raft_status(cluster->raft, &status);
     if (raft_conf_voters(status.conf) == 1)
         return;
-    if (membership_transfer(cluster, "", on_handed_over, cluster, 0, &err) != STATUS_OK && is_first)
+    if (membership_do(cluster, REQUEST_TRANSFER, 0, "", "", on_handed_over, cluster, 0, &err) != STATUS_OK && is_first)
         LOG_INFO("leadership is not handed over", LOG_ERROR_FIELD(&err));
 }
 
@@ -659,7 +642,6 @@ static void describe_members(const struct cluster *cluster, const struct raft_st
             .address = member->address,
             .is_leader = member->id == raft->leader,
             .is_voter = (member->role & RAFT_VOTER) != 0,
-            .is_self = is_self,
             .is_reachable = is_self || (cluster->transport != NULL && transport_is_up(cluster->transport, member->id, LANE_CONTROL)),
         };
         for (uint32_t p = 0; p < raft->peer_count; p++)

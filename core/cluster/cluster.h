@@ -93,13 +93,9 @@ must_use enum status cluster_propose(struct cluster *cluster, enum proposal_clas
 must_use enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token,
                                         struct error *err);
 
-/* Admits a node, as a learner that becomes a voter once it has caught up; a member's address may change so. Done by the leader,
- * whoever is asked. NAME_TAKEN: another node has that name. */
-must_use enum status cluster_join(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
-                                  void *arg, uint64_t token, struct error *err);
-
-/* Calls the node at `address`, which belongs to no cluster yet, and admits it if it is `name`. NOT_FOUND: nobody answers there in
- * time. OK also where it is a member already. */
+/* Changes of membership: done by the leader, whoever is asked. */
+/* Calls the node at `address`, which belongs to no cluster yet, and admits it if it is `name`: as a learner that becomes a voter once
+ * it has caught up. NOT_FOUND: nobody answers there in time. NAME_TAKEN: another node has that name. Of a member the address is noted. */
 must_use enum status cluster_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
                                     uint64_t token, struct error *err);
 /* Takes a member out; also the leader itself. NOT_FOUND: there is no such member. CONFLICT: it is the last one that votes. */
@@ -117,7 +113,7 @@ const char *cluster_node_id(const struct cluster *cluster);
 enum { CLUSTER_MEMBERS_MAX = 16 };
 struct cluster_member {
     const char *name, *address; /* of the configuration in force; borrowed until the loop goes on */
-    bool is_leader, is_voter, is_self;
+    bool is_leader, is_voter;
     bool is_reachable;          /* a link to it is up; of this node: true */
     uint64_t match_index;       /* on the leader: how much of the log it has */
 };

@@ -160,5 +160,8 @@ void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_i
 
 /* --- cluster.c --- */
 uint64_t cluster_deadline_ns(struct cluster *cluster); /* of what a client waits for; starts its clock */
+/* A request about members: done here by the leader, else by the leader that is asked. As forward_ask. */
+must_use enum status cluster_ask(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name, const char *address,
+                                 cluster_done done, void *arg, uint64_t token, struct error *err);
 
 #endif

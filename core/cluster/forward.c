@@ -365,19 +365,7 @@ static enum status do_ask(struct cluster *cluster, uint8_t kind, struct reader *
     take_string(r, address, sizeof address);
     if (!reader_done(r) || (kind == REQUEST_JOIN && id == 0) || (kind != REQUEST_TRANSFER && name[0] == '\0'))
         return error_set(err, STATUS_MALFORMED, "a forwarded request is damaged");
-    switch ((enum request_kind)kind) {
-    case REQUEST_JOIN:
-        return membership_add(cluster, id, name, address, on_errand_done, cluster, token, err);
-    case REQUEST_INVITE:
-        return membership_invite(cluster, name, address, on_errand_done, cluster, token, err);
-    case REQUEST_REMOVE:
-        return membership_remove(cluster, name, on_errand_done, cluster, token, err);
-    case REQUEST_TRANSFER:
-        return membership_transfer(cluster, name, on_errand_done, cluster, token, err);
-    case REQUEST_PROPOSE:
-        break;
-    }
-    return error_set(err, STATUS_NOT_IMPLEMENTED, "the leader runs an older version and cannot do that");
+    return membership_do(cluster, (enum request_kind)kind, id, name, address, on_errand_done, cluster, token, err);
 }
 
 /* Asked only once, here: whoever is not the leader any more says so instead of asking on. */

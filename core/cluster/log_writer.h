@@ -32,7 +32,7 @@ must_use enum status log_writer_start(const struct log_writer_config *config, st
 /* Loop thread. The writer owns the batches until log_writer_take gives them back, durable, in the same order. */
 void log_writer_submit(struct log_writer *writer, struct entry_batch *batch);
 void log_writer_take(struct log_writer *writer, struct batch_queue *out);
-/* Entries from disk for a peer that is behind what the core keeps in memory: read between two transactions, in the order asked for.
+/* Entries from disk for a peer that is behind what the core keeps in memory: read between two transactions, in any order.
  * The result is the caller's, to be freed with log_fetch_free. */
 struct log_fetch {
     struct log_fetch *next;

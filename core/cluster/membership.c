@@ -8,7 +8,6 @@
 #include "base/codec.h"
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
-#include "cluster/forward.h"
 
 enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
 
@@ -156,8 +155,8 @@ void membership_asked(struct cluster *cluster, struct transport_link link, const
         answer_guest(cluster, link, STATUS_OVERLOADED, "too many nodes ask for admission at once");
         return;
     }
-    enum status status = cluster_join(cluster, remote->node, remote->name, remote->address, on_guest_decided, cluster,
-                                      token_of(link), &err);
+    enum status status = cluster_ask(cluster, REQUEST_JOIN, remote->node, remote->name, remote->address, on_guest_decided, cluster,
+                                     token_of(link), &err);
     if (status == STATUS_OK)
         cluster->joins++;
     else
@@ -202,13 +201,6 @@ static const struct raft_member *find_name(const struct raft_conf *conf, const c
     return NULL;
 }
 
-static void on_ignored(void *arg, uint64_t token, const struct cluster_outcome *outcome)
-{
-    (void)arg;
-    (void)token;
-    (void)outcome;
-}
-
 static struct raft_conf_change change_of(enum raft_conf_change_type type, uint64_t id, const char *name, const char *address)
 {
     struct raft_conf_change made = {.type = type, .member = {.id = id}};
@@ -217,8 +209,8 @@ static struct raft_conf_change change_of(enum raft_conf_change_type type, uint64
     return made;
 }
 
-enum status membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
-                           void *arg, uint64_t token, struct error *err)
+static enum status add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
+                       void *arg, uint64_t token, struct error *err)
 {
     struct raft_status status;
     raft_status(cluster->raft, &status);
@@ -255,11 +247,10 @@ static bool note_moved(struct cluster *cluster, const struct raft_status *status
             id_compare(&seen->cluster_id, &cluster->self.cluster_id) != 0)
             continue;
         struct raft_conf_change moved = change_of(RAFT_UPDATE, seen->id, known->name, seen->address);
-        if (!says_anew(cluster, seen->address)) /* tried before: another change was in the way */
-            return change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK;
-        LOG_INFO("a node has moved", LOG_STRING("node", known->name), LOG_STRING("from", known->address),
-                 LOG_STRING("to", seen->address));
-        return change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK;
+        if (says_anew(cluster, seen->address)) /* else tried before: another change was in the way */
+            LOG_INFO("a node has moved", LOG_STRING("node", known->name), LOG_STRING("from", known->address),
+                     LOG_STRING("to", seen->address));
+        return change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
     }
     return false;
 }
@@ -272,7 +263,7 @@ static bool note_own_address(struct cluster *cluster, const struct raft_status *
     if (self == NULL || strcmp(self->address, cluster->self.address) == 0)
         return false;
     struct raft_conf_change moved = change_of(RAFT_UPDATE, self->id, self->name, cluster->self.address);
-    return change(cluster, &moved, on_ignored, NULL, 0, &err) == STATUS_OK;
+    return change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
 }
 
 static bool has_caught_up(const struct raft_status *status, uint64_t id)
@@ -332,7 +323,7 @@ void membership_look(struct cluster *cluster)
         if (!(member->role & RAFT_LEARNER) || !has_caught_up(&status, member->id))
             continue;
         struct raft_conf_change promoted = change_of(RAFT_ADD_VOTER, member->id, member->name, member->address);
-        enum status changed = change(cluster, &promoted, on_ignored, NULL, 0, &err);
+        enum status changed = change(cluster, &promoted, NULL, NULL, 0, &err);
         if (changed == STATUS_OK)
             LOG_INFO("a node has caught up and votes from now on", LOG_STRING("node", promoted.member.name));
         if (changed != STATUS_NOT_READY && changed != STATUS_NO_QUORUM)
@@ -340,8 +331,8 @@ void membership_look(struct cluster *cluster)
     }
 }
 
-enum status membership_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
-                              struct error *err)
+static enum status remove_member(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                                 struct error *err)
 {
     struct raft_status status;
     raft_status(cluster->raft, &status);
@@ -374,8 +365,8 @@ static struct waiter waiter_of(struct cluster *cluster, cluster_done done, void 
 
 /* --- handing over --- */
 
-enum status membership_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
-                                struct error *err)
+static enum status transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
+                            struct error *err)
 {
     struct raft_status status;
     uint64_t to = 0;
@@ -422,8 +413,8 @@ static struct invitation *invitation_to(struct cluster *cluster, const char *nam
     return NULL;
 }
 
-enum status membership_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
-                              uint64_t token, struct error *err)
+static enum status invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
+                          uint64_t token, struct error *err)
 {
     struct raft_status status;
     struct invitation *place = NULL;
@@ -432,7 +423,7 @@ enum status membership_invite(struct cluster *cluster, const char *name, const c
     if (cluster->transport == NULL)
         return error_set(err, STATUS_CONFLICT, "this node cannot be reached by others: cluster.raft.address is not set");
     if (namesake != NULL)
-        return membership_add(cluster, namesake->id, name, address, done, arg, token, err); /* perhaps it has moved */
+        return add(cluster, namesake->id, name, address, done, arg, token, err); /* perhaps it has moved */
     if (invitation_to(cluster, name) != NULL)
         return error_set(err, STATUS_CONFLICT, "node \"%s\" is being invited already", name);
     for (uint32_t i = 0; i < INVITATIONS_MAX && place == NULL; i++)
@@ -474,7 +465,7 @@ static void welcome_invited(struct cluster *cluster, struct invitation *invitati
 {
     struct error err;
     invitation->link = link;
-    enum status status = membership_add(cluster, remote->node, remote->name, invitation->address, on_invited_decided, cluster,
+    enum status status = add(cluster, remote->node, remote->name, invitation->address, on_invited_decided, cluster,
                                         (uint64_t)invitation->serial << 32 | (uint64_t)(invitation - cluster->invitations), &err);
     if (status != STATUS_OK)
         end_invitation(cluster, invitation, status, err.message);
@@ -508,6 +499,26 @@ void membership_left(struct cluster *cluster, struct transport_link link)
     for (uint32_t i = 0; i < cluster->guest_count; i++)
         if (is_same(cluster->guests[i].link, link))
             cluster->guests[i--] = cluster->guests[--cluster->guest_count];
+}
+
+/* --- on behalf of somebody --- */
+
+enum status membership_do(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name, const char *address,
+                          cluster_done done, void *arg, uint64_t token, struct error *err)
+{
+    switch (kind) {
+    case REQUEST_JOIN:
+        return add(cluster, id, name, address, done, arg, token, err);
+    case REQUEST_INVITE:
+        return invite(cluster, name, address, done, arg, token, err);
+    case REQUEST_REMOVE:
+        return remove_member(cluster, name, done, arg, token, err);
+    case REQUEST_TRANSFER:
+        return transfer(cluster, name, done, arg, token, err);
+    case REQUEST_PROPOSE:
+        break;
+    }
+    return error_set(err, STATUS_MISUSE, "request %d is not about members", (int)kind);
 }
 
 /* --- the end of waiting --- */

@@ -2,7 +2,7 @@
 #ifndef CHRONOS_CLUSTER_MEMBERSHIP_H
 #define CHRONOS_CLUSTER_MEMBERSHIP_H
 
-#include "cluster/cluster.h"
+#include "cluster/forward.h"
 #include "transport/transport.h"
 
 /* --- a node that belongs to none --- */
@@ -20,15 +20,9 @@ void membership_asked(struct cluster *cluster, struct transport_link link, const
  * no cluster asks again; who was removed says so. */
 void membership_look(struct cluster *cluster);
 
-/* --- the leader: requests of somebody; `done` as for proposals --- */
-must_use enum status membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
-                                    void *arg, uint64_t token, struct error *err);
-must_use enum status membership_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
-                                       uint64_t token, struct error *err);
-must_use enum status membership_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
-                                       struct error *err);
-must_use enum status membership_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
-                                         struct error *err);
+/* The leader, whoever asks: `kind` and what it needs as in forward.h, `done` as for proposals. */
+must_use enum status membership_do(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name,
+                                   const char *address, cluster_done done, void *arg, uint64_t token, struct error *err);
 
 /* A node that was called has introduced itself: it may be invited, or not know yet that it was admitted. / Its link is gone. */
 void membership_reached(struct cluster *cluster, struct transport_link link, const struct hello *remote);

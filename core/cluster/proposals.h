@@ -13,7 +13,7 @@ uint32_t proposals_count(const struct proposals *proposals); /* indexes between 
 /* OVERLOADED when there is no place for `index`: PROPOSALS_MAX wait. */
 must_use enum status proposals_room(const struct proposals *proposals, uint64_t index, struct error *err);
 /* There is room. Indexes between the last one added and `at.index` belong to nobody. Those that wait at or above it, since another
- * leader has replaced their entries in this log, are answered with OUTCOME_UNKNOWN. deadline 0: none. */
+ * leader has replaced their entries in this log, are answered with OUTCOME_UNKNOWN. deadline 0: none. `done` NULL: nobody waits. */
 void proposals_add(struct proposals *proposals, struct raft_log_id at, cluster_done done, void *arg, uint64_t token,
                    uint64_t deadline_ns);
 /* Another leader's entries take the places from `from` on, in this log: those that wait there without a deadline are answered

@@ -33,8 +33,8 @@ bool __wrap_transport_is_up(const struct transport *transport, uint64_t peer, en
 bool __wrap_links_send_frame(struct cluster *cluster, uint64_t node, enum cluster_frame type, struct bytes payload);
 enum status __wrap_cluster_propose(struct cluster *cluster, enum proposal_class class, struct bytes command, cluster_done done,
                                    void *arg, uint64_t token, struct error *err);
-enum status __wrap_membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
-                                  void *arg, uint64_t token, struct error *err);
+enum status __wrap_membership_do(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name,
+                                 const char *address, cluster_done done, void *arg, uint64_t token, struct error *err);
 uint64_t __wrap_cluster_deadline_ns(struct cluster *cluster);
 
 uint64_t __wrap_raft_leader(const struct raft *r)
@@ -81,10 +81,11 @@ enum status __wrap_cluster_propose(struct cluster *cluster, enum proposal_class 
     return take_errand(done, arg, token, err);
 }
 
-enum status __wrap_membership_add(struct cluster *cluster, uint64_t id, const char *name, const char *address, cluster_done done,
-                                  void *arg, uint64_t token, struct error *err)
+enum status __wrap_membership_do(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name,
+                                 const char *address, cluster_done done, void *arg, uint64_t token, struct error *err)
 {
     (void)cluster;
+    assert_int_equal(kind, REQUEST_JOIN);
     assert_int_equal(id, 99);
     assert_string_equal(address, "10.0.0.9:7000");
     (void)snprintf(world.joined, sizeof world.joined, "%s", name);
