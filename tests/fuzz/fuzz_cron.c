@@ -7,17 +7,10 @@
 #include <string.h>
 
 #include "base/limits.h"
+#include "check.h"
 #include "schedule/schedule.h"
 
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static const int64_t now_ms = INT64_C(1718000000000);
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
-    } while (0)
 
 /* New York's rule: a version 2 file of which only the footer says something. */
 static struct zone *changing_zone(void)

@@ -2,21 +2,13 @@
  * same when it is written again, and no more is read than there is.
  *
  * The first byte chooses how large a payload may be; the rest is the stream. */
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/limits.h"
+#include "check.h"
 #include "transport/frame.h"
 #include "transport/hello.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
-    } while (0)
 
 static void check_frame(const struct frame *frame, struct bytes whole)
 {

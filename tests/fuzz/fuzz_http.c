@@ -9,19 +9,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "http/request.h"
 
 enum { BODY_LIMIT = 64 * 1024, TRACE_LIMIT = 64 << 20 };
-
-#define CHECK(condition)                                        \
-    do {                                                        \
-        if (!(condition)) {                                     \
-            (void)fprintf(stderr, "not true: %s\n", #condition); \
-            abort();                                            \
-        }                                                       \
-    } while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static void trace_bytes(struct buffer *trace, struct bytes bytes)
 {

@@ -14,18 +14,9 @@
 
 #include "api/job_document.h"
 #include "base/zoneinfo.h"
-
-#define CHECK(condition)                                         \
-    do {                                                         \
-        if (!(condition)) {                                      \
-            (void)fprintf(stderr, "not true: %s\n", #condition); \
-            abort();                                             \
-        }                                                        \
-    } while (0)
+#include "check.h"
 
 int LLVMFuzzerInitialize(int *argc, char ***argv);
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
 static struct config config;
 static struct plugin_registry *registry;
 static struct job_defaults defaults;

@@ -1,18 +1,10 @@
 /* Messages of consensus from a peer that is broken or evil: nothing crashes, and what was taken means the same when it is written
  * again. */
-#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "check.h"
 #include "cluster/message.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-
-#define CHECK(condition) \
-    do { \
-        if (!(condition)) \
-            abort(); \
-    } while (0)
 
 static void check_same(const struct raft_message *a, const struct raft_message *b)
 {
