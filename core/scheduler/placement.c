@@ -12,7 +12,7 @@ int node_find(const struct scheduler *s, const char *name)
 }
 
 /* All open attempts of the node are looked at again: those of an older session are orphans now. */
-static void reclassify_runs(struct scheduler *s, int node)
+void node_reclassify_runs(struct scheduler *s, int node)
 {
     uint32_t cursor = 0;
     struct run *run;
@@ -21,13 +21,37 @@ static void reclassify_runs(struct scheduler *s, int node)
             run_classify(s, run);
 }
 
+static bool has_runs(const struct scheduler *s, int node)
+{
+    uint32_t cursor = 0;
+    const struct run *run;
+    while ((run = map_next(&s->runs, &cursor)) != NULL)
+        if (run->node == node)
+            return true;
+    return false;
+}
+
+/* For a node that is new; -1: none is free. A node that is lost, and of which nothing is left, makes room. */
+static int take_place(struct scheduler *s)
+{
+    if (s->node_count < COMMAND_NODES_MAX)
+        return (int)s->node_count++;
+    for (int i = 0; i < COMMAND_NODES_MAX; i++) {
+        if (s->nodes[i].health != NODE_LOST || s->nodes[i].active > 0 || has_runs(s, i))
+            continue;
+        s->nodes[i] = (struct node){.session = 0};
+        return i;
+    }
+    return -1;
+}
+
 void node_changed(struct scheduler *s, const struct node_row *row)
 {
     int i = node_find(s, row->name);
-    if (i < 0 && s->node_count == COMMAND_NODES_MAX)
-        return; /* more nodes than a command can name: the further ones get no runs */
     if (i < 0)
-        i = (int)s->node_count++;
+        i = take_place(s);
+    if (i < 0)
+        return; /* more nodes than a command can name: the further ones get no runs */
     struct node *node = &s->nodes[i];
     bool new_session = node->session != row->session;
     memcpy(node->name, row->name, sizeof node->name);
@@ -46,11 +70,13 @@ void node_changed(struct scheduler *s, const struct node_row *row)
         if (run->node == i)
             node_vacate(s, run);
     node->session = row->session;
+    node->health = NODE_PLACEABLE;
+    node->is_watched = false;
     cursor = 0;
     while ((run = map_next(&s->runs, &cursor)) != NULL)
         if (run->node == i)
             node_occupy(s, run);
-    reclassify_runs(s, i);
+    node_reclassify_runs(s, i);
 }
 
 static bool has_executor(const struct node *node, const struct executor *executor)
@@ -74,7 +100,7 @@ int node_choose(const struct scheduler *s, const struct executor *executor, bool
     *ret_reason = REASON_NO_NODE;
     for (uint32_t i = 0; i < s->node_count; i++) {
         const struct node *node = &s->nodes[i];
-        if (!has_executor(node, executor))
+        if (node->health != NODE_PLACEABLE || !has_executor(node, executor))
             continue;
         if (!has_room(node, catchup))
             *ret_reason = REASON_CAPACITY;
@@ -88,8 +114,7 @@ int node_choose(const struct scheduler *s, const struct executor *executor, bool
 
 static bool counts(const struct scheduler *s, const struct run *run)
 {
-    return run->node >= 0 && (run->phase == PHASE_ASSIGNED || run->phase == PHASE_RUNNING) &&
-           s->nodes[run->node].session == run->session;
+    return run->node >= 0 && run_is_under_way(run) && s->nodes[run->node].session == run->session;
 }
 
 void node_occupy(struct scheduler *s, struct run *run)

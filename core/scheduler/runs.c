@@ -30,21 +30,20 @@ void run_list_remove(struct run *run)
     run->next = run->previous = NULL;
 }
 
-static bool is_orphan(const struct scheduler *s, const struct run *run)
+bool run_is_under_way(const struct run *run)
 {
-    if (run->phase != PHASE_ASSIGNED && run->phase != PHASE_RUNNING)
-        return false;
-    return run->node >= 0 && s->nodes[run->node].session != run->session;
+    return run->phase == PHASE_ASSIGNED || run->phase == PHASE_RUNNING;
 }
 
 /* Puts the run where its phase belongs; level-triggered: whatever happened before does not matter. */
 void run_classify(struct scheduler *s, struct run *run)
 {
+    enum reason reason;
     run_list_remove(run);
     heap_remove(&s->retries, &run->retry);
     if (run->in_flight)
         return;
-    if (is_orphan(s, run))
+    if (attempt_is_over(s, run, &reason))
         run_list_push(&s->orphans, run);
     else if (run->phase == PHASE_READY && run->executor != NULL)
         run_list_push(run->trigger == TRIGGER_CATCHUP ? &run->executor->ready_catchup : &run->executor->ready, run);
@@ -76,10 +75,12 @@ static void propose_closes(struct scheduler *s)
             return;
         while (s->orphans.head != NULL && count < DECISIONS_PER_ENTRY_MAX) {
             struct run *run = s->orphans.head;
+            enum reason reason = REASON_NODE_LOSS;
             if (!flight_add(flight, (union flight_item){.execution = run->execution}))
                 break;
+            (void)attempt_is_over(s, run, &reason); /* it is in this list because it is */
             items[count++] = (struct close_attempt){.execution = run->execution, .attempt = run->attempt,
-                                                    .session = run->session, .reason = REASON_NODE_RESTART};
+                                                    .session = run->session, .reason = reason};
             run_list_remove(run);
             run->in_flight = true;
         }

@@ -421,6 +421,7 @@ void scheduler_lead(struct scheduler *s, bool leading)
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++)
         if (s->flights[i].used)
             flight_release(s, &s->flights[i]);
+    leases_begin(s);
 }
 
 uint32_t scheduler_run(struct scheduler *s, int64_t now_ms, bool decide_slots, const struct scheduler_command **ret_commands)

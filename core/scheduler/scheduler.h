@@ -19,6 +19,7 @@ struct scheduler_config {
     uint32_t executions_per_job;
     uint64_t executions_max_bytes;
     uint64_t seed;                 /* of execution ids; 0: from the system */
+    int64_t lease_ms;              /* how long a node may run what it was given after a beat that was answered; 0: for ever */
 };
 
 /* One command to propose. `token` comes back in scheduler_result, exactly once, whatever happened. */
@@ -49,6 +50,19 @@ void scheduler_result(struct scheduler *scheduler, uint64_t token, enum status s
                       int64_t now_ms);
 /* The next instant at which scheduler_run has something to do; INT64_MAX: only after a change. O(1). */
 int64_t scheduler_next_ms(const struct scheduler *scheduler);
+
+/* --- nodes and their leases (docs/internals/cluster.md): the leader alone; instants are monotonic --- */
+
+/* What node `name` says in `session` was confirmed by a majority and is about to be answered. is_behind: its state lags; it gets
+ * no new runs before the next beat. False: the session is over, for its lease has ended and its attempts are being closed; the
+ * node must begin a new one. */
+must_use bool scheduler_node_beat(struct scheduler *scheduler, const char *name, uint64_t session, bool is_behind, int64_t now_ms);
+/* It cannot be reached: it gets no new runs before its next beat. What it has stays its own until its lease ends. */
+void scheduler_node_silent(struct scheduler *scheduler, const char *name);
+/* Several times a lease. Nodes that were not heard of for longer than their leases last have lost what they were given: whoever
+ * has just begun to lead, and whoever did not look for half a lease, counts from now. *ret_lost names them, borrowed, at most
+ * COMMAND_NODES_MAX; returns how many. */
+uint32_t scheduler_watch_leases(struct scheduler *scheduler, int64_t now_ms, const char *ret_lost[]);
 
 /* --- for commands of users, on the leader --- */
 

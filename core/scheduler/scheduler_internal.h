@@ -53,9 +53,19 @@ struct run {
     bool in_flight;
 };
 
+/* What the leader knows of a node besides its row. */
+enum node_health {
+    NODE_PLACEABLE, /* also one that has just come up: it is about to beat */
+    NODE_SILENT,    /* not reached, or behind: no new runs */
+    NODE_LOST,      /* its lease has ended: this session gets nothing any more and keeps nothing */
+};
+
 struct node {
     char name[NODE_TEXT_SIZE];
     uint64_t session;
+    enum node_health health;
+    bool is_watched;    /* heard_ms counts */
+    int64_t heard_ms;   /* monotonic: the newest answered beat of this session, or since when one is waited for */
     uint32_t capacity, active, active_catchup; /* attempts of this session, and places promised to commands in flight */
     uint32_t executor_count;
     struct executor *executors[NODE_EXECUTORS_MAX];
@@ -100,6 +110,7 @@ struct scheduler {
     uint32_t node_count;
     struct run_list orphans;
     struct job *attention;
+    int64_t watched_ms; /* monotonic: scheduler_watch_leases looked last */
     bool leading, again; /* again: more is owed now than fitted, or than was taken */
     struct walk walk;
     struct decided_slot *slots; /* of the decision being built */
@@ -131,6 +142,7 @@ struct executor *scheduler_executor(struct scheduler *s, const char *name); /* i
 /* runs.c: the work that each open run asks for */
 void run_list_push(struct run_list *list, struct run *run);
 void run_list_remove(struct run *run); /* from whichever it is in */
+bool run_is_under_way(const struct run *run);
 void run_classify(struct scheduler *s, struct run *run);
 void run_unlink(struct scheduler *s, struct run *run);
 void runs_propose(struct scheduler *s, int64_t now_ms);
@@ -142,6 +154,12 @@ int node_choose(const struct scheduler *s, const struct executor *executor, bool
 void node_occupy(struct scheduler *s, struct run *run);  /* an attempt of the node's session counts there */
 void node_vacate(struct scheduler *s, struct run *run);
 void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX]);
+
+void node_reclassify_runs(struct scheduler *s, int node);
+
+/* leases.c */
+bool attempt_is_over(const struct scheduler *s, const struct run *run, enum reason *ret_reason); /* and why */
+void leases_begin(struct scheduler *s); /* leading begins or ends */
 
 /* decide.c */
 void slots_propose(struct scheduler *s, int64_t now_ms);
