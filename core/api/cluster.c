@@ -16,6 +16,8 @@ static int by_name(const void *a, const void *b)
 
 static const char *member_state(const struct cluster_member *member)
 {
+    if (!member->is_reachable)
+        return "Unreachable"; /* from the node that is asked */
     if (!member->is_voter)
         return "Learner";
     return member->is_leader ? "Leader" : "Follower";

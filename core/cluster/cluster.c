@@ -130,8 +130,10 @@ static void follow_leader(struct cluster *cluster)
 {
     bool is_led = has_leader(cluster);
     membership_follow_leader(cluster);
-    if (is_led == cluster->is_led)
+    if (is_led == cluster->is_led) {
+        beats_follow(cluster);
         return;
+    }
     cluster->is_led = is_led;
     if (!cluster->is_leader && is_led)
         LOG_INFO("follows a leader", LOG_STRING("leader", leader_name(cluster)), LOG_U64("term", raft_term(cluster->raft)));
@@ -139,6 +141,7 @@ static void follow_leader(struct cluster *cluster)
         LOG_WARN("no leader is known: this node only reads", LOG_U64("term", raft_term(cluster->raft)));
     if (cluster->config.runner.lead != NULL)
         cluster->config.runner.lead(cluster->config.runner.arg, is_led);
+    beats_follow(cluster);
 }
 
 /* A leader decides once its own term's no-op is applied here: only then does it see everything that was decided before. */
@@ -315,12 +318,12 @@ static void answer_reads(struct cluster *cluster)
     }
 }
 
-enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
+static enum status read_index(struct cluster *cluster, uint32_t most, cluster_done done, void *arg, uint64_t token,
+                              struct error *err)
 {
     if (!has_leader(cluster))
         return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
-    enum status status =
-        cluster->read_count < READS_MAX ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
+    enum status status = cluster->read_count < most ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
     if (status == STATUS_NO_LEADER)
         return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
     if (status != STATUS_OK)
@@ -330,6 +333,16 @@ enum status cluster_read_index(struct cluster *cluster, cluster_done done, void 
                               .deadline_ns = cluster_deadline_ns(cluster)};
     (void)uv_async_send(&cluster->progress); /* never before this call returns */
     return STATUS_OK;
+}
+
+enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
+{
+    return read_index(cluster, READS_MAX, done, arg, token, err);
+}
+
+enum status cluster_read_for_beat(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
+{
+    return read_index(cluster, READS_MAX + BEATS_HEARD_MAX, done, arg, token, err);
 }
 
 static void handle_applied(struct cluster *cluster, struct applied_batch *applied)
@@ -401,12 +414,14 @@ static void init_handles(struct cluster *cluster)
     uv_loop_t *loop = cluster->config.loop;
     uv_handle_t *handles[] = {(uv_handle_t *)&cluster->progress, (uv_handle_t *)&cluster->flush,
                               (uv_handle_t *)&cluster->tick_timer, (uv_handle_t *)&cluster->leader_timer,
-                              (uv_handle_t *)&cluster->expire_timer, (uv_handle_t *)&cluster->clock_steps};
+                              (uv_handle_t *)&cluster->expire_timer, (uv_handle_t *)&cluster->clock_steps,
+                              (uv_handle_t *)&cluster->beats.timer};
     int failed = uv_async_init(loop, &cluster->progress, on_progress);
     failed |= uv_prepare_init(loop, &cluster->flush);
     failed |= uv_timer_init(loop, &cluster->tick_timer);
     failed |= uv_timer_init(loop, &cluster->leader_timer);
     failed |= uv_timer_init(loop, &cluster->expire_timer);
+    failed |= uv_timer_init(loop, &cluster->beats.timer);
     failed |= uv_poll_init(loop, &cluster->clock_steps, cluster->clock_fd);
     failed |= uv_prepare_start(&cluster->flush, on_flush);
     failed |= uv_timer_start(&cluster->expire_timer, on_expire, EXPIRE_TICK_MS, EXPIRE_TICK_MS);
@@ -452,7 +467,7 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
     return STATUS_OK;
 }
 
-void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_leader_ops runner)
+void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_runner_ops runner)
 {
     cluster->config.leader = leader;
     cluster->config.runner = runner;
@@ -488,6 +503,7 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
     if (raft_last(cluster->raft).index == 0)
         LOG_INFO(cluster->config.peer_count > 0 ? "asking for admission to a cluster" : "waiting to be invited to a cluster");
     consensus_tick(cluster);
+    beats_start(cluster);
     consensus_drive(cluster);
     look_at_disk(cluster);
     return STATUS_OK;
@@ -564,6 +580,7 @@ static void maybe_stopped(struct cluster *cluster)
     uv_close((uv_handle_t *)&cluster->leader_timer, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->expire_timer, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->clock_steps, on_handle_closed);
+    uv_close((uv_handle_t *)&cluster->beats.timer, on_handle_closed);
 }
 
 static void on_handed_over(void *arg, uint64_t token, const struct cluster_outcome *outcome)

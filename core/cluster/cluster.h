@@ -31,12 +31,28 @@ typedef void (*cluster_done)(void *arg, uint64_t token, const struct cluster_out
 struct cluster_leader_ops {
     /* Changes of an apply batch, on every node, before the waiting proposers are answered. */
     void (*changes)(void *arg, const struct state_changes *changes, struct state_position applied);
-    /* Of `leader`: this node leads and its own term's no-op is applied, or no longer leads. Of `runner`: a leader takes
-     * proposals, here or elsewhere, or none does. */
+    /* This node leads and its own term's no-op is applied, or no longer leads. */
     void (*lead)(void *arg, bool leading);
     /* Leader: propose what is due by now (through cluster_propose); returns the wall-clock instant at which it wants to be
      * called next, INT64_MAX for not before the next change. Called after every batch and at that instant. */
     int64_t (*run)(void *arg, int64_t now_ms);
+    /* With lease_timeout_ms alone. A beat of a member was confirmed; false: its session is over, and it is told so. */
+    bool (*beat)(void *arg, const char *node, uint64_t session, bool is_behind);
+    void (*silent)(void *arg, const char *node); /* it cannot be reached */
+    bool (*watch)(void *arg);                    /* ten times a lease, or more often; true: `run` has something to do */
+    void *arg;
+};
+
+/* The runs of this node. */
+struct cluster_runner_ops {
+    void (*changes)(void *arg, const struct state_changes *changes, struct state_position applied);
+    /* A leader takes proposals, here or elsewhere, or none does. */
+    void (*lead)(void *arg, bool leading);
+    /* With lease_timeout_ms alone. */
+    uint64_t (*session)(void *arg);
+    void (*lease)(void *arg, int64_t until_ms); /* monotonic; never earlier than it was unless this node was alone. INT64_MAX: it
+                                                   does not end */
+    void (*session_over)(void *arg);            /* what was assigned to the session is given to others */
     void *arg;
 };
 
@@ -62,8 +78,9 @@ struct cluster_config {
     bool bootstrap;            /* an empty data directory founds a cluster */
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed for cluster_start */
+    int64_t lease_timeout_ms;  /* 0: no leases, and no beats */
     struct cluster_leader_ops leader; /* called in order given here for every batch */
-    struct cluster_leader_ops runner; /* `changes` and `lead` of core/run; `run` NULL */
+    struct cluster_runner_ops runner;
     /* Both may be given later, by cluster_attach: their owners want data_dir locked first. */
 };
 
@@ -71,7 +88,7 @@ struct cluster_config {
  * Blocks; call it before the loop runs. CONFLICT when another process holds the directory. */
 must_use enum status cluster_open(const struct cluster_config *config, struct cluster **ret, struct error *err);
 /* Before cluster_start: in place of the tables of the configuration. */
-void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_leader_ops runner);
+void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_runner_ops runner);
 /* Starts the threads. A node that is alone campaigns; one of several waits for a leader, one of none asks for admission. */
 must_use enum status cluster_start(struct cluster *cluster, struct error *err);
 /* This node is about to stop: another one should lead. Nothing happens where it does not lead, or is alone. */

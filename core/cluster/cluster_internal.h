@@ -4,6 +4,7 @@
 
 #include "base/limits.h"
 #include "cluster/applier.h"
+#include "cluster/beats.h"
 #include "cluster/cluster.h"
 #include "cluster/data_dir.h"
 #include "cluster/forward.h"
@@ -105,6 +106,7 @@ struct cluster {
     uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */
     bool is_removed;           /* as was said */
     uint64_t looks;            /* of membership_look */
+    struct beats beats;
     bool snapshot_missed;      /* said once */
     uint64_t ticks;
 
@@ -131,7 +133,7 @@ struct cluster {
     int64_t disk_free_bytes;
     const char *disk_directory; /* that it is of */
 
-    struct pending_read reads[READS_MAX];
+    struct pending_read reads[READS_MAX + BEATS_HEARD_MAX]; /* clients leave room for beats */
     uint32_t read_count;
     uint64_t read_ctx;
 
@@ -160,6 +162,8 @@ void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_i
 
 /* --- cluster.c --- */
 uint64_t cluster_deadline_ns(struct cluster *cluster); /* of what a client waits for; starts its clock */
+/* As cluster_read_index, also where clients may read no more. */
+must_use enum status cluster_read_for_beat(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err);
 /* A request about members: done here by the leader, else by the leader that is asked. As forward_ask. */
 must_use enum status cluster_ask(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name, const char *address,
                                  cluster_done done, void *arg, uint64_t token, struct error *err);

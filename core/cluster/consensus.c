@@ -117,7 +117,7 @@ enum status consensus_open(struct cluster *cluster, struct error *err)
         .max_inflight_messages = INFLIGHT_MESSAGES_MAX,
         .max_inflight_bytes = INFLIGHT_BYTES_MAX,
         .max_uncommitted_bytes = PROPOSAL_BYTES_MAX / 4 * 3,
-        .max_reads = READS_MAX,
+        .max_reads = READS_MAX + BEATS_HEARD_MAX,
         .cache_bytes = CACHE_BYTES,
     };
     random_bytes_secure(&config.seed, sizeof config.seed);

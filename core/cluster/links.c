@@ -217,6 +217,10 @@ static bool on_frame(void *arg, struct transport_link link, const struct hello *
         return !is_peer || member_of(cluster, remote->node) == NULL || forward_requested(cluster, remote, payload, err);
     case FRAME_ANSWER:
         return !is_peer || forward_answered(cluster, remote, payload, err);
+    case FRAME_BEAT:
+        return !is_peer || beats_heard(cluster, remote, payload, err);
+    case FRAME_BEAT_ANSWER:
+        return !is_peer || beats_answered(cluster, remote, payload, err);
     }
     return true; /* of a newer version */
 }
@@ -245,6 +249,7 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
         return;
     raft_report(cluster->raft, remote->node, RAFT_LINK_DOWN);
     forward_lost(cluster, remote->node);
+    beats_link_lost(cluster, remote->node);
 }
 
 /* --- life --- */

@@ -14,6 +14,8 @@ enum cluster_frame {
     FRAME_ADMITTED = 18, /* the answer, or an invitation */
     FRAME_REQUEST = 19,  /* something for the leader to do */
     FRAME_ANSWER = 20,
+    FRAME_BEAT = 21,     /* to the leader: this node lives */
+    FRAME_BEAT_ANSWER = 22,
 };
 
 /* Who this node is, out of its log; before the log writer begins. */

@@ -306,6 +306,7 @@ void membership_look(struct cluster *cluster)
     struct error err;
     if (cluster->transport == NULL)
         return;
+    beats_sample(cluster);
     raft_status(cluster->raft, &status);
     bool is_out = status.conf->count > 0 && status.conf_index <= status.commit &&
                   raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */

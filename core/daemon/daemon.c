@@ -239,6 +239,7 @@ static enum status open_cluster(struct node *node, struct error *err)
         .bootstrap = config->cluster_raft.bootstrap,
         .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
         .election_timeout_ms = config->cluster_raft.election_timeout_ms,
+        .lease_timeout_ms = config->executors.lease_timeout_ms,
         .tls = node->raft_tls.cert_file != NULL ? &node->raft_tls : NULL,
     };
     return cluster_open(&cluster, &node->cluster, err);
@@ -282,6 +283,7 @@ static enum status open_runner(struct node *node, struct error *err)
         .executor_count = node->plugins.executor_count,
         .max_concurrent = config->executors.max_concurrent,
         .grace_ms = config->scheduler.grace_ms,
+        .lease_ms = config->executors.lease_timeout_ms,
         .replicated_output_bytes = config->output.replicated_bytes,
         .captured_output_bytes = config->output.captured_bytes,
         .output_retention_ms = config->output.retention_ms,

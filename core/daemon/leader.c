@@ -60,7 +60,37 @@ static int64_t on_run(void *arg, int64_t now)
     return next;
 }
 
+/* --- nodes --- */
+
+static int64_t monotonic_ms(const struct leader *leader)
+{
+    return (int64_t)(leader->clock->monotonic_ns(leader->clock->arg) / 1000000);
+}
+
+static bool on_beat(void *arg, const char *node, uint64_t session, bool is_behind)
+{
+    struct leader *leader = arg;
+    return scheduler_node_beat(leader->scheduler, node, session, is_behind, monotonic_ms(leader));
+}
+
+static void on_silent(void *arg, const char *node)
+{
+    struct leader *leader = arg;
+    scheduler_node_silent(leader->scheduler, node);
+}
+
+static bool on_watch(void *arg)
+{
+    struct leader *leader = arg;
+    const char *lost[COMMAND_NODES_MAX];
+    uint32_t count = scheduler_watch_leases(leader->scheduler, monotonic_ms(leader), lost);
+    for (uint32_t i = 0; i < count; i++)
+        LOG_WARN("a node was not heard of for longer than its lease: its runs go to others", LOG_STRING("node", lost[i]));
+    return count > 0;
+}
+
 struct cluster_leader_ops leader_ops(struct leader *leader)
 {
-    return (struct cluster_leader_ops){.changes = on_changes, .lead = on_lead, .run = on_run, .arg = leader};
+    return (struct cluster_leader_ops){.changes = on_changes, .lead = on_lead, .run = on_run, .beat = on_beat,
+                                       .silent = on_silent, .watch = on_watch, .arg = leader};
 }

@@ -254,6 +254,13 @@ static enum chronos_cancel_reason cancel_reason(enum reason reason)
     }
 }
 
+/* A lost lease leaves less time: at its end the attempt is gone. */
+int64_t grace_of(const struct runner *runner, enum reason reason)
+{
+    int64_t grace = runner->config.grace_ms, half = runner->config.lease_ms / 2;
+    return reason == REASON_NODE_LOSS && half > 0 && half < grace ? half : grace;
+}
+
 void attempt_cancel(struct runner *runner, struct attempt *attempt, enum reason reason)
 {
     if (attempt->phase > ATTEMPT_RUNNING || attempt->cancel != REASON_NONE)
@@ -263,9 +270,9 @@ void attempt_cancel(struct runner *runner, struct attempt *attempt, enum reason 
         attempt_never_ran(runner, attempt, RUN_CANCELLED, reason, "");
         return;
     }
-    dispatcher_cancel(attempt->dispatcher, attempt->token, cancel_reason(reason), runner->config.grace_ms);
+    dispatcher_cancel(attempt->dispatcher, attempt->token, cancel_reason(reason), grace_of(runner, reason));
     instances_watch(runner);
-    deadline_set(runner, attempt, runner_now_ms(runner) + runner->config.grace_ms + runner->write_off_ms, true);
+    deadline_set(runner, attempt, runner_now_ms(runner) + grace_of(runner, reason) + runner->write_off_ms, true);
 }
 
 void attempt_disown(struct runner *runner, struct attempt *attempt)
@@ -277,7 +284,8 @@ void attempt_disown(struct runner *runner, struct attempt *attempt)
     if (dispatcher_take_back(attempt->dispatcher, attempt)) {
         leave_dispatcher(attempt);
     } else if (attempts_write_off(&runner->attempts, attempt)) {
-        dispatcher_cancel(attempt->dispatcher, attempt->token, cancel_reason(REASON_NODE_LOSS), runner->config.grace_ms);
+        dispatcher_cancel(attempt->dispatcher, attempt->token, cancel_reason(REASON_NODE_LOSS),
+                          grace_of(runner, REASON_NODE_LOSS));
         instances_watch(runner);
     }
     leave_active(runner, attempt);

@@ -20,7 +20,7 @@ void runner_close_handles(struct runner *runner, void (*closed)(void *arg), void
 {
     struct runner_handles *handles = runner->handles;
     uv_handle_t *all[] = {(uv_handle_t *)&handles->wakeup, (uv_handle_t *)&handles->deadlines, (uv_handle_t *)&handles->retry,
-                          (uv_handle_t *)&handles->watch, (uv_handle_t *)&handles->drain};
+                          (uv_handle_t *)&handles->watch, (uv_handle_t *)&handles->drain, (uv_handle_t *)&handles->lease};
     attempts_stop_posting(&runner->attempts);
     runner->handles = NULL;
     handles->closed = closed;

@@ -31,6 +31,7 @@ void runner_node(const struct runner *runner, struct node_row *ret)
     memcpy(node.name, runner->node_id, sizeof node.name);
     node.capacity = runner->stage == RUNNER_OPEN ? runner->config.max_concurrent : 0;
     node.since_ms = runner->config.clock->wall_ms(runner->config.clock->arg);
+    node.lease_ms = runner->config.lease_ms;
     memcpy(node.version, CHRONOS_VERSION, sizeof CHRONOS_VERSION);
     for (uint32_t i = 0; i < runner->instance_count; i++) {
         const char *id = dispatcher_component(runner->instances[i].dispatcher)->id;

@@ -1,7 +1,8 @@
 /* Runs on this node: start what the applied state says is ours, watch over it, report how it ended.
  *
- * Level-triggered: after every batch the open attempts of (this node, this session) that were not started yet are started;
- * the cancel mark of a row is obeyed. A replay never starts anything, for its session is gone. Each executor instance has a
+ * Level-triggered: after every batch, and when it gains its lease, the open attempts of (this node, this session) that were not
+ * started yet are started; the cancel mark of a row is obeyed. A replay never starts anything, for its session is gone. A node
+ * that no leader answers any more ends its runs before its lease does (lease.c): then others may have them. Each executor instance has a
  * dispatcher thread; completions and output come from any thread and are posted to the loop. Output is captured up to
  * output.captured_bytes in `local/`, which also keeps the outbox of reports that are not committed yet. */
 #ifndef CHRONOS_RUN_RUN_H
@@ -24,6 +25,7 @@ struct runner_config {
     uint32_t executor_count;
     uint32_t max_concurrent;                /* attempts at once on this node */
     int64_t grace_ms;                       /* between a cancel and force */
+    int64_t lease_ms;                       /* runs go on for so long without a leader's answer; 0: no lease is needed */
     uint32_t replicated_output_bytes;
     int64_t captured_output_bytes;
     int64_t output_retention_ms;
@@ -35,8 +37,10 @@ must_use enum status runner_new(const struct runner_config *config, struct runne
  * random session; only then can anything be assigned to us. */
 void runner_attach(struct runner *runner, struct cluster *cluster);
 /* The `runner` table of cluster_config. */
-struct cluster_leader_ops runner_ops(struct runner *runner);
+struct cluster_runner_ops runner_ops(struct runner *runner);
 
+/* Does this node hold a lease? Without one it starts nothing. */
+bool runner_has_lease(const struct runner *runner);
 uint64_t runner_session(const struct runner *runner);
 /* The node's own row, for NODE_UP and the API. */
 void runner_node(const struct runner *runner, struct node_row *ret);

@@ -60,9 +60,15 @@ static void on_lead(void *arg, bool leading)
     reports_flush(runner);
 }
 
-struct cluster_leader_ops runner_ops(struct runner *runner)
+static uint64_t on_session(void *arg)
 {
-    return (struct cluster_leader_ops){.changes = on_changes, .lead = on_lead, .arg = runner};
+    return ((const struct runner *)arg)->session;
+}
+
+struct cluster_runner_ops runner_ops(struct runner *runner)
+{
+    return (struct cluster_runner_ops){.changes = on_changes, .lead = on_lead, .session = on_session, .lease = lease_granted,
+                                       .session_over = lease_session_over, .arg = runner};
 }
 
 void runner_attach(struct runner *runner, struct cluster *cluster)
@@ -79,7 +85,7 @@ static enum status make_handles(struct runner *runner, struct error *err)
     if (handles == NULL)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     uv_handle_t *all[] = {(uv_handle_t *)&handles->wakeup, (uv_handle_t *)&handles->deadlines, (uv_handle_t *)&handles->retry,
-                          (uv_handle_t *)&handles->watch, (uv_handle_t *)&handles->drain};
+                          (uv_handle_t *)&handles->watch, (uv_handle_t *)&handles->drain, (uv_handle_t *)&handles->lease};
     int failed = uv_async_init(loop, &handles->wakeup, on_wakeup);
     if (failed != 0) {
         free(handles);
@@ -89,6 +95,7 @@ static enum status make_handles(struct runner *runner, struct error *err)
     (void)uv_timer_init(loop, &handles->retry);
     (void)uv_timer_init(loop, &handles->watch);
     (void)uv_timer_init(loop, &handles->drain);
+    (void)uv_timer_init(loop, &handles->lease);
     for (size_t i = 0; i < sizeof all / sizeof all[0]; i++) {
         all[i]->data = runner;
         uv_unref(all[i]); /* whoever runs the loop decides how long */
@@ -153,7 +160,7 @@ static enum status make_instances(struct runner *runner, const struct runner_con
     return STATUS_OK;
 }
 
-static uint64_t draw_session(void)
+uint64_t runner_draw_session(void)
 {
     uint64_t session = 0;
     while (session == 0)
@@ -187,7 +194,8 @@ enum status runner_new(const struct runner_config *config, struct runner **ret, 
         free(runner);
         return status;
     }
-    runner->session = draw_session();
+    runner->session = runner_draw_session();
+    runner->has_lease = config->lease_ms == 0;
     runner->write_off_ms = WRITE_OFF_MS;
     runner->wedged_ms = WEDGED_MS;
     runner->report_wait_ms = REPORT_WAIT_MS;

@@ -24,7 +24,7 @@ enum {
 /* Outlive the runner until the loop has closed them. */
 struct runner_handles {
     uv_async_t wakeup;
-    uv_timer_t deadlines, retry, watch, drain;
+    uv_timer_t deadlines, retry, watch, drain, lease;
     int open;
     void (*closed)(void *arg); /* NULL: nobody waits */
     void *arg;
@@ -83,6 +83,8 @@ struct runner {
     struct reports reports;
     struct replay replay;
     bool announce_wanted, announce_in_flight;
+    int64_t lease_until_ms;      /* monotonic; INT64_MAX: for ever */
+    bool has_lease;
     struct local_store *local;
     struct local_writer *writer;
     atomic_bool writer_stopped;  /* set on its thread */
@@ -99,9 +101,17 @@ struct runner {
 };
 
 int64_t runner_now_ms(const struct runner *runner); /* monotonic */
+uint64_t runner_draw_session(void);
 
 /* starts.c: the applied state asks. */
 void starts_apply(struct runner *runner, const struct state_changes *changes);
+
+void starts_walk(struct runner *runner); /* all of the applied state */
+
+/* lease.c */
+void lease_granted(void *arg, int64_t until_ms);
+void lease_session_over(void *arg);
+void on_lease_end(uv_timer_t *timer);
 
 /* conclude.c: how an attempt goes on here. */
 void attempt_started(struct runner *runner, struct attempt *attempt);
@@ -114,6 +124,7 @@ void attempt_release(struct runner *runner, struct attempt *attempt, enum reason
 bool attempt_write_off(struct runner *runner, struct attempt *attempt, enum run_status outcome, enum reason reason,
                        const char *error);
 void attempt_cancel(struct runner *runner, struct attempt *attempt, enum reason reason);
+int64_t grace_of(const struct runner *runner, enum reason reason);
 /* The state gave it up: it is cancelled, and what it reports interests nobody. */
 void attempt_disown(struct runner *runner, struct attempt *attempt);
 

@@ -90,8 +90,34 @@ static void open_changed(struct runner *runner, const struct state_change *chang
     disown_others(runner, &run.execution, attempt);
     if (attempt != NULL && run.cancel != REASON_NONE)
         attempt_cancel(runner, attempt, run.cancel);
-    else if (ours && attempt == NULL && run.phase == PHASE_ASSIGNED)
+    else if (ours && attempt == NULL && run.phase == PHASE_ASSIGNED && runner->has_lease)
         begin(runner, &run);
+}
+
+/* --- all there is --- */
+
+static bool walk_run(void *arg, struct bytes key, struct bytes row)
+{
+    struct state_change change = {.kind = CHANGE_OPEN, .row = row};
+    if (key.size == sizeof change.execution.bytes) {
+        memcpy(change.execution.bytes, key.data, key.size);
+        open_changed(arg, &change);
+    }
+    return true;
+}
+
+/* What was assigned while this node had no lease. */
+void starts_walk(struct runner *runner)
+{
+    struct state_view view;
+    struct error err;
+    enum status status = state_view_begin(cluster_state(runner->cluster), &view, &err);
+    if (status == STATUS_OK) {
+        status = state_walk_table(&view, STATE_OPEN, (struct bytes){NULL, 0}, false, walk_run, runner, &err);
+        state_view_end(&view);
+    }
+    if (status != STATUS_OK)
+        LOG_ERROR("the runs that wait for this node cannot be read; those that change are started", LOG_ERROR_FIELD(&err));
 }
 
 void starts_apply(struct runner *runner, const struct state_changes *changes)

@@ -44,25 +44,26 @@ void scheduler_node_silent(struct scheduler *s, const char *name)
 }
 
 /* A tenth longer than the node counts: clocks run at different speeds. */
-static bool is_overdue(const struct scheduler *s, const struct node *node, int64_t now_ms)
+static bool is_overdue(const struct node *node, int64_t now_ms)
 {
-    return node->health != NODE_LOST && node->is_watched && now_ms - node->heard_ms > s->config.lease_ms + s->config.lease_ms / 10;
+    return node->lease_ms > 0 && node->health != NODE_LOST && now_ms - node->heard_ms > node->lease_ms + node->lease_ms / 10;
 }
 
 uint32_t scheduler_watch_leases(struct scheduler *s, int64_t now_ms, const char *ret_lost[])
 {
     uint32_t lost = 0;
-    bool was_away = now_ms - s->watched_ms > s->config.lease_ms / 2; /* it was frozen, and perhaps everybody was */
+    int64_t since_ms = now_ms - s->watched_ms;
     s->watched_ms = now_ms;
-    if (!s->leading || s->config.lease_ms == 0)
+    if (!s->leading)
         return 0;
     for (uint32_t i = 0; i < s->node_count; i++) {
         struct node *node = &s->nodes[i];
+        bool was_away = since_ms > node->lease_ms / 2; /* this leader was frozen, and perhaps everybody was */
         if (!node->is_watched || was_away) {
             node->heard_ms = now_ms;
             node->is_watched = true;
         }
-        if (!is_overdue(s, node, now_ms))
+        if (!is_overdue(node, now_ms))
             continue;
         node->health = NODE_LOST;
         node_reclassify_runs(s, (int)i);

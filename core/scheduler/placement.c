@@ -56,6 +56,7 @@ void node_changed(struct scheduler *s, const struct node_row *row)
     bool new_session = node->session != row->session;
     memcpy(node->name, row->name, sizeof node->name);
     node->capacity = row->capacity;
+    node->lease_ms = row->lease_ms;
     node->executor_count = 0;
     for (uint32_t e = 0; e < row->executor_count; e++) {
         struct executor *executor = scheduler_executor(s, row->executors[e]);

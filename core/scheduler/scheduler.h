@@ -19,7 +19,6 @@ struct scheduler_config {
     uint32_t executions_per_job;
     uint64_t executions_max_bytes;
     uint64_t seed;                 /* of execution ids; 0: from the system */
-    int64_t lease_ms;              /* how long a node may run what it was given after a beat that was answered; 0: for ever */
 };
 
 /* One command to propose. `token` comes back in scheduler_result, exactly once, whatever happened. */

@@ -66,6 +66,7 @@ struct node {
     enum node_health health;
     bool is_watched;    /* heard_ms counts */
     int64_t heard_ms;   /* monotonic: the newest answered beat of this session, or since when one is waited for */
+    int64_t lease_ms;   /* 0: it does not end */
     uint32_t capacity, active, active_catchup; /* attempts of this session, and places promised to commands in flight */
     uint32_t executor_count;
     struct executor *executors[NODE_EXECUTORS_MAX];

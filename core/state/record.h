@@ -212,6 +212,7 @@ struct node_row {
     uint64_t session;
     uint32_t capacity; /* attempts at once */
     int64_t since_ms;
+    int64_t lease_ms;  /* how long it goes on with its runs while no leader answers it; 0: for ever */
     char version[32];
     uint32_t executor_count;
     char executors[NODE_EXECUTORS_MAX][EXECUTOR_TEXT_SIZE];

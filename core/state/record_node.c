@@ -11,6 +11,7 @@ void node_row_encode(const struct node_row *node, struct buffer *out)
     put_u64(out, node->session);
     put_u32(out, node->capacity);
     put_i64(out, node->since_ms);
+    put_i64(out, node->lease_ms);
     put_string(out, node->version);
     put_u8(out, (uint8_t)node->executor_count);
     for (uint32_t i = 0; i < node->executor_count; i++)
@@ -28,6 +29,7 @@ enum status node_row_decode(struct bytes row, struct node_row *ret, struct error
     node.session = take_u64(&r);
     node.capacity = take_u32(&r);
     node.since_ms = take_i64(&r);
+    node.lease_ms = take_i64(&r);
     take_string(&r, node.version, sizeof node.version);
     node.executor_count = take_enum(&r, NODE_EXECUTORS_MAX + 1);
     for (uint32_t i = 0; i < node.executor_count; i++)

@@ -310,7 +310,8 @@ static void report(struct sim *sim, struct sim_event *event)
 
 void sim_node_up(struct sim *sim, const char *name, uint32_t capacity, const char *executor)
 {
-    struct node_row row = {.session = ++sim->sessions, .capacity = capacity, .version = "1", .executor_count = 1};
+    struct node_row row = {.session = ++sim->sessions, .capacity = capacity, .lease_ms = sim->lease_ms, .version = "1",
+                           .executor_count = 1};
     struct buffer command = command_buffer();
     int i = node_index(sim, name);
     if (i < 0) {

@@ -120,6 +120,7 @@ struct sim {
     bool poke;
 
     /* what the world does */
+    int64_t lease_ms;          /* of nodes that come up; 0: for ever */
     int64_t delay_ms;          /* of entries, exactly; or random up to it */
     bool random_delay;
     enum status refuse;        /* every proposal of the scheduler, while not OK */

@@ -11,8 +11,7 @@
 static int setup(void **state)
 {
     struct sim *sim = sim_new(21);
-    sim->config.lease_ms = LEASE;
-    sim_rebuild(sim, false, false); /* with the lease */
+    sim->lease_ms = LEASE;
     sim_node_up(sim, "n1", 10, NULL);
     sim_node_up(sim, "n2", 10, NULL);
     sim->duration_ms = HOUR;
@@ -189,7 +188,7 @@ static void test_lost_nodes_make_room(void **state)
     struct sim_job *job = manual(sim, NODE_LOSS_RETRY);
     const char *lost[COMMAND_NODES_MAX];
     char name[NODE_TEXT_SIZE];
-    struct node_row row = {.capacity = 1, .executor_count = 1, .executors = {"shell"}};
+    struct node_row row = {.capacity = 1, .lease_ms = LEASE, .executor_count = 1, .executors = {"shell"}};
     struct buffer bytes;
     (void)tenth(sim, 3);
     buffer_init(&bytes, 4096);

@@ -178,7 +178,7 @@ static enum status execution_again(struct bytes bytes, struct buffer *out, struc
 
 static void node_sample(struct buffer *out)
 {
-    static const struct node_row node = {.name = "n1", .session = 7, .capacity = 3, .since_ms = 9, .version = "0.1.0",
+    static const struct node_row node = {.name = "n1", .session = 7, .capacity = 3, .since_ms = 9, .lease_ms = 30000, .version = "0.1.0",
                                          .executor_count = 2, .executors = {"shell", "http"}};
     node_row_encode(&node, out);
 }

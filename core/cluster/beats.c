@@ -1,0 +1,253 @@
+#include "cluster/beats.h"
+
+#include "base/codec.h"
+#include "cluster/cluster_internal.h"
+
+enum { BEAT_FRAME_MAX = 64, BEAT_EVERY_MAX_MS = 1000, NS_PER_MS = 1000000 };
+
+static int64_t monotonic_ms(const struct cluster *cluster)
+{
+    return (int64_t)(cluster->config.clock->monotonic_ns(cluster->config.clock->arg) / NS_PER_MS);
+}
+
+/* --- formats: writer and reader side by side --- */
+
+static void put_beat(struct buffer *out, const struct heard_beat *beat, uint64_t applied)
+{
+    put_u64(out, beat->seq);
+    put_u64(out, beat->session);
+    put_u64(out, applied);
+}
+
+static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *ret_applied)
+{
+    struct reader r = reader_of(payload.data, payload.size);
+    struct heard_beat beat = {.seq = take_u64(&r)};
+    beat.session = take_u64(&r);
+    *ret_applied = take_u64(&r);
+    *ret = beat;
+    return !r.failed && beat.session != 0;
+}
+
+static void put_answer(struct buffer *out, uint64_t seq, bool is_over)
+{
+    put_u64(out, seq);
+    put_u8(out, is_over);
+}
+
+static bool take_answer(struct bytes payload, uint64_t *ret_seq, bool *ret_over)
+{
+    struct reader r = reader_of(payload.data, payload.size);
+    *ret_seq = take_u64(&r);
+    uint8_t is_over = take_u8(&r);
+    *ret_over = is_over == 1;
+    return !r.failed && is_over <= 1;
+}
+
+/* --- this node's lease --- */
+
+static void answered(struct cluster *cluster, uint64_t seq, bool is_over)
+{
+    const struct beats *beats = &cluster->beats;
+    const struct cluster_runner_ops *runner = &cluster->config.runner;
+    if (seq == 0 || seq > beats->seq || beats->seq - seq >= BEATS_UNANSWERED_MAX)
+        return;
+    if (is_over)
+        runner->session_over(runner->arg);
+    else
+        runner->lease(runner->arg, beats->sent_ms[seq % BEATS_UNANSWERED_MAX] + cluster->config.lease_timeout_ms);
+}
+
+/* --- on the leader --- */
+
+static const struct raft_member *member_of(const struct cluster *cluster, uint64_t node)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    return raft_conf_find(status.conf, node);
+}
+
+static void answer(struct cluster *cluster, const struct heard_beat *beat, bool is_over)
+{
+    if (beat->node == cluster->self.node) {
+        answered(cluster, beat->seq, is_over);
+        return;
+    }
+    struct buffer payload;
+    buffer_init(&payload, BEAT_FRAME_MAX);
+    put_answer(&payload, beat->seq, is_over);
+    if (payload.failed == STATUS_OK)
+        (void)links_send_frame(cluster, beat->node, FRAME_BEAT_ANSWER, buffer_bytes(&payload)); /* lost: the next one comes soon */
+    buffer_deinit(&payload);
+}
+
+static void confirm(struct cluster *cluster, const struct heard_beat *beat)
+{
+    const struct cluster_leader_ops *leader = &cluster->config.leader;
+    const struct raft_member *member = member_of(cluster, beat->node);
+    if (member == NULL || !cluster->is_leader)
+        return;
+    bool lives = leader->beat(leader->arg, member->name, beat->session, beat->is_behind);
+    answer(cluster, beat, !lives);
+    (void)uv_async_send(&cluster->progress); /* runs may wait for a node */
+}
+
+static void on_confirmed(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    struct cluster *cluster = arg;
+    struct heard_beat beat = cluster->beats.heard[token];
+    cluster->beats.heard[token].node = 0;
+    if (outcome->status == STATUS_OK)
+        confirm(cluster, &beat);
+}
+
+static void hear(struct cluster *cluster, const struct heard_beat *beat)
+{
+    struct error err;
+    for (uint32_t i = 0; i < BEATS_HEARD_MAX; i++) {
+        if (cluster->beats.heard[i].node != 0)
+            continue;
+        if (cluster_read_for_beat(cluster, on_confirmed, cluster, i, &err) == STATUS_OK)
+            cluster->beats.heard[i] = *beat;
+        return;
+    }
+}
+
+bool beats_heard(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err)
+{
+    struct heard_beat beat;
+    uint64_t applied;
+    if (!take_beat(payload, &beat, &applied)) {
+        (void)error_set(err, STATUS_MALFORMED, "a beat is damaged"); /* told by false */
+        return false;
+    }
+    beat.node = remote->node;
+    beat.is_behind = applied < cluster->beats.commits[cluster->beats.samples % COMMIT_SAMPLES]; /* the oldest */
+    if (cluster->is_leader)
+        hear(cluster, &beat);
+    return true;
+}
+
+bool beats_answered(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err)
+{
+    uint64_t seq;
+    bool is_over;
+    if (!take_answer(payload, &seq, &is_over)) {
+        (void)error_set(err, STATUS_MALFORMED, "an answer to a beat is damaged"); /* told by false */
+        return false;
+    }
+    if (remote->node == cluster->beats.leader && cluster->config.lease_timeout_ms > 0)
+        answered(cluster, seq, is_over);
+    return true;
+}
+
+void beats_sample(struct cluster *cluster)
+{
+    cluster->beats.commits[cluster->beats.samples++ % COMMIT_SAMPLES] = raft_commit(cluster->raft);
+}
+
+static void silence(struct cluster *cluster, const struct raft_member *member)
+{
+    const struct cluster_leader_ops *leader = &cluster->config.leader;
+    if (cluster->is_leader && cluster->config.lease_timeout_ms > 0 && member != NULL)
+        leader->silent(leader->arg, member->name);
+}
+
+void beats_link_lost(struct cluster *cluster, uint64_t node)
+{
+    silence(cluster, member_of(cluster, node));
+}
+
+/* Who cannot be reached when this node begins to lead gets no runs before it is heard of. */
+static void silence_unreachable(struct cluster *cluster)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    for (uint8_t i = 0; i < status.conf->count; i++) {
+        const struct raft_member *member = &status.conf->members[i];
+        bool is_up = cluster->transport != NULL && transport_is_up(cluster->transport, member->id, LANE_CONTROL);
+        if (member->id != cluster->self.node && !is_up)
+            silence(cluster, member);
+    }
+}
+
+/* --- sending --- */
+
+static bool is_alone(const struct cluster *cluster)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    return cluster->is_leader && status.conf->count == 1;
+}
+
+/* Nobody else could take its runs over: it needs nobody's word. When another node joins, its lease begins to run. */
+static bool beat_alone(struct cluster *cluster, uint64_t session)
+{
+    const struct cluster_leader_ops *leader = &cluster->config.leader;
+    const struct cluster_runner_ops *runner = &cluster->config.runner;
+    bool was_alone = cluster->beats.is_alone;
+    cluster->beats.is_alone = is_alone(cluster);
+    if (!cluster->beats.is_alone) {
+        if (was_alone)
+            runner->lease(runner->arg, monotonic_ms(cluster) + cluster->config.lease_timeout_ms);
+        return false;
+    }
+    if (leader->beat(leader->arg, cluster->config.node_id, session, false))
+        runner->lease(runner->arg, INT64_MAX);
+    else
+        runner->session_over(runner->arg);
+    return true;
+}
+
+static void send_beat(struct cluster *cluster)
+{
+    struct beats *beats = &cluster->beats;
+    const struct cluster_runner_ops *runner = &cluster->config.runner;
+    struct heard_beat beat = {.node = cluster->self.node, .session = runner->session(runner->arg)};
+    if (beat_alone(cluster, beat.session) || beats->leader == 0)
+        return;
+    beat.seq = ++beats->seq;
+    beats->sent_ms[beat.seq % BEATS_UNANSWERED_MAX] = monotonic_ms(cluster);
+    if (beats->leader == cluster->self.node) {
+        hear(cluster, &beat);
+        return;
+    }
+    struct buffer payload;
+    buffer_init(&payload, BEAT_FRAME_MAX);
+    put_beat(&payload, &beat, cluster->applied_index);
+    if (payload.failed == STATUS_OK)
+        (void)links_send_frame(cluster, beats->leader, FRAME_BEAT, buffer_bytes(&payload)); /* lost: the next one comes soon */
+    buffer_deinit(&payload);
+}
+
+static void on_timer(uv_timer_t *timer)
+{
+    struct cluster *cluster = timer->data;
+    const struct cluster_leader_ops *leader = &cluster->config.leader;
+    send_beat(cluster);
+    if (cluster->is_leader && !cluster->stopping && leader->watch(leader->arg))
+        (void)uv_async_send(&cluster->progress); /* runs are to be given to others */
+}
+
+void beats_start(struct cluster *cluster)
+{
+    uint64_t every = (uint64_t)(cluster->config.lease_timeout_ms / BEATS_PER_LEASE);
+    if (every > BEAT_EVERY_MAX_MS)
+        every = BEAT_EVERY_MAX_MS; /* who is silent or lags behind is noticed sooner */
+    if (every > 0)
+        (void)uv_timer_start(&cluster->beats.timer, on_timer, every, every); /* cannot fail */
+}
+
+void beats_follow(struct cluster *cluster)
+{
+    struct beats *beats = &cluster->beats;
+    uint64_t term = raft_term(cluster->raft);
+    uint64_t leader = cluster->is_leader ? cluster->self.node : cluster->is_led ? raft_leader(cluster->raft) : 0;
+    if (cluster->config.lease_timeout_ms == 0 || (beats->leader == leader && beats->term == term))
+        return;
+    beats->leader = leader;
+    beats->term = term;
+    if (cluster->is_leader)
+        silence_unreachable(cluster);
+    send_beat(cluster);
+}

@@ -1,0 +1,48 @@
+/* Beats: each node says at short intervals that it lives, and holds a lease for as long as the leader answers. On the leader, what
+ * it hears is told to its scheduler. Rule: an answer leaves only after a majority has confirmed, behind the beat's arrival, who
+ * leads; the lease runs from the moment at which the beat was sent. So whoever leads next, and lets a lease pass from then on, knows
+ * that no older lease is left. Loop thread. */
+#ifndef CHRONOS_CLUSTER_BEATS_H
+#define CHRONOS_CLUSTER_BEATS_H
+
+#include <uv.h>
+
+#include "raft/raft.h"
+#include "transport/hello.h"
+
+struct cluster;
+
+enum {
+    BEATS_PER_LEASE = 10,
+    BEATS_UNANSWERED_MAX = 16, /* of this node: an answer to an older one is too late */
+    BEATS_HEARD_MAX = 4 * RAFT_MEMBERS_MAX, /* on the leader, being confirmed; more are not heard */
+    COMMIT_SAMPLES = 10,       /* one each CORE_TICK_MS * LOOK_TICKS: a second of them */
+};
+
+/* Being confirmed. node 0: the place is free. */
+struct heard_beat {
+    uint64_t node, seq, session;
+    bool is_behind;
+};
+
+struct beats {
+    uv_timer_t timer;
+    uint64_t leader, term;     /* that was told last; leader 0: there is none */
+    uint64_t seq;
+    int64_t sent_ms[BEATS_UNANSWERED_MAX]; /* by seq; monotonic */
+    bool is_alone;             /* nobody could take its runs over: its lease does not end */
+    struct heard_beat heard[BEATS_HEARD_MAX];
+    uint64_t commits[COMMIT_SAMPLES]; /* the commit index in the last second, a ring */
+    uint32_t samples;
+};
+
+void beats_start(struct cluster *cluster); /* the timer is made by the owner */
+/* Who leads, or whether it can be reached, may have changed: a new leader is told at once. */
+void beats_follow(struct cluster *cluster);
+void beats_sample(struct cluster *cluster);
+void beats_link_lost(struct cluster *cluster, uint64_t node);
+/* FRAME_BEAT and FRAME_BEAT_ANSWER; false: damaged. */
+must_use bool beats_heard(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err);
+must_use bool beats_answered(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err);
+
+#endif
