@@ -1,5 +1,6 @@
 #include "base/file.h"
 
+#include <assert.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -14,6 +15,7 @@
 #include "base/id.h"
 
 enum { READ_CHUNK = 64 * 1024, TEMP_NAME_TRIES = 16 };
+static_assert(FILE_PATH_SIZE <= PATH_MAX, "a directory's name fits where a path does");
 
 static enum status status_of_errno(int code)
 {
@@ -92,38 +94,55 @@ static enum status write_all(int fd, const char *path, const void *data, size_t 
     return STATUS_OK;
 }
 
-/* Closes `fd` in every case. */
-static enum status fill_temp(int fd, const char *temp, const void *data, size_t size, unsigned mode, struct error *err)
+/* Closes the draft's descriptor in every case. */
+static enum status finish_draft(struct file_draft *draft, unsigned mode, struct error *err)
 {
-    enum status status = write_all(fd, temp, data, size, err);
+    enum status status = STATUS_OK;
     /* By descriptor, because the mode of open(2) is cut by the umask. */
-    if (status == STATUS_OK && fchmod(fd, (mode_t)mode) != 0)
-        status = fail(err, "set the mode of", temp);
-    if (status == STATUS_OK && fsync(fd) != 0)
-        status = fail(err, "sync", temp);
-    if (close(fd) != 0 && status == STATUS_OK)
-        status = fail(err, "close", temp);
+    if (fchmod(draft->fd, (mode_t)mode) != 0)
+        status = fail(err, "set the mode of", draft->temp);
+    if (status == STATUS_OK && fsync(draft->fd) != 0)
+        status = fail(err, "sync", draft->temp);
+    if (close(draft->fd) != 0 && status == STATUS_OK)
+        status = fail(err, "close", draft->temp);
+    draft->fd = -1;
     return status;
 }
 
 /* Readable by us alone until the content and its mode are there. */
-static enum status open_temp(const char *path, char temp[PATH_MAX], int *ret_fd, struct error *err)
+enum status file_draft_open(const char *path, struct file_draft *ret, struct error *err)
 {
+    ret->fd = -1;
+    if (strlen(path) >= sizeof ret->path)
+        return error_set(err, STATUS_TOO_LARGE, "write %s: the path is too long", path);
+    memcpy(ret->path, path, strlen(path) + 1);
     for (int tries = 0; tries < TEMP_NAME_TRIES; tries++) {
         uint64_t unique;
         random_bytes_secure(&unique, sizeof unique);
-        int size = snprintf(temp, PATH_MAX, "%s.%016" PRIx64 ".tmp", path, unique);
-        if (size < 0 || size >= PATH_MAX)
+        int size = snprintf(ret->temp, sizeof ret->temp, "%s.%016" PRIx64 ".tmp", path, unique);
+        if (size < 0 || (size_t)size >= sizeof ret->temp)
             return error_set(err, STATUS_TOO_LARGE, "write %s: the path is too long", path);
-        int fd = open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-        if (fd >= 0) {
-            *ret_fd = fd;
+        ret->fd = open(ret->temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+        if (ret->fd >= 0)
             return STATUS_OK;
-        }
         if (errno != EEXIST)
-            return fail(err, "create", temp);
+            return fail(err, "create", ret->temp);
     }
     return error_set(err, STATUS_EXISTS, "write %s: no free name for a temporary file", path);
+}
+
+enum status file_draft_write(struct file_draft *draft, const void *data, size_t size, struct error *err)
+{
+    return write_all(draft->fd, draft->temp, data, size, err);
+}
+
+void file_draft_discard(struct file_draft *draft)
+{
+    if (draft->fd < 0)
+        return;
+    (void)close(draft->fd);    /* what it held is thrown away */
+    (void)unlink(draft->temp); /* what made us discard it is the failure to report */
+    draft->fd = -1;
 }
 
 static enum status sync_directory_of(const char *path, struct error *err)
@@ -131,7 +150,7 @@ static enum status sync_directory_of(const char *path, struct error *err)
     char directory[PATH_MAX] = ".";
     const char *slash = strrchr(path, '/');
     if (slash) {
-        size_t size = slash == path ? 1 : (size_t)(slash - path); /* shorter than the temporary name, which fitted */
+        size_t size = slash == path ? 1 : (size_t)(slash - path); /* shorter than the draft's name, which fitted */
         memcpy(directory, path, size);
         directory[size] = '\0';
     }
@@ -143,24 +162,28 @@ static enum status sync_directory_of(const char *path, struct error *err)
     return status;
 }
 
+enum status file_draft_publish(struct file_draft *draft, unsigned mode, struct error *err)
+{
+    enum status status = finish_draft(draft, mode, err);
+    if (status == STATUS_OK && rename(draft->temp, draft->path) != 0)
+        status = fail(err, "rename the new file to", draft->path);
+    if (status != STATUS_OK) {
+        (void)unlink(draft->temp); /* the first failure is the one to report */
+        return status;
+    }
+    return sync_directory_of(draft->path, err);
+}
+
 enum status file_write_atomic(const char *path, const void *data, size_t size, unsigned mode, struct error *err)
 {
-    char temp[PATH_MAX];
-    int fd = -1;
-    enum status status = open_temp(path, temp, &fd, err);
+    struct file_draft draft;
+    enum status status = file_draft_open(path, &draft, err);
     if (status != STATUS_OK)
         return status;
-    status = fill_temp(fd, temp, data, size, mode, err);
-    if (status != STATUS_OK)
-        goto remove_temp;
-    if (rename(temp, path) != 0) {
-        status = fail(err, "rename the new file to", path);
-        goto remove_temp;
-    }
-    return sync_directory_of(path, err);
-
-remove_temp:
-    (void)unlink(temp); /* the first failure is the one to report */
+    status = file_draft_write(&draft, data, size, err);
+    if (status == STATUS_OK)
+        return file_draft_publish(&draft, mode, err);
+    file_draft_discard(&draft);
     return status;
 }
 

@@ -8,11 +8,26 @@
 #include "base/buffer.h"
 #include "base/error.h"
 
+enum { FILE_PATH_SIZE = 4096 }; /* as PATH_MAX */
+
 /* Appends the file's bytes; TOO_LARGE beyond the buffer's limit, NOT_FOUND if there is none, IO otherwise. */
 must_use enum status file_read(const char *path, struct buffer *out, struct error *err);
 /* Temp file beside it, fsync, rename, fsync of the directory: after OK the whole content is durable under `path`. */
 must_use enum status file_write_atomic(const char *path, const void *data, size_t size, unsigned mode,
                                        struct error *err);
+
+/* The same for what comes piece by piece: nothing stands under the path until it is published. A crash leaves the draft,
+ * "<path>.<16 hexadecimal digits>.tmp", behind. */
+struct file_draft {
+    int fd; /* -1: none open */
+    char path[FILE_PATH_SIZE], temp[FILE_PATH_SIZE];
+};
+must_use enum status file_draft_open(const char *path, struct file_draft *ret, struct error *err);
+must_use enum status file_draft_write(struct file_draft *draft, const void *data, size_t size, struct error *err);
+/* Ends the draft in every case; where it fails nothing of it is left, save that the new content may stand under the path
+ * where the directory could not be synced. */
+must_use enum status file_draft_publish(struct file_draft *draft, unsigned mode, struct error *err);
+void file_draft_discard(struct file_draft *draft); /* accepts one that has ended */
 /* mkdir -p with `mode` for what is made. OK if it is a directory already. */
 must_use enum status directory_make(const char *path, unsigned mode, struct error *err);
 /* Makes what a directory's files show and what the disk holds one thing: syncs each file and the directory, then lets the page

@@ -239,6 +239,29 @@ static void each_failing_step_is_reported(void **state)
     }
 }
 
+static void a_draft_is_nothing_until_it_is_published(void **state)
+{
+    (void)state;
+    struct file_draft draft;
+    struct buffer out;
+    buffer_init(&out, 100);
+    assert_int_equal(directory_make(in_folder("drafts"), 0700, &err), STATUS_OK);
+    assert_int_equal(file_draft_open(in_folder("drafts/file"), &draft, &err), STATUS_OK);
+    assert_int_equal(file_draft_write(&draft, "one, ", 5, &err), STATUS_OK);
+    assert_int_equal(file_read(in_folder("drafts/file"), &out, &err), STATUS_NOT_FOUND);
+    assert_int_equal(file_draft_write(&draft, "two", 3, &err), STATUS_OK);
+    assert_int_equal(file_draft_publish(&draft, 0600, &err), STATUS_OK);
+    file_draft_discard(&draft); /* it has ended */
+    assert_int_equal(file_read(in_folder("drafts/file"), &out, &err), STATUS_OK);
+    assert_string_equal(out.data, "one, two");
+    assert_int_equal(file_draft_open(in_folder("drafts/file"), &draft, &err), STATUS_OK);
+    assert_int_equal(entry_count(in_folder("drafts")), 2);
+    file_draft_discard(&draft);
+    file_draft_discard(&draft);
+    assert_int_equal(entry_count(in_folder("drafts")), 1);
+    buffer_deinit(&out);
+}
+
 static void interrupted_and_partial_writes_go_on(void **state)
 {
     (void)state;
@@ -361,7 +384,7 @@ int main(void)
         cmocka_unit_test(a_failed_write_leaves_the_old_file_and_no_other),
         cmocka_unit_test(writing_over_a_directory_fails_cleanly),
         cmocka_unit_test(each_failing_step_is_reported),
-        cmocka_unit_test(interrupted_and_partial_writes_go_on),
+        cmocka_unit_test(a_draft_is_nothing_until_it_is_published), cmocka_unit_test(interrupted_and_partial_writes_go_on),
         cmocka_unit_test(writes_in_the_current_folder),
         cmocka_unit_test(a_link_is_replaced_not_followed),
         cmocka_unit_test(makes_directories),
