@@ -5,7 +5,7 @@ set -eu
 
 what=${1:-build}
 packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcjson-dev libyaml-dev liblmdb-dev libsqlite3-dev
- libcurl4-openssl-dev libssl-dev llhttp-dev tzdata ca-certificates curl python3"
+ libcurl4-openssl-dev libssl-dev libzstd-dev llhttp-dev tzdata ca-certificates curl python3"
 case $what in
 build) ;;
 test) packages="$packages make g++ clang libclang-rt-14-dev libcmocka-dev" ;;

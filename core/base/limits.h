@@ -45,6 +45,12 @@ enum {
     SWEEP_EXAMINE_MAX = 4096,        /* and looked at */
     PROPOSE_DEADLINE_MS = 5000,      /* then 504 OUTCOME_UNKNOWN */
 
+    /* Snapshots: memory that writing or reading one takes, a few times a block. */
+    SNAPSHOT_BLOCK_BYTES = 1 << 20,  /* rows that are compressed, checked and loaded together; the last one may reach beyond */
+    SNAPSHOT_HEADER_MAX = 8192,
+    CHECK_PROBLEMS_MAX = 100,        /* that `chronos store check` shows; more help nobody */
+    SNAPSHOT_CONF_MAX = 4096,        /* an encoded configuration of the cluster; the largest has 3,315 bytes */
+
     /* Schedules. */
     SCHEDULE_YEARS_MAX = 8,          /* nothing within so many years: refused */
     WALK_INSTANTS_PER_TURN = 1000,   /* slots evaluated for one job in one loop turn */

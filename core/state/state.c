@@ -31,6 +31,19 @@ static const struct {
 static const char meta_format[] = "format";
 static const char meta_applied[] = "applied";
 
+static const struct {
+    const char *name;
+    size_t size;
+} meta_rows[META_ROW_COUNT] = {
+    [META_FORMAT] = {meta_format, 4},
+    [META_APPLIED] = {meta_applied, META_APPLIED_SIZE},
+    [META_NEXT_SERIAL] = {"next_serial", 8},
+    [META_EXECUTIONS_BYTES] = {"executions_bytes", 8},
+    [META_EXECUTIONS_COUNT] = {"executions_count", 8},
+    [META_JOBS_COUNT] = {"jobs_count", 8},
+    [META_RANGES_CURSOR] = {"ranges_cursor", RANGE_KEY_SIZE},
+};
+
 const char *state_table_name(enum state_table table)
 {
     assert(table < STATE_TABLE_COUNT);
@@ -71,10 +84,13 @@ static struct bytes text_key(const char *text)
     return (struct bytes){text, strlen(text)};
 }
 
-/* The four counters, in the order of struct state_meta. */
+/* The four counters, in the order of struct state_meta and of their rows. */
 enum { COUNTER_COUNT = 4 };
-static const char *const counter_names[COUNTER_COUNT] = {"next_serial", "executions_bytes", "executions_count",
-                                                         "jobs_count"};
+
+static const char *counter_name(int i)
+{
+    return meta_rows[META_NEXT_SERIAL + i].name;
+}
 
 static void counters_of(const struct state_meta *meta, uint64_t out[COUNTER_COUNT])
 {
@@ -82,6 +98,20 @@ static void counters_of(const struct state_meta *meta, uint64_t out[COUNTER_COUN
     out[1] = meta->executions_bytes;
     out[2] = meta->executions_count;
     out[3] = meta->jobs_count;
+}
+
+enum status state_check_meta_row(struct bytes key, struct bytes row, enum state_meta_row *ret, struct error *err)
+{
+    for (int i = 0; i < META_ROW_COUNT; i++) {
+        if (key.size != strlen(meta_rows[i].name) || memcmp(key.data, meta_rows[i].name, key.size) != 0)
+            continue;
+        if (row.size != meta_rows[i].size)
+            return error_set(err, STATUS_CORRUPT, "the row \"%s\" has %zu bytes instead of %zu", meta_rows[i].name, row.size,
+                             meta_rows[i].size);
+        *ret = (enum state_meta_row)i;
+        return STATUS_OK;
+    }
+    return error_set(err, STATUS_CORRUPT, "this version of Chronos knows no such row");
 }
 
 static enum status get_meta(const struct state *state, struct store_txn *txn, const char *name, size_t size,
@@ -107,7 +137,7 @@ enum status state_read_meta(const struct state *state, struct store_txn *txn, st
     uint64_t counters[COUNTER_COUNT];
     enum status status = get_meta(state, txn, meta_applied, sizeof applied, applied, err);
     for (int i = 0; !status && i < COUNTER_COUNT; i++) {
-        status = get_meta(state, txn, counter_names[i], sizeof counter, counter, err);
+        status = get_meta(state, txn, counter_name(i), sizeof counter, counter, err);
         counters[i] = status ? 0 : load_le64(counter);
     }
     if (status)
@@ -143,7 +173,7 @@ static enum status put_counters(const struct state *state, struct store_txn *txn
         if (!all && old[i] == new[i])
             continue;
         store_le64(row, new[i]);
-        status = put_meta(state, txn, counter_names[i], row, sizeof row, err);
+        status = put_meta(state, txn, counter_name(i), row, sizeof row, err);
     }
     return status;
 }
@@ -180,8 +210,11 @@ static enum status found_state(struct state *state, struct store_txn *txn, struc
 
 static enum status check_format(struct bytes row, struct error *err)
 {
-    uint32_t format = row.size == 4 ? load_le32(row.data) : 0;
-    if (format == 0)
+    uint32_t format = row.size == 4 ? load_le32(row.data) : UINT32_MAX;
+    if (format == STATE_FORMAT_LOADING)
+        return error_set(err, STATUS_CORRUPT,
+                         "a snapshot was being loaded into it, which did not come to its end: remove it and load again");
+    if (format == UINT32_MAX)
         return error_set(err, STATUS_CORRUPT, "table meta: the row \"format\" is damaged");
     if (format > STATE_FORMAT)
         return error_set(err, STATUS_NOT_IMPLEMENTED,
@@ -190,10 +223,12 @@ static enum status check_format(struct bytes row, struct error *err)
 }
 
 /* *ret_new: the tables were founded just now and the transaction has something to commit. */
-static enum status load_state(struct state *state, struct store_txn *txn, bool *ret_new, struct error *err)
+static enum status load_state(struct state *state, struct store_txn *txn, bool may_found, bool *ret_new, struct error *err)
 {
     struct bytes row;
     enum status status = store_get(txn, state->tables[STATE_META], text_key(meta_format), &row, err);
+    if (status == STATUS_NOT_FOUND && !may_found)
+        return error_set(err, STATUS_NOT_FOUND, "the store holds no state");
     *ret_new = status == STATUS_NOT_FOUND;
     if (*ret_new)
         return found_state(state, txn, err);
@@ -202,26 +237,33 @@ static enum status load_state(struct state *state, struct store_txn *txn, bool *
     return status ? status : state_read_meta(state, txn, &state->meta, err);
 }
 
-static enum status open_state(struct state *state, struct error *err)
+enum status state_open_tables(struct store *store, uint32_t ret[STATE_TABLE_COUNT], struct error *err)
 {
     for (int i = 0; i < STATE_TABLE_COUNT; i++) {
-        enum status status = store_table(state->store, tables[i].name, tables[i].flags, &state->tables[i], err);
+        enum status status = store_table(store, tables[i].name, tables[i].flags, &ret[i], err);
         if (status)
             return error_wrap(err, "table %s", tables[i].name);
     }
+    return STATUS_OK;
+}
+
+static enum status open_state(struct state *state, bool may_found, struct error *err)
+{
     struct store_txn txn;
-    enum status status = store_begin(state->store, CHRONOS_TXN_WRITE, &txn, err);
+    enum status status = state_open_tables(state->store, state->tables, err);
+    if (status == STATUS_OK)
+        status = store_begin(state->store, CHRONOS_TXN_WRITE, &txn, err);
     if (status)
         return status;
     bool is_new = false;
-    status = load_state(state, &txn, &is_new, err);
+    status = load_state(state, &txn, may_found, &is_new, err);
     if (!status && is_new)
         return store_commit(&txn, err);
     store_abort(&txn);
     return status;
 }
 
-enum status state_new(struct store *store, struct state **ret, struct error *err)
+static enum status new_state(struct store *store, bool may_found, struct state **ret, struct error *err)
 {
     struct state *state = calloc(1, sizeof *state);
     if (!state)
@@ -233,13 +275,23 @@ enum status state_new(struct store *store, struct state **ret, struct error *err
     buffer_init(&state->scratch, ROW_BYTES_MAX);
     buffer_init(&state->spec_row, ROW_BYTES_MAX);
     buffer_init(&state->overrides, ROW_BYTES_MAX);
-    enum status status = open_state(state, err);
+    enum status status = open_state(state, may_found, err);
     if (status) {
         state_free(state);
         return error_wrap(err, "open the state");
     }
     *ret = state;
     return STATUS_OK;
+}
+
+enum status state_new(struct store *store, struct state **ret, struct error *err)
+{
+    return new_state(store, true, ret, err);
+}
+
+enum status state_open(struct store *store, struct state **ret, struct error *err)
+{
+    return new_state(store, false, ret, err);
 }
 
 void state_free(struct state *state)

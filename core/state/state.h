@@ -17,6 +17,8 @@ struct state_position {
 /* Opens or creates the tables in a STATE store. CORRUPT or NOT_IMPLEMENTED ("written by a newer version") are final.
  * [writer] The store is borrowed and outlives the state. */
 must_use enum status state_new(struct store *store, struct state **ret, struct error *err);
+/* The same for a store that must hold a state already: NOT_FOUND instead of founding one. */
+must_use enum status state_open(struct store *store, struct state **ret, struct error *err);
 void state_free(struct state *state);
 struct state_position state_applied(const struct state *state); /* [writer] */
 int64_t state_last_stamp(const struct state *state);            /* [writer] newest stamp applied; 0: none */
@@ -110,10 +112,12 @@ uint64_t state_executions_bytes(struct state_view *view);
 /* Walk a table in key order. `from`: empty = the end where the walk begins; the walk begins at the first key >= from (or <=
  * from when descending). The callback returns false to stop; rows are borrowed until it returns, and it may not use the
  * view. */
+/* Numbers stand in snapshots (docs/formats.md): append only. */
 enum state_table { STATE_JOBS, STATE_NAMES, STATE_SCHED, STATE_MARKS, STATE_OPEN, STATE_EXECUTIONS, STATE_FAILED,
                    STATE_RANGES, STATE_VERSIONS, STATE_NODES, STATE_META,
                    STATE_OPEN_BY_JOB, /* key = serial, execution: finds the open runs of one job without reading all of them */
                    STATE_TABLE_COUNT };
+const char *state_table_name(enum state_table table);
 typedef bool (*state_walk)(void *arg, struct bytes key, struct bytes row);
 must_use enum status state_walk_table(struct state_view *view, enum state_table table, struct bytes from, bool descending,
                                       state_walk walk, void *arg, struct error *err);

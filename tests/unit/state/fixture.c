@@ -49,6 +49,13 @@ static void open_state(struct fixture *f)
 
 struct fixture *fixture_open(const char *backend, uint64_t map_bytes)
 {
+    struct fixture *f = fixture_open_empty(backend, map_bytes);
+    OK(state_new(f->store, &f->state, &failure));
+    return f;
+}
+
+struct fixture *fixture_open_empty(const char *backend, uint64_t map_bytes)
+{
     struct fixture *f = calloc(1, sizeof *f);
     assert_non_null(f);
     const char *base = getenv("TMPDIR");
@@ -59,7 +66,7 @@ struct fixture *fixture_open(const char *backend, uint64_t map_bytes)
     f->now_ms = START_MS;
     id_source_init(&f->ids, 7);
     state_changes_init(&f->changes);
-    open_state(f);
+    f->store = fixture_store(f);
     return f;
 }
 

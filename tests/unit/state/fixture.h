@@ -50,6 +50,7 @@ extern const char *fixture_backend;
 void fixture_use(const char *backend);
 
 struct fixture *fixture_open(const char *backend, uint64_t map_bytes); /* 0: the default */
+struct fixture *fixture_open_empty(const char *backend, uint64_t map_bytes); /* `store` alone is open, and nothing is in it */
 void fixture_reopen(struct fixture *f);
 void fixture_close(struct fixture *f); /* removes its directory */
 int fixture_setup(void **state);       /* cmocka: a fixture on fixture_backend */
