@@ -150,6 +150,9 @@ API_HANDLER(handle_cluster_status);
 API_HANDLER(handle_cluster_join);
 API_HANDLER(handle_cluster_remove);
 API_HANDLER(handle_cluster_transfer);
+/* cluster_snapshot.c */
+API_HANDLER(handle_snapshot_take);
+API_HANDLER(handle_snapshot_list);
 /* jobs.c: one job; jobs_list.c; edits.c: what changes one */
 API_HANDLER(handle_job_get);
 API_HANDLER(handle_job_list);

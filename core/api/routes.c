@@ -11,6 +11,8 @@ const struct route api_routes[] = {
     {METHOD_GET, "/api/v1/cluster/status", handle_cluster_status, 0},
     {METHOD_POST, "/api/v1/cluster/join", handle_cluster_join, 0},
     {METHOD_POST, "/api/v1/cluster/transfer-leadership", handle_cluster_transfer, 0},
+    {METHOD_GET, "/api/v1/cluster/snapshot", handle_snapshot_list, 0},
+    {METHOD_POST, "/api/v1/cluster/snapshot", handle_snapshot_take, 0},
     {METHOD_DELETE, "/api/v1/cluster/nodes/:node", handle_cluster_remove, 0},
 
     {METHOD_GET, "/api/v1/jobs", handle_job_list, 0},

@@ -10,6 +10,7 @@ struct scan {
     uv_work_t work;
     struct scan *next;
     struct api *api;
+    const struct state *state; /* held */
     struct http_token token;
     char request_id[40];
     scan_read read;
@@ -32,7 +33,7 @@ static void run_scan(uv_work_t *work)
 {
     struct scan *scan = work->data;
     struct state_view view;
-    scan->status = state_view_begin(cluster_state(scan->api->config.cluster), &view, &scan->err);
+    scan->status = state_view_begin(scan->state, &view, &scan->err);
     if (scan->status != STATUS_OK)
         return;
     scan->status = scan->read(scan->data, &view, &scan->out, &scan->err);
@@ -55,6 +56,7 @@ static void on_scanned(uv_work_t *work, int cancelled)
     struct api *api = scan->api;
     (void)cancelled; /* never asked for */
     api->scans_running--;
+    cluster_state_release(api->config.cluster, scan->state);
     if (scan->status == STATUS_OK && scan->finish != NULL)
         finish_scan(scan);
     else if (scan->status == STATUS_OK)
@@ -78,6 +80,7 @@ static void start_next(struct api *api)
             continue;
         }
         api->scans_running++;
+        scan->state = cluster_state_hold(api->config.cluster);
         (void)uv_queue_work(api->config.loop, &scan->work, run_scan, on_scanned); /* fails only without a work function */
     }
 }

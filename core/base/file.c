@@ -293,3 +293,16 @@ enum status directory_settle(const char *path, struct error *err)
     (void)closedir(directory); /* only read */
     return status;
 }
+
+enum status directory_remove(const char *path, struct error *err)
+{
+    const struct dirent *entry;
+    DIR *directory = opendir(path);
+    if (directory == NULL)
+        return errno == ENOENT ? STATUS_OK : error_set_errno(err, STATUS_IO, errno, "open %s", path);
+    while ((entry = readdir(directory)) != NULL)
+        if (strcmp(entry->d_name, ".") != 0 && strcmp(entry->d_name, "..") != 0)
+            (void)unlinkat(dirfd(directory), entry->d_name, 0); /* rmdir tells */
+    (void)closedir(directory); /* nothing was written through it */
+    return rmdir(path) == 0 ? STATUS_OK : error_set_errno(err, STATUS_IO, errno, "remove %s", path);
+}

@@ -30,6 +30,8 @@ must_use enum status file_draft_publish(struct file_draft *draft, unsigned mode,
 void file_draft_discard(struct file_draft *draft); /* accepts one that has ended */
 /* mkdir -p with `mode` for what is made. OK if it is a directory already. */
 must_use enum status directory_make(const char *path, unsigned mode, struct error *err);
+/* The files of a directory, which has no folders in it, and itself. OK where there is none. */
+must_use enum status directory_remove(const char *path, struct error *err);
 /* Makes what a directory's files show and what the disk holds one thing: syncs each file and the directory, then lets the page
  * cache forget them. After a crash the cache may show what a failed sync never wrote; what is read from here on is the disk's. IO
  * where a sync fails: nothing in it can be trusted. */

@@ -46,6 +46,7 @@ enum {
     PROPOSE_DEADLINE_MS = 5000,      /* then 504 OUTCOME_UNKNOWN */
 
     /* Snapshots: memory that writing or reading one takes, a few times a block. */
+    SNAPSHOTS_KEPT_MAX = 100,        /* cluster.raft.retain_snapshots */
     SNAPSHOT_BLOCK_BYTES = 1 << 20,  /* rows that are compressed, checked and loaded together; the last one may reach beyond */
     SNAPSHOT_HEADER_MAX = 8192,
     CHECK_PROBLEMS_MAX = 100,        /* that `chronos store check` shows; more help nobody */

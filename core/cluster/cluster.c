@@ -9,6 +9,7 @@
 #include <sys/timerfd.h>
 #include <unistd.h>
 
+#include "base/fatal.h"
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
 #include "cluster/membership.h"
@@ -360,11 +361,31 @@ static void handle_applied(struct cluster *cluster, struct applied_batch *applie
     applier_recycle(cluster->applier, applied);
 }
 
+/* What has changed is told by nobody. */
+void cluster_replaced(struct cluster *cluster)
+{
+    struct error err;
+    int64_t stamp_ms = state_last_stamp(cluster->stores.state);
+    cluster->applied_index = state_applied(cluster->stores.state).index;
+    if (stamp_ms > cluster->last_stamp_ms)
+        cluster->last_stamp_ms = stamp_ms;
+    if (cluster_start_applier(cluster, &err) != STATUS_OK)
+        fatal("the applier cannot be started", &err);
+    raft_installed(cluster->raft, true);
+    consensus_forget_log(cluster);
+    consensus_release_held(cluster);
+    cluster->config.leader.reload(cluster->config.leader.arg);
+    cluster->config.runner.reload(cluster->config.runner.arg);
+    forward_applied(cluster);
+}
+
 static void look_at_disk(struct cluster *cluster)
 {
     struct log_writer_stats log;
     struct applier_stats state;
     log_writer_stats_get(cluster->writer, &log);
+    if (cluster->applier == NULL)
+        return; /* a snapshot is being installed */
     applier_stats_get(cluster->applier, &state);
     int64_t least = cluster->config.min_free_bytes, left = log.disk_free_bytes;
     enum disk_state disk = left >= 0 && left < least ? DISK_LOW : DISK_OK;
@@ -390,10 +411,11 @@ static void on_progress(uv_async_t *async)
     consensus_take_durable(cluster);
     consensus_take_fetched(cluster);
     consensus_drive(cluster);
-    while ((applied = applier_take(cluster->applier)) != NULL)
+    while (cluster->applier != NULL && (applied = applier_take(cluster->applier)) != NULL)
         handle_applied(cluster, applied);
     follow_leadership(cluster);
     answer_reads(cluster);
+    snapshots_step(cluster);
     consensus_recycle_batches(cluster);
     look_at_disk(cluster);
     run_leader(cluster);
@@ -446,6 +468,7 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
     cluster->noop_index = UINT64_MAX;
     batch_queue_init(&cluster->durable);
     batch_queue_init(&cluster->free_batches);
+    batch_queue_init(&cluster->held);
     buffer_init(&cluster->stamped, ENTRY_SIZE_MAX);
     buffer_init(&cluster->wire, TRANSPORT_FRAME_MAX);
     enum status status = proposals_new(&cluster->proposals, err);
@@ -454,6 +477,8 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
     if (status == STATUS_OK)
         status = cluster_stores_open(config, &cluster->stores, err);
     if (status == STATUS_OK)
+        status = snapshots_new(cluster, &cluster->snapshots, err);
+    if (status == STATUS_OK)
         links_describe_self(cluster);
     if (status == STATUS_OK)
         status = consensus_open(cluster, err);
@@ -461,7 +486,7 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
         cluster_free(cluster);
         return status;
     }
-    cluster->applied_index = state_applied(cluster->stores.state).index;
+    cluster->applied_index = cluster->given_index = state_applied(cluster->stores.state).index;
     cluster->last_stamp_ms = state_last_stamp(cluster->stores.state);
     *ret = cluster;
     return STATUS_OK;
@@ -473,14 +498,19 @@ void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, s
     cluster->config.runner = runner;
 }
 
-static enum status start_threads(struct cluster *cluster, struct error *err)
+enum status cluster_start_applier(struct cluster *cluster, struct error *err)
 {
     struct applier_config applier = {.state = cluster->stores.state, .clock = cluster->config.clock, .notify = notify,
                                      .notify_arg = cluster};
+    return applier_start(&applier, &cluster->applier, err);
+}
+
+static enum status start_threads(struct cluster *cluster, struct error *err)
+{
     struct log_writer_config writer = {.log = cluster->stores.log, .clock = cluster->config.clock,
                                        .directories = {cluster->stores.log_path, cluster->stores.data.path}, .notify = notify,
                                        .notify_arg = cluster};
-    enum status status = applier_start(&applier, &cluster->applier, err);
+    enum status status = cluster_start_applier(cluster, err);
     return status == STATUS_OK ? log_writer_start(&writer, &cluster->writer, err) : status;
 }
 
@@ -504,6 +534,7 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
         LOG_INFO(cluster->config.peer_count > 0 ? "asking for admission to a cluster" : "waiting to be invited to a cluster");
     consensus_tick(cluster);
     beats_start(cluster);
+    snapshots_start(cluster);
     consensus_drive(cluster);
     look_at_disk(cluster);
     return STATUS_OK;
@@ -524,7 +555,7 @@ static void on_handle_closed(uv_handle_t *handle)
     handle_closed(handle->data);
 }
 
-static void on_links_closed(void *arg)
+static void on_part_closed(void *arg)
 {
     handle_closed(arg);
 }
@@ -555,8 +586,8 @@ static void maybe_stopped(struct cluster *cluster)
 {
     struct log_writer_stats log;
     struct applier_stats state;
-    if (!cluster->stopping || cluster->writer == NULL)
-        return;
+    if (!cluster->stopping || cluster->writer == NULL || cluster->applier == NULL)
+        return; /* not yet; a snapshot that is being installed ends first */
     log_writer_stats_get(cluster->writer, &log);
     applier_stats_get(cluster->applier, &state);
     if (must_wait(cluster) && !log.out_of_space && !state.out_of_space)
@@ -572,8 +603,10 @@ static void maybe_stopped(struct cluster *cluster)
     if (cluster->transport != NULL) {
         transport_flush(cluster->transport); /* answers to others */
         cluster->open_handles++;
-        links_close(cluster, on_links_closed, cluster);
+        links_close(cluster, on_part_closed, cluster);
     }
+    cluster->open_handles++;
+    snapshots_close(cluster, on_part_closed, cluster);
     uv_close((uv_handle_t *)&cluster->progress, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->flush, on_handle_closed);
     uv_close((uv_handle_t *)&cluster->tick_timer, on_handle_closed);
@@ -626,13 +659,31 @@ void cluster_free(struct cluster *cluster)
     raft_free(cluster->raft);
     entry_batch_free(cluster->durable.head);
     entry_batch_free(cluster->free_batches.head);
+    entry_batch_free(cluster->held.head);
     buffer_deinit(&cluster->stamped);
     buffer_deinit(&cluster->wire);
     message_room_deinit(&cluster->room);
     proposals_free(cluster->proposals);
     forward_free(cluster->forward);
+    snapshots_free(cluster->snapshots);
     cluster_stores_close(&cluster->stores);
     free(cluster);
+}
+
+enum status cluster_take_snapshot(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
+{
+    return snapshots_take(cluster, done, arg, token, err);
+}
+
+void cluster_snapshot_path(const struct cluster *cluster, uint64_t index, char out[CLUSTER_PATH_SIZE])
+{
+    static_assert((int)CLUSTER_PATH_SIZE == (int)DATA_DIR_PATH_SIZE, "one size");
+    snapshots_path(cluster->snapshots, index, out);
+}
+
+uint32_t cluster_list_snapshots(const struct cluster *cluster, struct cluster_snapshot out[], uint32_t max)
+{
+    return snapshots_list(cluster->snapshots, out, max);
 }
 
 /* --- what others may know --- */

@@ -39,6 +39,7 @@ struct cluster_leader_ops {
     /* With lease_timeout_ms alone. A beat of a member was confirmed; false: its session is over, and it is told so. */
     bool (*beat)(void *arg, const char *node, uint64_t session, bool is_behind);
     void (*silent)(void *arg, const char *node); /* it cannot be reached */
+    void (*reload)(void *arg);                   /* a snapshot has taken the place of the state: everything is to be read anew */
     bool (*watch)(void *arg);                    /* ten times a lease, or more often; true: `run` has something to do */
     void *arg;
 };
@@ -52,6 +53,7 @@ struct cluster_runner_ops {
     uint64_t (*session)(void *arg);
     void (*lease)(void *arg, int64_t until_ms); /* monotonic; never earlier than it was unless this node was alone. INT64_MAX: it
                                                    does not end */
+    void (*reload)(void *arg);                  /* a snapshot has taken the place of the state */
     void (*session_over)(void *arg);            /* what was assigned to the session is given to others */
     void *arg;
 };
@@ -79,9 +81,17 @@ struct cluster_config {
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed for cluster_start */
     int64_t lease_timeout_ms;  /* 0: no leases, and no beats */
+    uint32_t snapshot_threshold; /* entries after which one is written by itself */
+    int64_t snapshot_interval_ms;
+    uint32_t retain_snapshots;
     struct cluster_leader_ops leader; /* called in order given here for every batch */
     struct cluster_runner_ops runner;
     /* Both may be given later, by cluster_attach: their owners want data_dir locked first. */
+};
+
+struct cluster_snapshot {
+    uint64_t index, term, size; /* bytes of its file */
+    int64_t created_ms;
 };
 
 /* Locks data_dir, opens the stores, checks them against each other, replays the log into the state.
@@ -124,7 +134,17 @@ must_use enum status cluster_transfer(struct cluster *cluster, const char *name,
 
 /* The time that the leader would stamp now: max(wall, last stamp). */
 int64_t cluster_now_ms(const struct cluster *cluster);
-const struct state *cluster_state(const struct cluster *cluster); /* for views */
+/* Writes a snapshot of what this node has applied, into data_dir/snapshots: `done` tells its index. */
+must_use enum status cluster_take_snapshot(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err);
+/* Those that are there, the newest first; returns how many. */
+enum { CLUSTER_PATH_SIZE = 4096 };
+void cluster_snapshot_path(const struct cluster *cluster, uint64_t index, char out[CLUSTER_PATH_SIZE]);
+uint32_t cluster_list_snapshots(const struct cluster *cluster, struct cluster_snapshot out[], uint32_t max);
+
+const struct state *cluster_state(const struct cluster *cluster); /* for views that end within the turn */
+/* For views on other threads, or of several turns: it stays until it is let go of. Loop. */
+const struct state *cluster_state_hold(struct cluster *cluster);
+void cluster_state_release(struct cluster *cluster, const struct state *state);
 const char *cluster_node_id(const struct cluster *cluster);
 
 enum { CLUSTER_MEMBERS_MAX = 16 };

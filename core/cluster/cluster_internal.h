@@ -13,11 +13,14 @@
 #include "cluster/log_writer.h"
 #include "cluster/message.h"
 #include "cluster/proposals.h"
+#include "cluster/snapshots.h"
 
 struct cluster_stores {
     struct data_dir data, log_dir; /* log_dir: only with a directory of its own */
     char log_path[DATA_DIR_PATH_SIZE];
     struct store *log_store, *state_store;
+    uint64_t live;                      /* state-<live> is in use */
+    char state_path[DATA_DIR_PATH_SIZE];
     struct log_store *log;
     struct state *state;
     bool is_alone; /* the log names no other member: all of it is committed */
@@ -27,6 +30,8 @@ struct cluster_stores {
  * Blocks. */
 must_use enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err);
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
+must_use enum status cluster_state_store_open(const struct cluster_config *config, const char *path, struct store **ret,
+                                              struct error *err);
 
 enum { READS_MAX = 1024, CORE_TICK_MS = 10 };
 
@@ -107,7 +112,7 @@ struct cluster {
     bool is_removed;           /* as was said */
     uint64_t looks;            /* of membership_look */
     struct beats beats;
-    bool snapshot_missed;      /* said once */
+    struct snapshots *snapshots;
     uint64_t ticks;
 
     uv_async_t progress; /* the writer or the applier has something */
@@ -119,12 +124,14 @@ struct cluster {
     int open_handles;
 
     struct batch_queue durable; /* written, not yet committed */
+    struct batch_queue held;    /* not to be written before a snapshot is installed */
     struct truncation truncations[RAFT_BATCHES_MAX]; /* on their way to the disk, by seq */
     uint32_t truncation_count;
     struct batch_queue free_batches;
     uint64_t waiting_bytes;     /* of entries that are not applied yet */
     struct buffer stamped;      /* a command on its way into the core */
 
+    uint64_t given_index;       /* to the applier */
     uint64_t noop_index, applied_index; /* noop_index: of this leadership, UINT64_MAX: it does not lead */
     int64_t last_stamp_ms;
     bool is_leader, stopping;
@@ -152,6 +159,8 @@ void consensus_take_durable(struct cluster *cluster);
 /* The state stands at applied_index; the log may be cut behind what is synced. */
 void consensus_applied(struct cluster *cluster);
 void consensus_allow_cut(struct cluster *cluster, uint64_t synced, uint64_t wanted);
+void consensus_forget_log(struct cluster *cluster);
+void consensus_release_held(struct cluster *cluster); /* the snapshot is installed, or it came to nothing */
 void consensus_recycle_batches(struct cluster *cluster);
 void consensus_tick(struct cluster *cluster);
 bool consensus_needs_ticks(const struct cluster *cluster);
@@ -161,6 +170,9 @@ void consensus_take_fetched(struct cluster *cluster);
 void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id);
 
 /* --- cluster.c --- */
+must_use enum status cluster_start_applier(struct cluster *cluster, struct error *err);
+/* A snapshot stands in the place of state and log: tells everybody. */
+void cluster_replaced(struct cluster *cluster);
 uint64_t cluster_deadline_ns(struct cluster *cluster); /* of what a client waits for; starts its clock */
 /* As cluster_read_index, also where clients may read no more. */
 must_use enum status cluster_read_for_beat(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err);

@@ -168,7 +168,17 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
         bool is_lower = cluster->replaced_from == 0 || out->truncate_from < cluster->replaced_from;
         cluster->replaced_from = is_lower ? out->truncate_from : cluster->replaced_from;
     }
-    log_writer_submit(cluster->writer, batch);
+    if (snapshots_is_installing(cluster)) /* the core counts on the order */
+        batch_queue_push(&cluster->held, batch);
+    else
+        log_writer_submit(cluster->writer, batch);
+}
+
+void consensus_release_held(struct cluster *cluster)
+{
+    struct entry_batch *batch;
+    while ((batch = batch_queue_pop(&cluster->held)) != NULL)
+        log_writer_submit(cluster->writer, batch);
 }
 
 /* Of what comes back from the disk, the entries that no later batch has dropped. Those under way before a truncation may hold
@@ -198,6 +208,8 @@ void consensus_take_durable(struct cluster *cluster)
     batch_queue_init(&written);
     log_writer_take(cluster->writer, &written);
     while ((batch = batch_queue_pop(&written)) != NULL) {
+        if (batch->install != NULL)
+            snapshots_switched(cluster);
         if (batch->seq != 0)
             raft_persisted(cluster->raft, batch->seq);
         if (!id_is_zero(&batch->cluster_id))
@@ -208,6 +220,15 @@ void consensus_take_durable(struct cluster *cluster)
         else
             recycle(cluster, batch);
     }
+}
+
+/* Of the log that a snapshot has replaced nothing is left. */
+void consensus_forget_log(struct cluster *cluster)
+{
+    drop_from(cluster, 0);
+    cluster->truncation_count = 0;
+    cluster->given_index = cluster->applied_index;
+    proposals_forget(cluster->proposals);
 }
 
 void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id)
@@ -244,6 +265,7 @@ static void apply(struct cluster *cluster, uint64_t first, uint64_t last)
         first = entry_batch_last(batch) + 1;
         batch_queue_push(&committed, batch);
     }
+    cluster->given_index = last;
     applier_submit(cluster->applier, &committed);
 }
 
@@ -252,6 +274,8 @@ void consensus_recycle_batches(struct cluster *cluster)
     struct batch_queue spent;
     struct entry_batch *batch;
     batch_queue_init(&spent);
+    if (cluster->applier == NULL)
+        return;
     applier_take_free(cluster->applier, &spent);
     while ((batch = batch_queue_pop(&spent)) != NULL)
         recycle(cluster, batch);
@@ -344,26 +368,38 @@ void consensus_take_fetched(struct cluster *cluster)
 {
     struct log_fetch *fetch;
     while ((fetch = log_writer_take_fetch(cluster->writer)) != NULL) {
-        raft_fetched(cluster->raft, fetch->peer, fetch->previous_hash, fetch->entries, fetch->count);
+        if (fetch->peer == cluster->self.node)
+            snapshots_fetched(cluster, fetch);
+        else
+            raft_fetched(cluster->raft, fetch->peer, fetch->previous_hash, fetch->entries, fetch->count);
         log_fetch_free(fetch);
     }
+}
+
+static void serve_snapshots(struct cluster *cluster, const struct raft_output *out)
+{
+    struct error err;
+    for (uint32_t i = 0; i < out->chunk_wanted_count; i++)
+        snapshots_send(cluster, &out->chunks_wanted[i]);
+    if (out->chunk != NULL)
+        snapshots_store(cluster, out->chunk);
+    if (out->snapshot_wanted && snapshots_take(cluster, NULL, NULL, 0, &err) != STATUS_OK)
+        LOG_WARN("no snapshot is written for a node that needs one", LOG_ERROR_FIELD(&err));
 }
 
 /* Everything that one take brought; false: it brought nothing. */
 static bool carry_out(struct cluster *cluster, const struct raft_output *out)
 {
     struct unreachable lost = {.count = 0};
-    bool was_busy = out->seq != 0 || out->apply_first != 0 || out->message_count > 0 || out->fetch_count > 0;
+    bool was_busy = out->seq != 0 || out->apply_first != 0 || out->message_count > 0 || out->fetch_count > 0 ||
+                    out->chunk_wanted_count > 0 || out->chunk != NULL;
     if (out->role_changed)
         follow_role(cluster, out);
-    assert(out->install == NULL && out->chunk_wanted_count == 0 && out->chunk == NULL); /* nobody takes snapshots yet */
-    if (out->snapshot_wanted && !cluster->snapshot_missed) {
-        cluster->snapshot_missed = true;
-        LOG_ERROR("a node is so far behind that the log does not reach back to it; this version cannot help it",
-                  LOG_STRING("mend", "remove the node from the cluster"));
-    }
-    if (out->seq != 0)
+    if (out->install != NULL)
+        snapshots_install(cluster, out->install, &out->hard);
+    else if (out->seq != 0)
         submit(cluster, out);
+    serve_snapshots(cluster, out);
     send_messages(cluster, out, &lost);
     for (uint32_t i = 0; i < out->read_count; i++)
         note_read(cluster, &out->reads[i]);

@@ -78,8 +78,6 @@ static bool take_message(struct cluster *cluster, const struct hello *remote, st
         return false;
     if (message.to != cluster->self.node)
         return true; /* for an earlier life of this node */
-    if (message.type == RAFT_SNAPSHOT)
-        return true; /* of a newer version: this one takes none */
     status = raft_step(cluster->raft, &message, &has_diverged);
     if (has_diverged && member_of(cluster, remote->node) != NULL) {
         LOG_ERROR("the logs of two nodes differ in an entry that both count as one: this node stops before it does harm",

@@ -478,6 +478,34 @@ enum status log_store_replace(struct log_store *log, uint64_t from, const struct
     return status;
 }
 
+enum status log_store_install(struct log_store *log, const struct log_hard_state *hard, struct error *err)
+{
+    static const uint8_t from[8] = {0}, to[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
+    struct log_hard_state made = *hard;
+    struct store_txn txn;
+    uint64_t removed = 1;
+    made.base.offset = log->last.offset; /* what was ever appended goes on to be counted */
+    enum status status = store_begin(log->store, CHRONOS_TXN_WRITE, &txn, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "write the log");
+    while (removed > 0 && status == STATUS_OK)
+        status = store_delete_range(&txn, log->entries, (struct bytes){from, 8}, (struct bytes){to, 8}, CUT_BATCH_MAX, &removed,
+                                    err);
+    if (status == STATUS_OK)
+        status = put_hard(log, &txn, &made, err);
+    if (status != STATUS_OK) {
+        store_abort(&txn);
+        return error_wrap(err, "replace the log by a snapshot");
+    }
+    status = store_commit(&txn, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "commit the log");
+    log->hard = made;
+    log->last = made.base;
+    log->run_count = log->conf_count = 0;
+    return STATUS_OK;
+}
+
 /* --- reading --- */
 
 enum status log_store_read(struct log_store *log, uint64_t from, log_walk walk, void *arg, struct error *err)

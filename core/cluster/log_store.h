@@ -62,6 +62,10 @@ must_use enum status log_store_append(struct log_store *log, const struct log_en
 must_use enum status log_store_replace(struct log_store *log, uint64_t from, const struct log_entry *entries, uint32_t count,
                                        const struct log_hard_state *hard, struct error *err);
 
+/* A snapshot takes the place of the log: all entries go, and everything else is as `hard` says (base: where the snapshot stands, its
+ * offset is not looked at; live: the store that it was loaded into). One synced transaction; outcomes as above. */
+must_use enum status log_store_install(struct log_store *log, const struct log_hard_state *hard, struct error *err);
+
 /* What the raft core needs to know of the log at its start, before anything is appended; `applied` is the position of the state.
  * Borrowed from the log until the next write. */
 must_use enum status log_store_boot(struct log_store *log, uint64_t applied, struct raft_boot *ret, struct error *err);

@@ -77,6 +77,7 @@ static void publish_log(struct log_writer *writer)
     writer->stats.first_index = base->index + 1;
     writer->stats.last_index = last->index;
     writer->stats.log_bytes = (int64_t)(last->offset - base->offset);
+    writer->stats.log_offset = last->offset;
 }
 
 /* Gathers as many whole batches as one transaction takes; returns the number of entries, *ret_batches of batches. What drops
@@ -86,7 +87,7 @@ static uint32_t gather(const struct entry_batch *first, uint32_t *ret_batches)
     uint32_t count = 0, batches = 0;
     size_t bytes = 0;
     for (const struct entry_batch *batch = first; batch != NULL; batch = batch->next) {
-        if (batches > 0 && (batch->truncate_from != 0 || count + batch->count > TRANSACTION_ENTRIES_MAX ||
+        if (batches > 0 && (batch->truncate_from != 0 || batch->install != NULL || first->install != NULL || count + batch->count > TRANSACTION_ENTRIES_MAX ||
                             bytes + batch->bytes.size > TRANSACTION_BYTES_MAX))
             break;
         bytes += batch->bytes.size;
@@ -157,8 +158,10 @@ static bool write_batches(struct log_writer *writer, const struct entry_batch *f
     bool hard_changed = newest_hard(writer, first, batches, &hard);
     for (;;) {
         uint64_t began = now_ns(writer);
-        enum status status = log_store_replace(writer->config.log, first->truncate_from, entries, count,
-                                               hard_changed ? &hard : NULL, &err);
+        enum status status = first->install != NULL
+                                 ? log_store_install(writer->config.log, first->install, &err)
+                                 : log_store_replace(writer->config.log, first->truncate_from, entries, count,
+                                                     hard_changed ? &hard : NULL, &err);
         if (status == STATUS_OK) {
             wake_lock(&writer->wake);
             writer->stats.commit_ns += now_ns(writer) - began;
@@ -244,7 +247,7 @@ static void read_entries(struct log_writer *writer, struct log_fetch *fetch)
         fatal("the log cannot be read", &err);
     if (status == STATUS_NOT_FOUND || (fetch->count > 0 && fetch->entries[0].id.index != fetch->from))
         fetch->count = 0; /* cut meanwhile: the peer needs a snapshot */
-    fetch->previous_hash = fetch->count > 0 ? before.hash : 0;
+    fetch->previous_hash = status == STATUS_OK ? before.hash : 0;
     const char *data = fetch->bytes.data;
     for (uint32_t i = 0; i < fetch->count; data += fetch->entries[i].size, i++)
         fetch->entries[i].data = fetch->entries[i].size > 0 ? data : NULL;

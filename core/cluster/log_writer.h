@@ -26,6 +26,7 @@ struct log_writer_stats {
     uint64_t first_index, last_index, commits, entries, commit_ns;
     uint64_t cut_wanted; /* the log is long enough to be cut up to here; 0: it is not */
     int64_t log_bytes;
+    uint64_t log_offset; /* bytes that were ever appended */
 };
 
 must_use enum status log_writer_start(const struct log_writer_config *config, struct log_writer **ret, struct error *err);
@@ -38,7 +39,7 @@ struct log_fetch {
     struct log_fetch *next;
     uint64_t peer, from;
     uint32_t max_bytes;
-    uint64_t previous_hash;      /* running hash before `from` */
+    uint64_t previous_hash;      /* running hash before `from`; 0: the log does not reach back to it */
     struct raft_entry *entries;  /* none: they are gone, or there was no memory */
     uint32_t count, capacity;
     struct buffer bytes;         /* holds their data */

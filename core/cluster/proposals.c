@@ -82,6 +82,11 @@ void proposals_replaced(struct proposals *proposals, uint64_t from)
             answer(at(proposals, i), &replaced);
 }
 
+void proposals_forget(struct proposals *proposals)
+{
+    answer_from(proposals, 0, &replaced);
+}
+
 void proposals_add(struct proposals *proposals, struct raft_log_id id, cluster_done done, void *arg, uint64_t token,
                    uint64_t deadline_ns)
 {

@@ -19,6 +19,8 @@ void proposals_add(struct proposals *proposals, struct raft_log_id at, cluster_d
 /* Another leader's entries take the places from `from` on, in this log: those that wait there without a deadline are answered
  * OUTCOME_UNKNOWN; the others may still learn that they were certainly not done. */
 void proposals_replaced(struct proposals *proposals, uint64_t from);
+/* A snapshot took the place of the log: OUTCOME_UNKNOWN to all. */
+void proposals_forget(struct proposals *proposals);
 /* The entry at result->index, which is the oldest undecided one or lies before all of them, was applied; if it has another term
  * than what was proposed there, that was certainly not done: NO_LEADER. To be dropped here is not enough: it may be in another
  * log. */

@@ -1,4 +1,5 @@
 #include <assert.h>
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -33,20 +34,54 @@ static enum status open_log(const struct cluster_config *config, struct cluster_
     return status == STATUS_OK ? status : error_wrap(err, "open the log in %s", stores->log_path);
 }
 
+enum status cluster_state_store_open(const struct cluster_config *config, const char *path, struct store **ret, struct error *err)
+{
+    struct store_options options = {.role = CHRONOS_STORAGE_STATE, .directory = path, .max_readers = STATE_READERS};
+    enum status status = directory_settle(path, err);
+    return status == STATUS_OK ? store_open(config->backend, "state", config->backend_options, config->clock, &options, ret, err)
+                               : status;
+}
+
+static const char state_prefix[] = "state-";
+
+/* state-<number>, and another number than the one in use. What a person has renamed stays. */
+static bool is_leftover(const struct cluster_stores *stores, const char *name)
+{
+    const char *number = name + sizeof state_prefix - 1;
+    return strncmp(name, state_prefix, sizeof state_prefix - 1) == 0 && number[0] != '\0' &&
+           strspn(number, "0123456789") == strlen(number) && strtoull(number, NULL, 10) != stores->live;
+}
+
+/* States that a snapshot has replaced, or was about to replace this one with, when the process ended. */
+static void remove_leftovers(const struct cluster_stores *stores)
+{
+    char path[DATA_DIR_PATH_SIZE];
+    struct error err;
+    const struct dirent *entry;
+    DIR *directory = opendir(stores->data.path);
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        if (!is_leftover(stores, entry->d_name))
+            continue;
+        if (path_join(path, sizeof path, stores->data.path, entry->d_name, &err) != STATUS_OK ||
+            directory_remove(path, &err) != STATUS_OK)
+            LOG_WARN("a state that is not in use cannot be removed", LOG_ERROR_FIELD(&err));
+    }
+    if (directory != NULL)
+        (void)closedir(directory); /* nothing was written through it */
+}
+
 static enum status open_state(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
 {
-    char name[32], path[DATA_DIR_PATH_SIZE];
-    (void)snprintf(name, sizeof name, "state-%llu", (unsigned long long)log_store_hard(stores->log)->live);
-    enum status status = data_dir_make(&stores->data, name, path, err);
+    char name[32];
+    stores->live = log_store_hard(stores->log)->live;
+    (void)snprintf(name, sizeof name, "%s%llu", state_prefix, (unsigned long long)stores->live);
+    enum status status = data_dir_make(&stores->data, name, stores->state_path, err);
     if (status != STATUS_OK)
         return status;
-    struct store_options options = {.role = CHRONOS_STORAGE_STATE, .directory = path, .max_readers = STATE_READERS};
-    status = directory_settle(path, err);
-    if (status == STATUS_OK)
-        status = store_open(config->backend, name, config->backend_options, config->clock, &options, &stores->state_store, err);
+    status = cluster_state_store_open(config, stores->state_path, &stores->state_store, err);
     if (status == STATUS_OK)
         status = state_new(stores->state_store, &stores->state, err);
-    return status == STATUS_OK ? status : error_wrap(err, "open the state in %s", path);
+    return status == STATUS_OK ? status : error_wrap(err, "open the state in %s", stores->state_path);
 }
 
 /* The two stores must be of one history. */
@@ -232,6 +267,8 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
         status = open_state(config, &stores, err);
     if (status == STATUS_OK)
         status = compare(&stores, err);
+    if (status == STATUS_OK)
+        remove_leftovers(&stores);
     if (status == STATUS_OK)
         status = settle_log(stores.log, config, err);
     if (status == STATUS_OK)

@@ -41,6 +41,8 @@ struct config {
         uint32_t peer_count;
         bool bootstrap;      /* false by itself where there are peers */
         int64_t heartbeat_timeout_ms, election_timeout_ms;
+        int64_t snapshot_interval_ms;
+        uint32_t snapshot_threshold, retain_snapshots;
         char *tls_cert_file, *tls_key_file, *tls_ca_file; /* all or none */
     } cluster_raft;
     struct {

@@ -171,6 +171,27 @@ int run_cluster_remove(struct invocation *invocation)
     return EXIT_CODE_OK;
 }
 
+int run_cluster_snapshot(struct invocation *invocation)
+{
+    cJSON *answer = NULL;
+    int code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = "/api/v1/cluster/snapshot"}, &answer, NULL);
+    if (code == EXIT_CODE_OK && (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML)) {
+        code = invocation_show(invocation, answer);
+    } else if (code == EXIT_CODE_OK) {
+        bool is_name = invocation->format != FORMAT_TABLE;
+        const char *shown = member_string(answer, is_name ? "id" : "file"), *node = member_string(answer, "node_id");
+        if (shown != NULL)
+            text_append_safe(&invocation->out, shown, strlen(shown), TEXT_ONE_LINE);
+        if (!is_name && node != NULL) {
+            buffer_append_string(&invocation->out, " written on node ");
+            text_append_safe(&invocation->out, node, strlen(node), TEXT_ONE_LINE);
+        }
+        buffer_append_char(&invocation->out, '\n');
+    }
+    cJSON_Delete(answer);
+    return code;
+}
+
 int run_cluster_transfer(struct invocation *invocation)
 {
     const char *node = invocation->arguments.operand_count > 0 ? invocation->arguments.operands[0] : NULL;

@@ -193,6 +193,11 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl cluster transfer chronos-2\n"},
+    {"cluster", "snapshot", "", 0, 0, NULL, run_cluster_snapshot, "Write a snapshot of the node that is asked",
+     "It holds all jobs, runs and history, and lies in the node's data directory.\n"
+     "\n"
+     "Example:\n"
+     "  chronosctl --server 10.0.0.1:8080 cluster snapshot\n"},
     {NULL, "version", "", 0, 0, NULL, run_version, "Print the versions of chronosctl and of the server", NULL},
     {NULL, "help", "[COMMAND]", 0, 2, NULL, run_help, "Print help",
      "Example:\n"

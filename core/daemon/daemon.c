@@ -240,6 +240,9 @@ static enum status open_cluster(struct node *node, struct error *err)
         .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
         .election_timeout_ms = config->cluster_raft.election_timeout_ms,
         .lease_timeout_ms = config->executors.lease_timeout_ms,
+        .snapshot_threshold = config->cluster_raft.snapshot_threshold,
+        .snapshot_interval_ms = config->cluster_raft.snapshot_interval_ms,
+        .retain_snapshots = config->cluster_raft.retain_snapshots,
         .tls = node->raft_tls.cert_file != NULL ? &node->raft_tls : NULL,
     };
     return cluster_open(&cluster, &node->cluster, err);

@@ -1,5 +1,6 @@
 #include "daemon/leader.h"
 
+#include "base/fatal.h"
 #include "base/log.h"
 
 static void on_changes(void *arg, const struct state_changes *changes, struct state_position applied)
@@ -8,6 +9,23 @@ static void on_changes(void *arg, const struct state_changes *changes, struct st
     for (uint32_t i = 0; i < changes->count; i++)
         scheduler_change(leader->scheduler, &changes->items[i]);
     api_changes(leader->api, changes, applied);
+}
+
+/* The state was replaced as a whole. */
+static void on_reload(void *arg)
+{
+    struct leader *leader = arg;
+    const struct state_changes none = {.count = 0};
+    struct state_view view;
+    struct error err;
+    enum status status = state_view_begin(cluster_state(leader->cluster), &view, &err);
+    if (status == STATUS_OK) {
+        status = scheduler_load(leader->scheduler, &view, &err);
+        api_changes(leader->api, &none, view.applied);
+        state_view_end(&view);
+    }
+    if (status != STATUS_OK)
+        fatal("the state that a snapshot brought cannot be read", &err);
 }
 
 static void on_lead(void *arg, bool leading)
@@ -92,5 +110,5 @@ static bool on_watch(void *arg)
 struct cluster_leader_ops leader_ops(struct leader *leader)
 {
     return (struct cluster_leader_ops){.changes = on_changes, .lead = on_lead, .run = on_run, .beat = on_beat,
-                                       .silent = on_silent, .watch = on_watch, .arg = leader};
+                                       .silent = on_silent, .reload = on_reload, .watch = on_watch, .arg = leader};
 }

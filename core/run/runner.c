@@ -68,7 +68,7 @@ static uint64_t on_session(void *arg)
 struct cluster_runner_ops runner_ops(struct runner *runner)
 {
     return (struct cluster_runner_ops){.changes = on_changes, .lead = on_lead, .session = on_session, .lease = lease_granted,
-                                       .session_over = lease_session_over, .arg = runner};
+                                       .session_over = lease_session_over, .reload = starts_reload, .arg = runner};
 }
 
 void runner_attach(struct runner *runner, struct cluster *cluster)

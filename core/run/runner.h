@@ -107,6 +107,7 @@ uint64_t runner_draw_session(void);
 void starts_apply(struct runner *runner, const struct state_changes *changes);
 
 void starts_walk(struct runner *runner); /* all of the applied state */
+void starts_reload(void *arg);           /* it was replaced as a whole */
 
 /* lease.c */
 void lease_granted(void *arg, int64_t until_ms);

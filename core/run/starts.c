@@ -120,6 +120,35 @@ void starts_walk(struct runner *runner)
         LOG_ERROR("the runs that wait for this node cannot be read; those that change are started", LOG_ERROR_FIELD(&err));
 }
 
+static bool is_still_ours(struct runner *runner, struct state_view *view, const struct attempt *attempt)
+{
+    struct open_run run;
+    struct error err;
+    return state_get_open(view, &attempt->execution, &run, &err) == STATUS_OK && is_ours(runner, &run) &&
+           run.attempt == attempt->number;
+}
+
+/* Nothing tells what has changed: every attempt here is looked up, then everything that is ours. */
+void starts_reload(void *arg)
+{
+    struct runner *runner = arg;
+    struct state_view view;
+    struct error err;
+    if (runner->stage >= RUNNER_FLUSHING)
+        return;
+    if (state_view_begin(cluster_state(runner->cluster), &view, &err) != STATUS_OK) {
+        LOG_ERROR("the runs of this node cannot be read", LOG_ERROR_FIELD(&err));
+        return;
+    }
+    for (uint32_t i = 0; i < runner->attempts.capacity; i++) {
+        struct attempt *attempt = runner->attempts.slots[i];
+        if (attempt != NULL && attempt->phase <= ATTEMPT_RUNNING && !is_still_ours(runner, &view, attempt))
+            attempt_disown(runner, attempt);
+    }
+    state_view_end(&view);
+    starts_walk(runner);
+}
+
 void starts_apply(struct runner *runner, const struct state_changes *changes)
 {
     for (uint32_t i = 0; i < changes->count; i++) {

@@ -340,6 +340,43 @@ static bool load_run(void *arg, struct bytes key, struct bytes row)
     return loading->status == STATUS_OK;
 }
 
+/* Everything that came out of a state. */
+static void drop_rows(struct scheduler *s)
+{
+    uint32_t cursor = 0;
+    struct run *run;
+    struct job *job;
+    heap_deinit(&s->due); /* while the nodes in it live: it marks them as taken out */
+    heap_deinit(&s->retries);
+    while ((run = map_next(&s->runs, &cursor)) != NULL)
+        free(run);
+    for (cursor = 0; (job = map_next(&s->jobs, &cursor)) != NULL;) {
+        schedule_free(job->schedule);
+        free(job->held);
+        free(job);
+    }
+    map_deinit(&s->jobs);
+    map_deinit(&s->runs);
+}
+
+static void clear(struct scheduler *s)
+{
+    assert(!s->leading);
+    drop_rows(s);
+    map_init(&s->jobs);
+    map_init(&s->runs);
+    heap_init(&s->due);
+    heap_init(&s->retries);
+    for (uint32_t i = 0; i < s->executor_count; i++)
+        s->executors[i]->ready = s->executors[i]->ready_catchup = (struct run_list){.count = 0};
+    s->orphans = (struct run_list){.count = 0};
+    s->attention = NULL;
+    s->walk.job = NULL;
+    s->stats.jobs_enabled = s->stats.jobs_held = 0;
+    memset(s->nodes, 0, sizeof s->nodes);
+    s->node_count = 0;
+}
+
 enum status scheduler_load(struct scheduler *s, struct state_view *view, struct error *err)
 {
     static const struct {
@@ -347,6 +384,7 @@ enum status scheduler_load(struct scheduler *s, struct state_view *view, struct 
         state_walk walk;
     } steps[] = {{STATE_NODES, load_node}, {STATE_SCHED, load_job}, {STATE_MARKS, load_marks}, {STATE_OPEN, load_run}};
     struct loading loading = {.s = s, .err = err, .status = STATUS_OK};
+    clear(s);
     for (size_t i = 0; i < sizeof steps / sizeof steps[0]; i++) {
         enum status status = state_walk_table(view, steps[i].table, (struct bytes){NULL, 0}, false, steps[i].walk, &loading, err);
         if (loading.status == STATUS_OK)
@@ -383,26 +421,13 @@ enum status scheduler_new(const struct scheduler_config *config, struct schedule
 
 void scheduler_free(struct scheduler *s)
 {
-    uint32_t cursor = 0;
-    struct run *run;
-    struct job *job;
     if (s == NULL)
         return;
-    heap_deinit(&s->due); /* while the nodes in it live: it marks them as taken out */
-    heap_deinit(&s->retries);
-    while ((run = map_next(&s->runs, &cursor)) != NULL)
-        free(run);
-    for (cursor = 0; (job = map_next(&s->jobs, &cursor)) != NULL;) {
-        schedule_free(job->schedule);
-        free(job->held);
-        free(job);
-    }
+    drop_rows(s);
     for (uint32_t i = 0; i < s->executor_count; i++)
         free(s->executors[i]);
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++)
         free(s->flights[i].items);
-    map_deinit(&s->jobs);
-    map_deinit(&s->runs);
     buffer_deinit(&s->arena);
     if (s->zones != NULL)
         zone_table_free(s->zones);

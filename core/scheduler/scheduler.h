@@ -30,7 +30,7 @@ struct scheduler_command {
 must_use enum status scheduler_new(const struct scheduler_config *config, struct scheduler **ret, struct error *err);
 void scheduler_free(struct scheduler *scheduler);
 
-/* Build the index from a whole state, then follow its changes. A job whose schedule or zone cannot be read here (other
+/* Build the index from a whole state (while this node does not lead; what it had is dropped), then follow its changes. A job whose schedule or zone cannot be read here (other
  * tzdata) is kept, held, logged by the caller through *ret_held, and decides nothing. */
 must_use enum status scheduler_load(struct scheduler *scheduler, struct state_view *view, struct error *err);
 void scheduler_change(struct scheduler *scheduler, const struct state_change *change);
