@@ -57,9 +57,12 @@ void answer_empty(struct api *api, struct http_token token, int status, const ch
     respond(api, token, &response);
 }
 
-static const char *retry_after(enum status code)
+/* What this kind of refusal has to say besides its document. */
+static const char *problem_headers(enum status code)
 {
     int status = status_http(code);
+    if (status == 401)
+        return bearer_challenge;
     if (status != 429 && status != 503)
         return NULL;
     return code == STATUS_DISK_FULL ? "Retry-After: 10\r\n" : "Retry-After: 1\r\n";
@@ -73,7 +76,7 @@ void answer_problem(struct api *api, struct http_token token, const char *reques
     problem_write(&body, code, status_http(code), detail, request_id, errors);
     if (body.failed != STATUS_OK)
         buffer_clear(&body); /* the status line still says what happened */
-    answer_bytes(api, token, status_http(code), "application/problem+json", &body, retry_after(code));
+    answer_bytes(api, token, status_http(code), "application/problem+json", &body, problem_headers(code));
 }
 
 void answer_error(struct api *api, struct http_token token, const char *request_id, const struct error *err)

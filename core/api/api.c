@@ -1,4 +1,4 @@
-/* Life of the API, and the way of a request: drain, route, guard, consistent read, handler. */
+/* Life of the API, and the way of a request: token, route, guard, drain, consistent read, handler. */
 #include "api/api.h"
 
 #include <assert.h>
@@ -193,6 +193,18 @@ static bool is_write(enum http_method method)
     return method != METHOD_GET && method != METHOD_OPTIONS && method != METHOD_HEAD;
 }
 
+/* False: answered. Nothing else is said to whom nothing is known of, not even which paths there are. */
+static bool is_known(struct api *api, const struct http_request *request)
+{
+    const char *name; /* every token may do everything: nobody asks for it yet */
+    struct error err;
+    if (bearer_check(api, request, &name, &err) == STATUS_OK)
+        return true;
+    api->unauthenticated_count++;
+    answer_error(api, request->token, request->request_id, &err);
+    return false;
+}
+
 void api_handle(void *arg, const struct http_request *request)
 {
     struct api *api = arg;
@@ -200,6 +212,8 @@ void api_handle(void *arg, const struct http_request *request)
     struct buffer allow;
     struct error err;
     bool consistent = false;
+    if (!is_known(api, request))
+        return;
     buffer_init(&allow, 256);
     enum status status = router_match(api->router, request, &match, &allow);
     if (status != STATUS_OK) {
@@ -303,6 +317,12 @@ struct buffer *api_scratch(struct api *api, size_t limit)
     return &api->scratch;
 }
 
+void api_set_tokens(struct api *api, struct tokens *tokens)
+{
+    tokens_free(api->tokens);
+    api->tokens = tokens;
+}
+
 void api_set_server(struct api *api, struct http_server *server)
 {
     api->server = server;
@@ -337,6 +357,7 @@ void api_free(struct api *api)
     buffer_deinit(&api->scratch);
     router_free(api->router);
     masks_free(api->masks);
+    tokens_free(api->tokens);
     free(api->routes);
     free(api->operations);
     free(api->free_slots);

@@ -3,6 +3,7 @@
 #ifndef CHRONOS_API_API_H
 #define CHRONOS_API_API_H
 
+#include "auth/tokens.h"
 #include "cluster/cluster.h"
 #include "config/config.h"
 #include "http/http.h"
@@ -24,9 +25,13 @@ struct api_config {
 };
 
 must_use enum status api_new(const struct api_config *config, struct api **ret, struct error *err);
-/* The server that answers go through; its handler, problem and common_headers are the three below with `api` as arg. */
+/* The server that answers go through; its handler, admit, problem and common_headers are those below with `api` as arg. */
 void api_set_server(struct api *api, struct http_server *server);
 void api_handle(void *api, const struct http_request *request);
+/* Who may send a body: as api_handle decides, which asks again. */
+bool api_admit(void *api, const struct http_request *request);
+/* Whoever uses the API must show one of these tokens from now on; NULL: nobody is asked. Takes them, and frees those before. */
+void api_set_tokens(struct api *api, struct tokens *tokens);
 void api_problem(void *api, enum status code, int http_status, const char *detail, const char *request_id,
                  struct buffer *out);
 void api_common_headers(void *api, struct buffer *out);

@@ -133,6 +133,14 @@ bool query_time(const struct http_request *request, const char *name, int64_t *r
 must_use enum status guard_check_read(const struct api *api, const struct http_request *request, struct error *err);
 must_use enum status guard_check(const struct api *api, const struct http_request *request, struct error *err);
 
+/* --- bearer (bearer.c): who asks --- */
+
+enum route_flags { ROUTE_PUBLIC = 1 }; /* answered without a token, always; no parameters in its path */
+extern const char bearer_challenge[];   /* the header that a 401 must have */
+/* OK: *ret_name is the name of the token, "" where none is needed; as long as the tokens live. UNAUTHENTICATED with a sentence. */
+must_use enum status bearer_check(const struct api *api, const struct http_request *request, const char **ret_name,
+                                  struct error *err);
+
 /* --- routes (routes.c) and handlers, one file a resource --- */
 
 extern const struct route api_routes[];
@@ -198,6 +206,8 @@ struct api {
     struct http_server *server;
     struct route *routes;
     struct router *router;
+    struct tokens *tokens; /* NULL: nobody is asked for one */
+    uint64_t unauthenticated_count;
     struct masks *masks; /* which options of executors are secret */
     char common[160]; /* what all answers begin their headers with, up to the applied index */
     bool draining;

@@ -132,6 +132,8 @@ static void http_metrics(const struct api *api, struct buffer *out)
     counter(out, "chronos_http_connections_refused_total", "HTTP connections refused for want of room.",
             stats.connections_refused);
     counter(out, "chronos_http_timeouts_total", "HTTP connections closed because a deadline passed.", stats.timeouts);
+    counter(out, "chronos_http_unauthenticated_total", "HTTP requests refused for want of a good token.",
+            api->unauthenticated_count);
 }
 
 static uint64_t count_descriptors(void)
@@ -168,7 +170,7 @@ static void write_metrics(const struct api *api, struct buffer *out)
     head(out, "chronos_build_info", "gauge", "Always 1; the version is in the label.");
     buffer_appendf(out, "chronos_build_info{version=\"%s\"} 1\n", CHRONOS_VERSION);
     head(out, "chronos_insecure", "gauge", "1 where something is open that should not be.");
-    buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", config_http_is_loopback(api->config.config) ? 0 : 1);
+    buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", config_http_is_open(api->config.config) ? 1 : 0);
     buffer_appendf(out, "chronos_insecure{what=\"node_links\"} %d\n", config_raft_is_open(api->config.config) ? 1 : 0);
     cluster_metrics(api, out);
     scheduler_metrics(api, out);

@@ -2,10 +2,10 @@
 #include "api/api_internal.h"
 
 const struct route api_routes[] = {
-    {METHOD_GET, "/health", handle_health, 0},
-    {METHOD_GET, "/live", handle_live, 0},
-    {METHOD_GET, "/ready", handle_ready, 0},
-    {METHOD_GET, "/version", handle_version, 0},
+    {METHOD_GET, "/health", handle_health, ROUTE_PUBLIC},
+    {METHOD_GET, "/live", handle_live, ROUTE_PUBLIC},
+    {METHOD_GET, "/ready", handle_ready, ROUTE_PUBLIC},
+    {METHOD_GET, "/version", handle_version, ROUTE_PUBLIC},
     {METHOD_GET, "/metrics", handle_metrics, 0},
 
     {METHOD_GET, "/api/v1/cluster/status", handle_cluster_status, 0},

@@ -93,6 +93,11 @@ enum {
     PAGE_DEFAULT = 100,
     PAGE_MAX = 1000,
     SCAN_ROWS_MAX = 10000,           /* rows one unindexed filter may read for one page */
+    TOKENS_MAX = 1000,               /* in auth.tokens_file: all are compared with, at each request */
+    TOKENS_FILE_MAX = 256 * 1024,    /* bytes of it: TOKENS_MAX of the longest lines, and comments */
+    TOKEN_NAME_MAX = 63,             /* as a node's */
+    TOKEN_MIN = 32,                  /* bytes of a token: a shorter one might be a word that can be guessed */
+    TOKEN_MAX = 512,
     API_CHECKS_MAX = 1024,           /* jobs that wait for their executor's own check; beyond: OVERLOADED */
 
     /* Node links: what a peer, or a stranger, can make a node keep. */

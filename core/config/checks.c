@@ -97,6 +97,23 @@ static void settle_bootstrap(struct loader *loader)
         config->cluster_raft.bootstrap = config->cluster_raft.peer_count == 0;
 }
 
+/* Whoever writes about access must get it: `anonymous: none` alone would guard nothing. A tokens_file of "" says so itself. */
+static void settle_auth(struct loader *loader)
+{
+    static const char enabled[] = "auth.enabled", file[] = "auth.tokens_file", anonymous[] = "auth.anonymous";
+    struct config *config = loader->config;
+    bool is_said = origin_of(loader, enabled)->place.label != NULL;
+    if (!is_said)
+        config->auth.enabled = config->auth.tokens_file != NULL;
+    if (config->auth.tokens_file != NULL || origin_of(loader, file)->refused)
+        return;
+    if (is_said && config->auth.enabled && both_known(loader, enabled, file))
+        refuse_pair(loader, enabled, file, "needs auth.tokens_file; `chronosctl token generate NAME` makes a token and its line");
+    else if (!is_said && origin_of(loader, anonymous)->place.label != NULL && origin_of(loader, file)->place.label == NULL &&
+             both_known(loader, anonymous, file))
+        refuse_pair(loader, anonymous, file, "means nothing without auth.tokens_file: everybody may do everything then");
+}
+
 static void check_retry(struct loader *loader)
 {
     static const char longest[] = "scheduler.default_retry_policy.max_interval",
@@ -150,6 +167,7 @@ void check_config(struct loader *loader)
     check_raft_tls(loader);
     check_raft_timeouts(loader);
     settle_bootstrap(loader);
+    settle_auth(loader);
     check_retry(loader);
     check_output(loader);
     check_backend_groups(loader);

@@ -14,6 +14,7 @@
 #include "base/error.h"
 #include "base/log.h"
 
+enum auth_anonymous { ANONYMOUS_NONE, ANONYMOUS_READ };
 enum missed_run_policy { MISSED_EXECUTE_ONE, MISSED_EXECUTE_ALL, MISSED_IGNORE };
 
 struct retry_policy {
@@ -95,6 +96,11 @@ struct config {
         enum log_format format;
         char *output;        /* "stderr", "stdout" or a file's path */
     } logging;
+    struct {
+        bool enabled;        /* true by itself where there is a file; then there is one */
+        char *tokens_file;   /* NULL: none */
+        enum auth_anonymous anonymous;
+    } auth;
     bool security_strict;
 };
 
@@ -108,8 +114,8 @@ struct config_override {
 struct config_sources {
     const char *file;              /* NULL: no file */
     const char *const *environment; /* "NAME=value" list, NULL-terminated; NULL: none. Unknown CHRONOS_* names are
-                                       errors with the nearest one, except CHRONOS_TEST_*, CHRONOSCTL_*, a Kubernetes
-                                       service's addresses (CHRONOS_SERVICE_HOST, CHRONOS_PORT=tcp://...) and, inside a
+                                       errors with the nearest one, except CHRONOS_TEST_*, CHRONOSCTL_*, chronosctl's
+                                       CHRONOS_TOKEN, a Kubernetes service's addresses (CHRONOS_SERVICE_HOST, CHRONOS_PORT=tcp://...) and, inside a
                                        run, that run's own variables */
     const struct config_override *overrides;
     uint32_t override_count;
@@ -126,6 +132,8 @@ void config_free(struct config *config);
 
 /* Whether server.http.address reaches no further than this machine. */
 bool config_http_is_loopback(const struct config *config);
+/* Whether other machines reach the HTTP API, and it asks for no token. */
+bool config_http_is_open(const struct config *config);
 /* Whether other machines reach the node links, and they are not encrypted. */
 bool config_raft_is_open(const struct config *config);
 

@@ -130,7 +130,8 @@ static void apply_variable(struct loader *loader, const char *name, const char *
         apply_text(loader, &config_keys[index], value);
         return;
     }
-    if (begins(name, "CHRONOS_TEST_") || is_service_link(name, value) || (within_a_run && is_of_a_run(name)))
+    bool is_chronosctl = strcmp(name, "CHRONOS_TOKEN") == 0;
+    if (begins(name, "CHRONOS_TEST_") || is_chronosctl || is_service_link(name, value) || (within_a_run && is_of_a_run(name)))
         return;
     struct shown shown = text_shown(name, strlen(name));
     loader->label = shown.text;

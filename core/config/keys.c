@@ -24,9 +24,11 @@ enum { UNIX_SOCKET_PATH_MAX = 107, URL_PATH_MAX = 255, COMPONENT_ID_MAX = 63 };
 
 /* In the order of the enums that they name. */
 static const char *const missed_run_policies[] = {"execute_one", "execute_all", "ignore", NULL};
+static const char *const auth_anonymous[] = {"none", "read", NULL};
 static const char *const log_levels[] = {"debug", "info", "warn", "error", NULL};
 static const char *const log_formats[] = {"text", "json", NULL};
 static_assert(MISSED_EXECUTE_ONE == 0 && MISSED_EXECUTE_ALL == 1 && MISSED_IGNORE == 2, "missed_run_policies");
+static_assert(ANONYMOUS_NONE == 0 && ANONYMOUS_READ == 1, "auth_anonymous");
 static_assert(LOG_LEVEL_DEBUG == 0 && LOG_LEVEL_INFO == 1 && LOG_LEVEL_WARN == 2 && LOG_LEVEL_ERROR == 3,
               "log_levels");
 static_assert(LOG_FORMAT_TEXT == 0 && LOG_FORMAT_JSON == 1, "log_formats");
@@ -176,6 +178,14 @@ const struct config_key config_keys[] = {
      .help = "One event a line, as text or as JSON."},
     {.path = "logging.output", .type = &config_type_output, AT(logging.output), .maximum = CONFIG_TEXT_MAX,
      .help = "`stderr`, `stdout` or the path of a file."},
+
+    {.path = "auth.enabled", .type = &config_type_bool, AT(auth.enabled), .computed = "`true` where `auth.tokens_file` is set",
+     .help = "Ask who uses the HTTP API for a token; `false` switches that off and keeps the file named."},
+    {.path = "auth.tokens_file", .type = &config_type_path, AT(auth.tokens_file), .flags = KEY_OPTIONAL,
+     .maximum = CONFIG_TEXT_MAX,
+     .help = "The tokens that this node knows, one a line; writable by its owner alone. Read at start and on SIGHUP."},
+    {.path = "auth.anonymous", .type = &config_type_choice, AT(auth.anonymous), .choices = auth_anonymous,
+     .help = "What may be done without a token: `none`, or `read` (GET and HEAD of everything, metrics included)."},
 
     {.path = "security.strict", .type = &config_type_bool, AT(security_strict),
      .help = "Refuse to start where an insecure setting would only be warned of."},

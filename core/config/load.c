@@ -257,6 +257,11 @@ bool config_http_is_loopback(const struct config *config)
     return is_loopback(config->server.http_address);
 }
 
+bool config_http_is_open(const struct config *config)
+{
+    return !config->auth.enabled && !config_http_is_loopback(config);
+}
+
 bool config_raft_is_open(const struct config *config)
 {
     const char *address = config->cluster_raft.address;

@@ -11,7 +11,7 @@
 #include "base/clock.h"
 #include "ctl/servers.h"
 
-enum { URL_MAX = 32 * 1024, RETRY_DEFAULT_MS = 1000, RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
+enum { URL_MAX = 32 * 1024, AUTHORIZATION_MAX = 1024, RETRY_DEFAULT_MS = 1000, RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
 
 struct client {
     CURL *curl;
@@ -19,6 +19,7 @@ struct client {
     unsigned server_count, current;
     int64_t timeout_ms;
     bool sent; /* by the last try: some of the request left this machine */
+    struct buffer authorization; /* the whole header line; empty: none */
     char curl_error[CURL_ERROR_SIZE];
 };
 
@@ -56,7 +57,18 @@ void client_free(struct client *client)
         return;
     curl_easy_cleanup(client->curl);
     curl_global_cleanup();
+    if (client->authorization.data != NULL)
+        explicit_bzero(client->authorization.data, client->authorization.size);
+    buffer_deinit(&client->authorization);
     free(client);
+}
+
+enum status client_set_token(struct client *client, struct bytes token, struct error *err)
+{
+    buffer_init(&client->authorization, AUTHORIZATION_MAX);
+    buffer_append_string(&client->authorization, "Authorization: Bearer ");
+    buffer_append(&client->authorization, token.data, token.size);
+    return client->authorization.failed == STATUS_OK ? STATUS_OK : error_set(err, client->authorization.failed, "out of memory");
 }
 
 const char *client_server(const struct client *client)
@@ -158,6 +170,7 @@ static void set_options(struct client *client, const struct server *server, cons
     (void)curl_easy_setopt(curl, CURLOPT_ERRORBUFFER, client->curl_error);
     (void)curl_easy_setopt(curl, CURLOPT_USERAGENT, "chronosctl/" CHRONOS_VERSION);
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
+    (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L); /* a token is for the servers of the list, and nobody else */
     (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
     (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, response);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
@@ -189,12 +202,13 @@ static bool add_header(struct curl_slist **headers, const char *line)
 }
 
 /* Also: no "Expect: 100-continue", which costs a round trip, and no form's type on a POST without a body. */
-static bool make_headers(const struct request *request, struct curl_slist **headers)
+static bool make_headers(const struct client *client, const struct request *request, struct curl_slist **headers)
 {
     char match[160];
     bool made = add_header(headers, request->body != NULL ? "Content-Type: application/json" : "Content-Type:") &&
                 add_header(headers, "Accept: application/json, application/problem+json, */*") &&
-                add_header(headers, "Expect:");
+                add_header(headers, "Expect:") &&
+                (client->authorization.size == 0 || add_header(headers, client->authorization.data));
     if (request->if_match == NULL)
         return made;
     (void)snprintf(match, sizeof match, "If-Match: %s", request->if_match);
@@ -221,7 +235,7 @@ static CURLcode try_server(struct client *client, const struct server *server, c
     client->curl_error[0] = '\0';
     client->sent = false;
     CURLcode code = CURLE_OUT_OF_MEMORY;
-    if (url.failed == STATUS_OK && make_headers(request, &headers)) {
+    if (url.failed == STATUS_OK && make_headers(client, request, &headers)) {
         long status = 0, sent = 0;
         set_options(client, server, request, url.data, headers, response, left_ms);
         code = curl_easy_perform(client->curl);

@@ -37,6 +37,9 @@ struct client;
 /* `servers`: URLs with commas between; "host:port" and "unix:///path" are URLs too. INVALID with a sentence. */
 must_use enum status client_new(const char *servers, int64_t timeout_ms, struct client **ret, struct error *err);
 void client_free(struct client *client); /* accepts NULL */
+/* Every request from now on says "Authorization: Bearer <token>"; copied. Redirects are not followed, so it goes to the servers of
+ * the list alone. `token` is one as token_is_sound says. */
+must_use enum status client_set_token(struct client *client, struct bytes token, struct error *err);
 
 /* OK: a server answered, whatever its status. IO or TIMEOUT: none did, and *err says which URL, why, and what to do.
  * GET, PUT and DELETE are sent again while the answer is 503 with Retry-After, until the time-out. */

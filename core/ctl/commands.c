@@ -8,6 +8,7 @@
 static const struct flag global_flags[] = {
     {"server", 's', FLAG_TEXT, "URL[,URL...]",
      "the servers, tried in order (default $CHRONOSCTL_SERVER, then http://127.0.0.1:8080)"},
+    {"token-file", 0, FLAG_TEXT, "FILE", "holds the token to send (default: the variable CHRONOS_TOKEN)"},
     {"output", 'o', FLAG_TEXT, "FORMAT", "table (default), json, yaml or name"},
     {"timeout", 0, FLAG_DURATION, "DURATION", "for one request, with its retries (default 30s)"},
     {"request-timeout", 0, FLAG_DURATION, "DURATION", "the same, where a command has a --timeout of its own"},
@@ -92,12 +93,18 @@ static const struct flag output_flags[] = {
     END,
 };
 
+static const struct flag token_flags[] = {
+    {"save", 0, FLAG_TEXT, "FILE", "write the token there, for you alone, and print only its line"},
+    END,
+};
+
 /* --- commands --- */
 
 static const struct group groups[] = {
     {"job", {"jobs"}, "Jobs: what runs, and when. JOB is a name, an id, or the beginning of an id."},
     {"execution", {"executions", "exec"}, "Executions: runs of jobs. EXECUTION is an id or the beginning of one."},
     {"cluster", {NULL}, "The cluster: its nodes and who leads. NODE is a node_id."},
+    {"token", {"tokens"}, "Tokens for the HTTP API, made here; no server is asked. NAME says who holds one."},
 };
 
 static const struct command commands[] = {
@@ -198,6 +205,15 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl --server 10.0.0.1:8080 cluster snapshot\n"},
+    {"token", "generate", "NAME", 1, 1, token_flags, run_token_generate, "Make a token, and its line for auth.tokens_file",
+     "The token is shown once and kept nowhere; the line holds its SHA-256 only.\n"
+     "\n"
+     "Examples:\n"
+     "  chronosctl token generate alice\n"
+     "  chronosctl token generate ci --save ci.token >> /etc/chronos/tokens\n"},
+    {"token", "hash", "NAME", 1, 1, NULL, run_token_hash, "Make the line of a token that you have, from standard input",
+     "Example:\n"
+     "  chronosctl token hash ci < ci.token >> /etc/chronos/tokens\n"},
     {NULL, "version", "", 0, 0, NULL, run_version, "Print the versions of chronosctl and of the server", NULL},
     {NULL, "help", "[COMMAND]", 0, 2, NULL, run_help, "Print help",
      "Example:\n"

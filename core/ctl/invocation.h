@@ -55,6 +55,8 @@ int run_cluster_join(struct invocation *invocation);
 int run_cluster_remove(struct invocation *invocation);
 int run_cluster_transfer(struct invocation *invocation);
 int run_cluster_snapshot(struct invocation *invocation);
+int run_token_generate(struct invocation *invocation);
+int run_token_hash(struct invocation *invocation);
 int run_version(struct invocation *invocation);
 int run_help(struct invocation *invocation);
 

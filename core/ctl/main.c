@@ -5,7 +5,9 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/limits.h"
 #include "ctl/invocation.h"
+#include "ctl/token.h"
 
 enum { TIMEOUT_MS = 30000, VERSION_TIMEOUT_MS = 3000 };
 
@@ -67,6 +69,19 @@ static const char *server_list(const struct arguments *arguments)
     return variable != NULL && *variable != '\0' ? variable : default_server;
 }
 
+static enum status give_token(struct invocation *invocation, struct error *err)
+{
+    struct buffer token;
+    buffer_init(&token, TOKEN_MAX + 1);
+    enum status status = token_find(&invocation->arguments, &token, err);
+    if (status == STATUS_OK && token.size > 0)
+        status = client_set_token(invocation->client, buffer_bytes(&token), err);
+    if (token.data != NULL)
+        explicit_bzero(token.data, token.size);
+    buffer_deinit(&token);
+    return status;
+}
+
 static int run(struct invocation *invocation)
 {
     struct error err;
@@ -77,7 +92,7 @@ static int run(struct invocation *invocation)
     if (client_new(server_list(arguments), request_timeout(invocation), &invocation->client, &err) != STATUS_OK)
         return complain_usage("%s", err.message);
     invocation->colour = wants_colour(invocation);
-    int code = arguments->command->run(invocation);
+    int code = give_token(invocation, &err) == STATUS_OK ? arguments->command->run(invocation) : complain_usage("%s", err.message);
     client_free(invocation->client);
     return code;
 }

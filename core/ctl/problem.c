@@ -135,6 +135,8 @@ static void append_sentence(struct buffer *out, const char *sentence)
         {"query parameter ", "--"},
         {"; GET /api/v1/jobs lists them", "; chronosctl job list shows all"},
         {" (a + is written %2B)", ""},
+        {"send the header \"Authorization: Bearer <token>\"",
+         "name a file that holds it with --token-file, or put it into the variable CHRONOS_TOKEN"},
     };
     while (*sentence != '\0') {
         size_t size = 0;

@@ -36,6 +36,7 @@ struct node {
     uv_signal_t terminate, interrupt, hangup;
     uv_timer_t insecure;
     struct tls_files raft_tls;
+    struct tokens *tokens; /* until the API takes them */
     bool stopping;
     bool is_api_open, are_links_open; /* without a guard, and reachable from other machines */
 };
@@ -136,12 +137,49 @@ static enum status reopen_log(const struct config *config, struct error *err)
     return replaced >= 0 ? STATUS_OK : error_set_errno(err, STATUS_IO, errno, "logging.output: replace the descriptor");
 }
 
-/* Log rotation renames the file and sends SIGHUP. */
+/* --- tokens --- */
+
+/* OK and NULL where nobody is to be asked for one. */
+static enum status read_tokens(const struct config *config, struct tokens **ret, struct error *err)
+{
+    *ret = NULL;
+    if (!config->auth.enabled || tokens_load(config->auth.tokens_file, ret, err) == STATUS_OK)
+        return STATUS_OK;
+    return error_wrap(err, "auth.tokens_file");
+}
+
+/* As read_tokens, and says what is wrong as a fault of the configuration. */
+static enum status check_tokens(const struct config *config, config_report report, void *arg, struct tokens **ret, struct error *err)
+{
+    enum status status = read_tokens(config, ret, err);
+    if (status != STATUS_OK)
+        report(arg, err->message);
+    return status;
+}
+
+/* Blocks for one small file. */
+static void reload_tokens(struct node *node)
+{
+    struct tokens *tokens;
+    struct error err;
+    if (!node->config->auth.enabled || node->stopping)
+        return;
+    if (read_tokens(node->config, &tokens, &err) != STATUS_OK) {
+        LOG_ERROR("the tokens cannot be read again; the old ones stay good until a SIGHUP finds the file mended",
+                  LOG_ERROR_FIELD(&err));
+        return;
+    }
+    LOG_INFO("tokens read again", LOG_INT("count", tokens_count(tokens)));
+    api_set_tokens(node->api, tokens);
+}
+
+/* Log rotation renames the file and sends SIGHUP; who changed the tokens sends it as well. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
     struct node *node = handle->data;
     struct error err;
     (void)number;
+    reload_tokens(node);
     if (reopen_log(node->config, &err) != STATUS_OK)
         LOG_ERROR("the log cannot be reopened; writing goes on in the old file", LOG_ERROR_FIELD(&err));
     else
@@ -157,7 +195,7 @@ static void warn_insecure(uv_timer_t *timer)
     if (node->is_api_open)
         LOG_WARN("insecure: the HTTP API asks for no authentication and listens beyond this machine",
                  LOG_STRING("address", config->server.http_address),
-                 LOG_STRING("mend", "listen on 127.0.0.1, or put a proxy with authentication in front"));
+                 LOG_STRING("mend", "set auth.tokens_file, or listen on 127.0.0.1"));
     if (node->are_links_open)
         LOG_WARN("insecure: links between nodes are neither encrypted nor authenticated",
                  LOG_STRING("address", config->cluster_raft.address), LOG_STRING("mend", "set cluster.raft.tls on all nodes"));
@@ -166,14 +204,14 @@ static void warn_insecure(uv_timer_t *timer)
 static enum status check_security(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
-    node->is_api_open = !config_http_is_loopback(config);
+    node->is_api_open = config_http_is_open(config);
     node->are_links_open = config_raft_is_open(config);
     if (!config->security_strict)
         return STATUS_OK;
     if (node->is_api_open)
         return error_set(err, STATUS_INVALID,
-                         "security.strict: server.http.address %s listens beyond this machine without authentication; use "
-                         "127.0.0.1, or set security.strict: false",
+                         "security.strict: server.http.address %s listens beyond this machine without authentication; set "
+                         "auth.tokens_file, use 127.0.0.1, or set security.strict: false",
                          config->server.http_address);
     if (node->are_links_open)
         return error_set(err, STATUS_INVALID,
@@ -313,6 +351,8 @@ static enum status open_server(struct node *node, struct error *err)
     enum status status = api_new(&api, &node->api, err);
     if (status != STATUS_OK)
         return status;
+    api_set_tokens(node->api, node->tokens);
+    node->tokens = NULL;
     struct http_server_config server = {
         .loop = &node->loop,
         .limits = {.header_timeout_ms = config->server.read_timeout_ms < 10000 ? config->server.read_timeout_ms : 10000,
@@ -326,6 +366,8 @@ static enum status open_server(struct node *node, struct error *err)
                    .max_bodies_total_bytes = (uint64_t)config->server.max_body_bytes * 64},
         .handler = api_handle,
         .handler_arg = node->api,
+        .admit = config->auth.enabled ? api_admit : NULL,
+        .admit_arg = node->api,
         .problem = api_problem,
         .problem_arg = node->api,
         .common_headers = api_common_headers,
@@ -394,6 +436,8 @@ enum status daemon_run(const struct config *config, config_report report, void *
     enum status status = open_log(config, err);
     if (status == STATUS_OK)
         status = check_security(&node, err);
+    if (status == STATUS_OK)
+        status = check_tokens(config, report, arg, &node.tokens, err);
     if (status == STATUS_OK && uv_loop_init(&node.loop) != 0)
         status = error_set(err, STATUS_INTERNAL, "make the event loop");
     if (status == STATUS_OK)
@@ -410,11 +454,18 @@ enum status daemon_run(const struct config *config, config_report report, void *
     return STATUS_OK;
 }
 
-enum status daemon_check_plugins(const struct config *config, config_report report, void *arg, struct error *err)
+enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err)
 {
     struct plugins plugins;
+    struct tokens *tokens;
+    struct error tokens_err;
     enum status status = plugins_load(config, report, arg, &plugins, err);
     if (status == STATUS_OK)
         plugins_unload(&plugins);
+    if (check_tokens(config, report, arg, &tokens, &tokens_err) != STATUS_OK && status == STATUS_OK) {
+        *err = tokens_err;
+        status = err->code;
+    }
+    tokens_free(tokens);
     return status;
 }

@@ -5,11 +5,12 @@
 #include "config/config.h"
 
 /* Runs until SIGTERM or SIGINT and a clean stop; the return is OK then. Otherwise *err says what kept it from starting; what
- * is wrong with the plugins that the configuration names, and with their options, is reported as well, each by itself. The
+ * is wrong with the files that the configuration names, and with options of plugins, is reported as well, each by itself. The
  * configuration is borrowed. Main thread. */
 must_use enum status daemon_run(const struct config *config, config_report report, void *arg, struct error *err);
 
-/* Loads what the configuration names and checks the groups that belong to plugins, without starting anything. */
-must_use enum status daemon_check_plugins(const struct config *config, config_report report, void *arg, struct error *err);
+/* Loads what the configuration names and checks the groups that belong to plugins, and the file of tokens, without starting
+ * anything. */
+must_use enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err);
 
 #endif

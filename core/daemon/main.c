@@ -73,7 +73,7 @@ static int validate(const struct options *options, const struct config *config)
 {
     struct error err;
     int count = 0;
-    if (daemon_check_plugins(config, print_problem, &count, &err) != STATUS_OK) {
+    if (daemon_check_files(config, print_problem, &count, &err) != STATUS_OK) {
         if (count == 0)
             print_problem(&count, err.message);
         return EXIT_CONFIG;

@@ -224,6 +224,12 @@ static bool begin_body(struct connection *connection, const struct request_head 
     return true;
 }
 
+/* Bodies of strangers are not worth their memory, nor the time until they have arrived. */
+static bool may_send_body(const struct http_server *server, const struct request_head *head)
+{
+    return server->config.admit == NULL || server->config.admit(server->config.admit_arg, &head->request);
+}
+
 /* A whole block is at `block`, `rest` bytes behind it. Returns how many of those were used too; false: refused. */
 static bool take_head(struct connection *connection, struct bytes block, size_t rest, size_t *ret_body_used)
 {
@@ -249,7 +255,13 @@ static bool take_head(struct connection *connection, struct bytes block, size_t 
         return false;
     }
     *ret_body_used = 0;
-    if (head->is_chunked || head->content_length > rest)
+    bool is_body_missing = head->is_chunked || head->content_length > rest;
+    if (is_body_missing && !may_send_body(server, head)) {
+        connection->keep_alive = false;
+        dispatch(connection, head, (struct bytes){NULL, 0});
+        return true;
+    }
+    if (is_body_missing)
         return begin_body(connection, head, block, rest > 0);
     *ret_body_used = (size_t)head->content_length;
     dispatch(connection, head, (struct bytes){body, (size_t)head->content_length});

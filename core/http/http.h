@@ -78,6 +78,10 @@ struct http_server_config {
     void (*problem)(void *arg, enum status code, int http_status, const char *detail, const char *request_id,
                     struct buffer *out);
     void *problem_arg;
+    /* Asked before a body is waited for, with everything that the headers say (token and request_id are not set yet). False: the
+     * handler is called at once, without the body, must refuse, and the connection closes behind its answer. NULL: nobody is asked. */
+    bool (*admit)(void *arg, const struct http_request *request);
+    void *admit_arg;
     /* Appended to every answer, e.g. "X-Chronos-Node: a\r\nX-Chronos-Applied-Index: 7\r\n"; may be NULL. */
     void (*common_headers)(void *arg, struct buffer *out);
     void *common_headers_arg;

@@ -67,6 +67,7 @@ class Node:
         self.data_dir = Path(data_dir) if data_dir else self.work / "data"
         self.config = config
         self.environment = environment or {}
+        self.headers = {}  # of every request
         self.program = program or BUILD / "bin" / "chronos"
         self.process = None
         self.port = None
@@ -146,7 +147,7 @@ class Node:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=timeout)
         try:
             data = None
-            headers = dict(headers or {})
+            headers = {**self.headers, **(headers or {})}
             if body is not None:
                 data = body if isinstance(body, (bytes, str)) else json.dumps(body)
                 headers.setdefault("Content-Type", "application/json")

@@ -116,7 +116,7 @@ static void test_groups_refused(void **state)
         {"executors: {max_concurrents: {a: b}}",
          "chronos.yaml:1: executors.max_concurrents: unknown key; did you mean \"max_concurrent\"?"},
         {"executors: {enabled: true}", "chronos.yaml:1: executors.enabled: unknown key; \"enabled\" belongs under "
-                                       "metrics"},
+                                       "metrics or auth"},
         {"executors: {grpc: [a]}", "chronos.yaml:1: executors.grpc: unknown key; known here are: max_concurrent, "
                                    "lease_timeout"},
         {"executors: {gRPC: {}}", "chronos.yaml:1: executors.gRPC: no executor has such a name; use 1 to 63 of a-z, "

@@ -64,6 +64,9 @@ static void test_every_default(void **state)
     assert_int_equal(config->logging.format, LOG_FORMAT_TEXT);
     assert_string_equal(config->logging.output, "stderr");
     assert_false(config->security_strict);
+    assert_false(config->auth.enabled);
+    assert_null(config->auth.tokens_file);
+    assert_int_equal(config->auth.anonymous, ANONYMOUS_NONE);
     assert_null(config_file_of(config));
     assert_int_equal(config_line_of(config, "cluster.data_dir"), 0);
     outcome_deinit(&outcome);
@@ -127,6 +130,37 @@ static void test_files_of_the_guide_with_peers(void **state)
                        "tls: {cert_file: /a, key_file: /b, ca_file: /c}}}");
     assert_string_equal(outcome.config->cluster_raft.advertise, "chronos-0.chronos:7000");
     assert_string_equal(outcome.config->cluster_raft.tls_ca_file, "/c");
+    outcome_deinit(&outcome);
+}
+
+/* A file of tokens switches authentication on, unless that is said otherwise; without it an address is open or local. */
+static void test_authentication(void **state)
+{
+    static const struct {
+        const char *text;
+        bool enabled, open;
+        enum auth_anonymous anonymous;
+    } cases[] = {
+        {"server: {http: {address: \":8080\"}}", false, true, ANONYMOUS_NONE},
+        {"server: {http: {address: \":8080\"}}\nauth: {tokens_file: /t}", true, false, ANONYMOUS_NONE},
+        {"server: {http: {address: \":8080\"}}\nauth: {tokens_file: /t, enabled: true, anonymous: read}", true, false,
+         ANONYMOUS_READ},
+        {"server: {http: {address: \":8080\"}}\nauth: {tokens_file: /t, enabled: false, anonymous: read}", false, true,
+         ANONYMOUS_READ},
+        {"auth: {enabled: false}", false, false, ANONYMOUS_NONE},
+        {"auth: {tokens_file: \"\", anonymous: none}", false, false, ANONYMOUS_NONE},
+    };
+    (void)state;
+    for (size_t i = 0; i < COUNT(cases); i++) {
+        struct outcome outcome = accepted(cases[i].text);
+        assert_int_equal(outcome.config->auth.enabled, cases[i].enabled);
+        assert_int_equal(config_http_is_open(outcome.config), cases[i].open);
+        assert_int_equal(outcome.config->auth.anonymous, cases[i].anonymous);
+        outcome_deinit(&outcome);
+    }
+    struct outcome outcome = outcome_of_variable("CHRONOS_AUTH_TOKENS_FILE=/etc/t", NULL);
+    assert_true(outcome.config->auth.enabled);
+    assert_string_equal(outcome.config->auth.tokens_file, "/etc/t");
     outcome_deinit(&outcome);
 }
 
@@ -307,7 +341,7 @@ static void test_variables_that_are_not_ours(void **state)
 {
     (void)state;
     static const char *const names[] = {
-        "chronos_cluster_node_id=a", "CHRONOSCTL_SERVER=http://x", "CHRONOS_TEST_SEED=1", "CHRONOS_CLUSTER_NODE_ID", "",
+        "chronos_cluster_node_id=a", "CHRONOSCTL_SERVER=http://x", "CHRONOS_TOKEN=x", "CHRONOS_TEST_SEED=1", "CHRONOS_CLUSTER_NODE_ID", "",
         "CHRONOS", "XCHRONOS_FOO=1",
         /* What Kubernetes puts beside a service called "chronos" or "chronos-api". */
         "CHRONOS_SERVICE_HOST=10.96.0.1", "CHRONOS_SERVICE_PORT=8080", "CHRONOS_SERVICE_PORT_HTTP=8080",
@@ -477,6 +511,7 @@ int main(void)
         cmocka_unit_test(test_default_node_id_is_a_label),
         cmocka_unit_test(test_single_node_file_of_the_guide),
         cmocka_unit_test(test_files_of_the_guide_with_peers),
+        cmocka_unit_test(test_authentication),
         cmocka_unit_test(test_each_source_overrides_the_one_before),
         cmocka_unit_test(test_lines_of_keys),
         cmocka_unit_test(test_every_key_has_a_variable),

@@ -510,6 +510,15 @@ static void test_keys_that_depend_on_each_other(void **state)
          "address of this machine"},
         {"cluster:\n  raft:\n    address: 0.0.0.0:7000\n    advertise: \"[::]:7000\"\n",
          "chronos.yaml:4: cluster.raft.advertise: the other nodes cannot reach \"[::]:7000\": write the address of this machine"},
+        {"auth: {enabled: true}", "chronos.yaml:1: auth.enabled: needs auth.tokens_file; `chronosctl token generate NAME` makes a "
+                                  "token and its line"},
+        {"auth: {enabled: true, tokens_file: \"\"}", "chronos.yaml:1: auth.enabled: needs auth.tokens_file; `chronosctl token "
+                                                     "generate NAME` makes a token and its line"},
+        {"auth:\n  anonymous: none\n", "chronos.yaml:2: auth.anonymous: means nothing without auth.tokens_file: everybody may do "
+                                       "everything then"},
+        {"auth: {tokens_file: t, anonymous: write}", "chronos.yaml:1: auth.anonymous: \"write\" is not one of none, read"},
+        {"auth: {token_file: t}", "chronos.yaml:1: auth.token_file: unknown key; did you mean \"tokens_file\"?"},
+        {"auth: {anonymous: read, tokens_file: [t]}", "chronos.yaml:1: auth.tokens_file: must be a single value, not a list"},
         {"cluster:\n  raft:\n    tls: {cert_file: /a, ca_file: /b}\n",
          "chronos.yaml:3: cluster.raft.tls.cert_file: cert_file, key_file and ca_file belong together: give all three, or none"},
         {"scheduler:\n  default_retry_policy:\n    max_interval: 500ms\n",

@@ -255,7 +255,7 @@ static void test_messages_are_safe_to_print(void **state)
     assert_refused("\"a\\x1b[31m\\nb\": 1\n",
                    "chronos.yaml:1: a?[31m?b: unknown key; known here are: cluster, server, storage, plugins, "
                    "executors, "
-                   "scheduler, output, metrics, logging, security");
+                   "scheduler, output, metrics, logging, auth, security");
     char text[600];
     (void)snprintf(text, sizeof text, "cluster:\n  node_id: \"%0100d\xc3\xa4\"\n", 0);
     assert_refused(text, "chronos.yaml:2: cluster.node_id: is longer than 63 bytes");
@@ -301,9 +301,9 @@ static void test_unknown_keys_name_the_nearest_and_the_place(void **state)
                                          "write "
                                          "\"raft:\" and below it, indented, \"address:\""},
         {"\"*\": {}\n", "chronos.yaml:1: *: unknown key; known here are: cluster, server, storage, plugins, executors, "
-                        "scheduler, output, metrics, logging, security"},
+                        "scheduler, output, metrics, logging, auth, security"},
         {"\"\": {}\n", "chronos.yaml:1: unknown key; known here are: cluster, server, storage, plugins, executors, "
-                       "scheduler, output, metrics, logging, security"},
+                       "scheduler, output, metrics, logging, auth, security"},
         {"Cluster: {}\n", "chronos.yaml:1: Cluster: unknown key; did you mean \"cluster\"?"},
     };
     assert_all_refused(refusals, COUNT(refusals));

@@ -233,6 +233,37 @@ static void test_post_without_body(void **state)
     client_free(client);
 }
 
+/* The token goes to the servers of the list, and not where one of them points. */
+static void test_token(void **state)
+{
+    static const char token[] = "chr_0123456789abcdef0123456789abcdef";
+    struct player elsewhere = {.answers = {HEAD("200 OK") "\r\n{}"}, .answer_count = 1};
+    struct player player = {.answer_count = 2};
+    struct response response;
+    struct error err;
+    char servers[64], redirect[256];
+    (void)state;
+    player_start(&elsewhere);
+    (void)snprintf(redirect, sizeof redirect, HEAD("307 Temporary Redirect") "Location: http://127.0.0.1:%u/x\r\n\r\n{}", elsewhere.port);
+    player.answers[0] = player.answers[1] = redirect;
+    player_start(&player);
+    (void)snprintf(servers, sizeof servers, "127.0.0.1:%u", player.port);
+    struct client *client = client_of(servers, 10000);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(client_call(client, &(struct request){.method = "GET", .path = "/x"}, &response, &err), STATUS_OK);
+        assert_int_equal(response.status, 307);
+        response_deinit(&response);
+        if (i == 0)
+            assert_int_equal(client_set_token(client, (struct bytes){token, strlen(token)}, &err), STATUS_OK);
+    }
+    player_end(&player);
+    player_end(&elsewhere);
+    assert_null(strstr(player.requests[0], "Authorization"));
+    assert_contains(player.requests[1], "\r\nAuthorization: Bearer chr_0123456789abcdef0123456789abcdef\r\n");
+    assert_string_equal(elsewhere.requests[0], "");
+    client_free(client);
+}
+
 /* 503 with Retry-After: again for a GET, and on the next server; not for a POST. */
 static void test_retry(void **state)
 {
@@ -327,6 +358,7 @@ static void test_timeout(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_token),
         cmocka_unit_test(test_servers),  cmocka_unit_test(test_servers_refused),   cmocka_unit_test(test_paths),
         cmocka_unit_test(test_call),     cmocka_unit_test(test_post_without_body), cmocka_unit_test(test_retry),
         cmocka_unit_test(test_not_reached), cmocka_unit_test(test_cut_off),        cmocka_unit_test(test_timeout),

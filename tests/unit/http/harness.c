@@ -127,6 +127,13 @@ static void problem(void *arg, enum status code, int http_status, const char *de
     buffer_appendf(out, "{\"code\":\"%s\",\"status\":%d,\"detail\":\"%s\"}", status_name(code), http_status, detail);
 }
 
+/* Nobody may send a body to /stranger. */
+static bool admit(void *arg, const struct http_request *request)
+{
+    (void)arg; /* the harness; not needed */
+    return !path_is(request, "/stranger");
+}
+
 static void common_headers(void *arg, struct buffer *out)
 {
     (void)arg; /* the harness; not needed */
@@ -141,6 +148,7 @@ void harness_start(struct harness *h, const struct http_limits *limits)
     assert_int_equal(uv_loop_init(&h->loop), 0);
     struct http_server_config config = {
         .loop = &h->loop, .limits = *limits, .handler = handle, .handler_arg = h,
+        .admit = admit,
         .problem = problem, .problem_arg = h, .common_headers = common_headers, .common_headers_arg = h,
     };
     assert_int_equal(http_server_new(&config, &h->server, &err), STATUS_OK);

@@ -99,6 +99,44 @@ static void test_continue(void **state)
     harness_stop(&h);
 }
 
+/* Who is not admitted is answered before his body, and told neither to go on nor to come again. */
+static void test_not_admitted(void **state)
+{
+    static const char *const heads[] = {
+        "POST /stranger HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n",
+        "POST /stranger HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nthe beginning",
+        "POST /stranger HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" OK_TAIL,
+    };
+    static const char whole[] = "POST /stranger HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" OK_TAIL;
+    struct harness h;
+    struct http_limits limits = harness_limits();
+    struct client c;
+    size_t at;
+    (void)state; /* none */
+    harness_start(&h, &limits);
+    for (size_t i = 0; i < sizeof heads / sizeof *heads; i++) {
+        client_connect(&h, &c);
+        assert_true(client_send(&h, &c, heads[i], strlen(heads[i])));
+        at = 0;
+        struct answer a = client_await(&h, &c, &at, false);
+        assert_int_equal(a.status, 200); /* this handler refuses nobody */
+        assert_true(answer_has(&a, "Connection: close"));
+        assert_memory_equal((const char *)a.body.data + a.body.size - 5, "body=", 5);
+        client_await_eof(&h, &c);
+        client_close(&c);
+        assert_int_equal(h.handled_count, i + 1); /* what followed was not taken for a request */
+    }
+    /* A body that came along cost nothing: it is the handler's to look at, and the connection goes on. */
+    client_connect(&h, &c);
+    assert_true(client_send(&h, &c, whole, sizeof whole - 1));
+    at = 0;
+    struct answer a = client_await(&h, &c, &at, false);
+    assert_memory_equal((const char *)a.body.data + a.body.size - 5, "hello", 5);
+    assert_int_equal(client_await(&h, &c, &at, false).status, 200);
+    client_close(&c);
+    harness_stop(&h);
+}
+
 static void test_large_answers(void **state)
 {
     static const char *const targets[] = {"/large?size=0", "/large?size=16384&copy", "/large?size=16385&copy",
@@ -426,6 +464,7 @@ int main(void)
         cmocka_unit_test(test_answer_headers),
         cmocka_unit_test(test_problem_documents),
         cmocka_unit_test(test_continue),
+        cmocka_unit_test(test_not_admitted),
         cmocka_unit_test(test_large_answers),
         cmocka_unit_test(test_pipelined_at_once),
         cmocka_unit_test(test_pipelined_delayed),
