@@ -11,18 +11,26 @@
 #include "base/file.h"
 
 /* The marker's first line is "chronos-data <format>", its second "backend <id>". */
-enum { MARKER_FORMAT = 1, MARKER_SIZE_MAX = 256, PID_TEXT_SIZE = 24 };
+enum { MARKER_FORMAT = 1, MARKER_SIZE_MAX = 256, PID_TEXT_SIZE = 24, HOLDER_SIZE = 40 };
 static const char marker_name[] = "chronos-data";
 
-static enum status held_by_another(int fd, const char *path, struct error *err)
+/* "process 123", or what can be said where its number cannot be read. */
+static void holder_of(int fd, char out[HOLDER_SIZE])
 {
     char pid[PID_TEXT_SIZE] = "";
     ssize_t size = pread(fd, pid, sizeof pid - 1, 0);
-    if (size <= 0)
-        return error_set(err, STATUS_CONFLICT, "%s is in use by another process; give this node a data_dir of its own", path);
-    pid[strcspn(pid, "\n")] = '\0';
-    return error_set(err, STATUS_CONFLICT, "%s is in use by process %s; stop it, or give this node a data_dir of its own",
-                     path, pid);
+    pid[size > 0 ? strcspn(pid, "\n") : 0] = '\0';
+    if (pid[0] != '\0')
+        (void)snprintf(out, HOLDER_SIZE, "process %s", pid); /* fits */
+    else
+        (void)snprintf(out, HOLDER_SIZE, "another process");
+}
+
+static enum status held_by_another(int fd, const char *path, struct error *err)
+{
+    char holder[HOLDER_SIZE];
+    holder_of(fd, holder);
+    return error_set(err, STATUS_CONFLICT, "%s is in use by %s; stop it, or give this node a data_dir of its own", path, holder);
 }
 
 static enum status take_lock(struct data_dir *dir, struct error *err)
@@ -48,10 +56,9 @@ static enum status take_lock(struct data_dir *dir, struct error *err)
     return STATUS_OK;
 }
 
-static enum status check_marker(const char *path, const char *text, const char *backend, struct error *err)
+static enum status read_marker(const char *path, const char *text, char written_by[DATA_DIR_BACKEND_SIZE], struct error *err)
 {
     unsigned format = 0;
-    char written_by[64] = "";
     int fields = sscanf(text, "chronos-data %u\nbackend %63[a-z0-9_-]\n", &format, written_by);
     if (fields < 1 || format == 0 || (format == MARKER_FORMAT && fields != 2)) /* a newer format need not name its backend */
         return error_set(err, STATUS_CORRUPT, "%s is not a marker of Chronos; the directory belongs to something else", path);
@@ -59,6 +66,15 @@ static enum status check_marker(const char *path, const char *text, const char *
         return error_set(err, STATUS_NOT_IMPLEMENTED,
                          "%s: the directory was written by a newer version of Chronos (format %u, this one knows %d)", path,
                          format, MARKER_FORMAT);
+    return STATUS_OK;
+}
+
+static enum status check_marker(const char *path, const char *text, const char *backend, struct error *err)
+{
+    char written_by[DATA_DIR_BACKEND_SIZE] = "";
+    enum status status = read_marker(path, text, written_by, err);
+    if (status != STATUS_OK)
+        return status;
     if (strcmp(written_by, backend) != 0)
         return error_set(err, STATUS_CONFLICT,
                          "%s: the directory was written with storage.backend: %s, not %s; set it back, or choose another "
@@ -98,6 +114,45 @@ enum status data_dir_open(const char *path, const char *backend, struct data_dir
     if (status == STATUS_OK)
         status = check_or_write_marker(&dir, backend, err);
     if (status != STATUS_OK) {
+        data_dir_close(&dir);
+        return status;
+    }
+    *ret = dir;
+    return STATUS_OK;
+}
+
+enum status data_dir_read_backend(const char *path, char out[DATA_DIR_BACKEND_SIZE], struct error *err)
+{
+    char marker[DATA_DIR_PATH_SIZE], written_by[DATA_DIR_BACKEND_SIZE] = "";
+    struct buffer text;
+    buffer_init(&text, MARKER_SIZE_MAX);
+    enum status status = path_join(marker, sizeof marker, path, marker_name, err);
+    if (status == STATUS_OK)
+        status = file_read(marker, &text, err);
+    if (status == STATUS_OK)
+        status = read_marker(marker, text.size > 0 ? text.data : "", written_by, err);
+    buffer_deinit(&text);
+    if (status == STATUS_OK)
+        memcpy(out, written_by, sizeof written_by);
+    return status;
+}
+
+enum status data_dir_lock(const char *path, struct data_dir *ret, struct error *err)
+{
+    struct data_dir dir = {.lock_fd = -1};
+    char lock[DATA_DIR_PATH_SIZE], holder[HOLDER_SIZE];
+    enum status status = path_join(lock, sizeof lock, path, "lock", err);
+    if (status != STATUS_OK)
+        return status;
+    (void)snprintf(dir.path, sizeof dir.path, "%s", path); /* shorter than the lock's, which fitted */
+    dir.lock_fd = open(lock, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (dir.lock_fd < 0 && errno != ENOENT) /* a copy may lack it */
+        return error_set_errno(err, STATUS_IO, errno, "open %s", lock);
+    if (dir.lock_fd >= 0 && flock(dir.lock_fd, LOCK_EX | LOCK_NB) != 0) {
+        holder_of(dir.lock_fd, holder);
+        status = errno == EWOULDBLOCK
+                     ? error_set(err, STATUS_CONFLICT, "%s is in use by %s: stop that node first, or check a copy", path, holder)
+                     : error_set_errno(err, STATUS_IO, errno, "lock %s", lock);
         data_dir_close(&dir);
         return status;
     }

@@ -313,7 +313,7 @@ static enum status verify_entries(struct log_store *log, struct error *err)
     return status == STATUS_NOT_FOUND ? STATUS_OK : status;
 }
 
-enum status log_store_new(struct store *store, struct log_store **ret, struct error *err)
+static enum status open_log(struct store *store, bool may_begin, struct log_store **ret, struct error *err)
 {
     struct log_store *log = calloc(1, sizeof *log);
     if (log == NULL)
@@ -330,13 +330,23 @@ enum status log_store_new(struct store *store, struct log_store **ret, struct er
     if (status == STATUS_OK && found)
         status = verify_entries(log, err);
     else if (status == STATUS_OK)
-        status = make_hard_state(log, err);
+        status = may_begin ? make_hard_state(log, err) : error_set(err, STATUS_NOT_FOUND, "the store holds no log");
     if (status != STATUS_OK) {
         log_store_free(log);
         return status;
     }
     *ret = log;
     return STATUS_OK;
+}
+
+enum status log_store_new(struct store *store, struct log_store **ret, struct error *err)
+{
+    return open_log(store, true, ret, err);
+}
+
+enum status log_store_open(struct store *store, struct log_store **ret, struct error *err)
+{
+    return open_log(store, false, ret, err);
 }
 
 void log_store_free(struct log_store *log)

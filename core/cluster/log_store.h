@@ -49,6 +49,8 @@ struct log_hard_state {
 /* Opens the tables, reads the hard state (making a fresh one with a random raft id where there is none) and verifies every entry.
  * CORRUPT names the entry. The store is borrowed. */
 must_use enum status log_store_new(struct store *store, struct log_store **ret, struct error *err);
+/* The same for a store that must hold a log already: NOT_FOUND instead of beginning one. Writes nothing. */
+must_use enum status log_store_open(struct store *store, struct log_store **ret, struct error *err);
 void log_store_free(struct log_store *log);
 
 const struct log_hard_state *log_store_hard(const struct log_store *log);

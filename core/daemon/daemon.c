@@ -248,7 +248,7 @@ static enum status start_signals(struct node *node, struct error *err)
 }
 
 /* The default, data_dir/log, is covered by data_dir's own lock and marker. */
-static const char *own_log_dir(const struct config *config)
+const char *daemon_log_dir(const struct config *config)
 {
     size_t size = strlen(config->cluster.data_dir);
     bool is_default =
@@ -266,7 +266,7 @@ static enum status open_cluster(struct node *node, struct error *err)
         .clock = node->clock,
         .node_id = config->cluster.node_id,
         .data_dir = config->cluster.data_dir,
-        .log_dir = own_log_dir(config),
+        .log_dir = daemon_log_dir(config),
         .backend = node->plugins.backend,
         .backend_options = config->storage.options,
         .min_free_bytes = config->storage.min_free_bytes,

@@ -13,4 +13,7 @@ must_use enum status daemon_run(const struct config *config, config_report repor
  * anything. */
 must_use enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err);
 
+/* Where the log lies if not in the data directory; NULL: there. */
+const char *daemon_log_dir(const struct config *config);
+
 #endif

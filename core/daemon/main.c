@@ -10,6 +10,7 @@
 #include "config/config.h"
 #include "daemon/daemon.h"
 #include "daemon/options.h"
+#include "daemon/store_check.h"
 
 enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
 enum { PATH_SIZE = 4096, HEAP_ARENAS = 2 };
@@ -82,6 +83,30 @@ static int validate(const struct options *options, const struct config *config)
     return EXIT_SUCCESS;
 }
 
+/* A snapshot needs no configuration; a directory is read with the backend that wrote it, by the options of the configuration. */
+static int check_store(struct options *options)
+{
+    struct error err;
+    bool is_directory = false;
+    char backend[STORE_CHECK_BACKEND_SIZE];
+    if (store_check_look(options->path, &is_directory, backend, &err) != STATUS_OK) {
+        (void)fprintf(stderr, "chronos: %s\n", err.message);
+        return EXIT_FAILURE;
+    }
+    if (!is_directory)
+        return store_check_snapshot(options->path) ? EXIT_SUCCESS : EXIT_FAILURE;
+    const struct config_override overrides[] = {{"cluster.data_dir", options->path, "DIRECTORY"},
+                                                {"storage.backend", backend, "DIRECTORY"}};
+    memcpy(options->overrides, overrides, sizeof overrides);
+    options->override_count = sizeof overrides / sizeof overrides[0];
+    struct config *config = load(options);
+    if (config == NULL)
+        return EXIT_CONFIG;
+    int code = store_check_directory(config, print_problem) ? EXIT_SUCCESS : EXIT_FAILURE;
+    config_free(config);
+    return code;
+}
+
 static int run(const struct config *config)
 {
     struct error err;
@@ -112,6 +137,8 @@ int main(int argc, char **argv)
         (void)printf("chronos %s\n", CHRONOS_VERSION);
         return EXIT_SUCCESS;
     }
+    if (options.action == ACTION_STORE_CHECK)
+        return check_store(&options);
     struct config *config = load(&options);
     if (config == NULL)
         return EXIT_CONFIG;

@@ -7,6 +7,7 @@
 const char options_help[] =
     "Usage: chronos [OPTION]...\n"
     "       chronos config validate -f FILE\n"
+    "       chronos store check DIRECTORY|SNAPSHOT [--config FILE]\n"
     "\n"
     "Runs a node of Chronos, the distributed cron. Without a configuration file: one node on\n"
     "127.0.0.1:8080 with its data in ./chronos-data.\n"
@@ -20,10 +21,11 @@ const char options_help[] =
     "\n"
     "Every key of the configuration can also be set in the environment: CHRONOS_SERVER_HTTP_ADDRESS\n"
     "for server.http.address. `chronos config validate` checks a file and the environment and says\n"
-    "what is wrong, with line and key.\n"
+    "what is wrong, with line and key. `chronos store check` reads all of the data directory of a node\n"
+    "that does not run, or of a snapshot file, and names what is damaged.\n"
     "\n"
-    "Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage, 74 the disk failed, 78 the\n"
-    "configuration is not valid.\n";
+    "Exit codes: 0 stopped as asked, 1 could not start or the data is damaged, 2 wrong usage, 74 the\n"
+    "disk failed, 78 the configuration is not valid.\n";
 
 static const struct {
     const char *name, *key;
@@ -76,6 +78,27 @@ static enum status parse_validate(int argc, char **argv, struct options *options
                                         : error_set(err, STATUS_INVALID, "chronos config validate: -f FILE is missing");
 }
 
+static enum status parse_store(int argc, char **argv, struct options *options, struct error *err)
+{
+    static const char usage[] = "chronos store check DIRECTORY|SNAPSHOT [--config FILE]";
+    if (argc < 3 || strcmp(argv[2], "check") != 0)
+        return error_set(err, STATUS_INVALID, "usage: %s", usage);
+    options->action = ACTION_STORE_CHECK;
+    for (int i = 3; i < argc; i++) {
+        bool missing = false;
+        const char *config = value_of("--config", argc, argv, &i, &missing);
+        if (missing)
+            return error_set(err, STATUS_INVALID, "--config needs a value");
+        if (config != NULL)
+            options->config_file = config;
+        else if (argv[i][0] != '-' && options->path == NULL)
+            options->path = argv[i];
+        else
+            return error_set(err, STATUS_INVALID, "chronos store check: what is \"%s\"? usage: %s", argv[i], usage);
+    }
+    return options->path != NULL ? STATUS_OK : error_set(err, STATUS_INVALID, "usage: %s", usage);
+}
+
 static enum status parse_one(int argc, char **argv, int *i, struct options *options, struct error *err)
 {
     bool missing = false;
@@ -108,6 +131,8 @@ enum status options_parse(int argc, char **argv, struct options *ret, struct err
     enum status status = STATUS_OK;
     if (argc > 1 && strcmp(argv[1], "config") == 0)
         status = parse_validate(argc, argv, &options, err);
+    else if (argc > 1 && strcmp(argv[1], "store") == 0)
+        status = parse_store(argc, argv, &options, err);
     else
         for (int i = 1; i < argc && status == STATUS_OK; i++)
             status = parse_one(argc, argv, &i, &options, err);

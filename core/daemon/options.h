@@ -4,13 +4,14 @@
 
 #include "config/config.h"
 
-enum action { ACTION_RUN, ACTION_VERSION, ACTION_HELP, ACTION_CONFIG_VALIDATE };
+enum action { ACTION_RUN, ACTION_VERSION, ACTION_HELP, ACTION_CONFIG_VALIDATE, ACTION_STORE_CHECK };
 
 enum { OPTION_OVERRIDES_MAX = 8 };
 
 struct options {
     enum action action;
     const char *config_file; /* NULL: none */
+    const char *path;        /* STORE_CHECK: a data directory or a snapshot */
     struct config_override overrides[OPTION_OVERRIDES_MAX];
     uint32_t override_count;
 };
