@@ -131,7 +131,7 @@ class DirectoryTest(StoreCheckCase):
         said = self.unsound(self.node.data_dir)
         self.assertIn("there is no log (if storage.log_dir is set, give --config)", said)
         self.assertIn("the state: there is none", said)
-        self.assertEqual(sorted(path.name for path in self.node.data_dir.iterdir()), ["chronos-data", "local", "lock"])
+        self.assertEqual({path.name for path in self.node.data_dir.iterdir()} & {"log", "state-1"}, set())
 
     def test_a_log_elsewhere(self):
         self.node.environment = {"CHRONOS_STORAGE_LOG_DIR": str(self.work / "elsewhere")}
