@@ -78,6 +78,8 @@ struct cluster_config {
     const char *const *peers;  /* whom to ask for admission; peer_count addresses */
     uint32_t peer_count;
     bool bootstrap;            /* an empty data directory founds a cluster */
+    const char *restore_file;  /* a snapshot that a new cluster begins with; NULL: none */
+    bool restore_catch_up;     /* what came due since then is caught up on */
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed for cluster_start */
     int64_t lease_timeout_ms;  /* 0: no leases, and no beats */

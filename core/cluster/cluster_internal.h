@@ -30,6 +30,12 @@ struct cluster_stores {
  * Blocks. */
 must_use enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err);
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
+/* restore.c: makes config->restore_file what the stores hold, unless they came from it. The directories are open, the stores not. */
+must_use enum status cluster_restore(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
+/* The log alone, and behind it the state. */
+must_use enum status cluster_open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
+must_use enum status cluster_open_state(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
+void cluster_close_log_and_state(struct cluster_stores *stores);
 must_use enum status cluster_state_store_open(const struct cluster_config *config, const char *path, struct store **ret,
                                               struct error *err);
 

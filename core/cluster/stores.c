@@ -23,7 +23,7 @@ static enum status open_directories(const struct cluster_config *config, struct 
     return data_dir_make(&stores->log_dir, "log", stores->log_path, err);
 }
 
-static enum status open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+enum status cluster_open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
 {
     struct store_options options = {.role = CHRONOS_STORAGE_LOG, .directory = stores->log_path, .max_readers = LOG_READERS};
     enum status status = directory_settle(stores->log_path, err);
@@ -70,7 +70,7 @@ static void remove_leftovers(const struct cluster_stores *stores)
         (void)closedir(directory); /* nothing was written through it */
 }
 
-static enum status open_state(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+enum status cluster_open_state(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
 {
     char name[32];
     stores->live = log_store_hard(stores->log)->live;
@@ -261,10 +261,12 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
 {
     struct cluster_stores stores = {.data = {.lock_fd = -1}, .log_dir = {.lock_fd = -1}};
     enum status status = open_directories(config, &stores, err);
+    if (status == STATUS_OK && config->restore_file != NULL)
+        status = cluster_restore(config, &stores, err);
     if (status == STATUS_OK)
-        status = open_log(config, &stores, err);
+        status = cluster_open_log(config, &stores, err);
     if (status == STATUS_OK)
-        status = open_state(config, &stores, err);
+        status = cluster_open_state(config, &stores, err);
     if (status == STATUS_OK)
         status = compare(&stores, err);
     if (status == STATUS_OK)
@@ -283,12 +285,21 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
     return STATUS_OK;
 }
 
-void cluster_stores_close(struct cluster_stores *stores)
+void cluster_close_log_and_state(struct cluster_stores *stores)
 {
     state_free(stores->state);
     store_close(stores->state_store);
     log_store_free(stores->log);
     store_close(stores->log_store);
+    stores->state = NULL;
+    stores->state_store = NULL;
+    stores->log = NULL;
+    stores->log_store = NULL;
+}
+
+void cluster_stores_close(struct cluster_stores *stores)
+{
+    cluster_close_log_and_state(stores);
     if (stores->data.path[0] != '\0')
         data_dir_close(&stores->data);
     if (stores->log_dir.path[0] != '\0')

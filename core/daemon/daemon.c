@@ -24,6 +24,7 @@ enum { WARN_INSECURE_MS = 60 * 60 * 1000 };
 /* Start order is the order of the members; stopping goes backwards. */
 struct node {
     const struct config *config;
+    struct daemon_restore restore;
     const struct clock *clock;
     uv_loop_t loop;
     struct plugins plugins;
@@ -275,6 +276,8 @@ static enum status open_cluster(struct node *node, struct error *err)
         .peers = (const char *const *)config->cluster_raft.peers,
         .peer_count = config->cluster_raft.peer_count,
         .bootstrap = config->cluster_raft.bootstrap,
+        .restore_file = node->restore.file,
+        .restore_catch_up = node->restore.catch_up,
         .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
         .election_timeout_ms = config->cluster_raft.election_timeout_ms,
         .lease_timeout_ms = config->executors.lease_timeout_ms,
@@ -427,10 +430,10 @@ static void release(struct node *node)
 }
 
 /* A start that failed half-way ends the process: what was opened is closed by the kernel, and every store survives that. */
-enum status daemon_run(const struct config *config, config_report report, void *arg, struct error *err)
+enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg, struct error *err)
 {
     static struct node node;
-    node = (struct node){.config = config, .clock = &clock_system};
+    node = (struct node){.config = config, .restore = *restore, .clock = &clock_system};
     (void)umask(077); /* the data is this user's alone */
     raise_file_limit();
     enum status status = open_log(config, err);

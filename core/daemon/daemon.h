@@ -4,10 +4,14 @@
 
 #include "config/config.h"
 
+struct daemon_restore {
+    const char *file; /* a snapshot that a new cluster begins with; NULL: none */
+    bool catch_up;    /* on what came due since */
+};
 /* Runs until SIGTERM or SIGINT and a clean stop; the return is OK then. Otherwise *err says what kept it from starting; what
  * is wrong with the files that the configuration names, and with options of plugins, is reported as well, each by itself. The
  * configuration is borrowed. Main thread. */
-must_use enum status daemon_run(const struct config *config, config_report report, void *arg, struct error *err);
+must_use enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg, struct error *err);
 
 /* Loads what the configuration names and checks the groups that belong to plugins, and the file of tokens, without starting
  * anything. */

@@ -107,11 +107,12 @@ static int check_store(struct options *options)
     return code;
 }
 
-static int run(const struct config *config)
+static int run(const struct options *options, const struct config *config)
 {
     struct error err;
     int count = 0;
-    if (daemon_run(config, print_problem, &count, &err) == STATUS_OK)
+    const struct daemon_restore restore = {options->restore_file, options->restore_catch_up};
+    if (daemon_run(config, &restore, print_problem, &count, &err) == STATUS_OK)
         return EXIT_SUCCESS;
     if (count > 0) /* of the configuration, and said */
         return EXIT_CONFIG;
@@ -142,7 +143,7 @@ int main(int argc, char **argv)
     struct config *config = load(&options);
     if (config == NULL)
         return EXIT_CONFIG;
-    int code = options.action == ACTION_CONFIG_VALIDATE ? validate(&options, config) : run(config);
+    int code = options.action == ACTION_CONFIG_VALIDATE ? validate(&options, config) : run(&options, config);
     config_free(config);
     return code;
 }

@@ -16,6 +16,10 @@ const char options_help[] =
     "  --data-dir DIR         cluster.data_dir\n"
     "  --http-address ADDR    server.http.address, for example 127.0.0.1:8080\n"
     "  --log-level LEVEL      logging.level: debug, info, warn or error\n"
+    "  --bootstrap            with an empty data directory: begin a new cluster with this node\n"
+    "  --restore-snapshot FILE  begin a new cluster with what a snapshot holds; data of before is\n"
+    "                         moved aside. Given again, it does nothing\n"
+    "  --restore-catch-up     what came due since the snapshot is caught up on, by the jobs' policies\n"
     "  --version              print the version\n"
     "  --help                 print this\n"
     "\n"
@@ -35,8 +39,8 @@ static const struct {
     {"--log-level", "logging.level"},
 };
 
-static const char *const known_options[] = {"--config", "--data-dir", "--http-address", "--log-level", "--version", "--help",
-                                            NULL};
+static const char *const known_options[] = {"--config",  "--data-dir",         "--http-address",     "--log-level", "--version", "--help",
+                                            "--bootstrap", "--restore-snapshot", "--restore-catch-up", NULL};
 
 static enum status unknown(const char *argument, struct error *err)
 {
@@ -106,6 +110,9 @@ static enum status parse_one(int argc, char **argv, int *i, struct options *opti
     const char *value = value_of("--config", argc, argv, i, &missing);
     if (value != NULL)
         options->config_file = value;
+    const char *restore = value == NULL ? value_of("--restore-snapshot", argc, argv, i, &missing) : NULL;
+    if (restore != NULL)
+        options->restore_file = value = restore;
     for (size_t k = 0; k < sizeof keyed / sizeof keyed[0] && value == NULL; k++) {
         value = value_of(keyed[k].name, argc, argv, i, &missing);
         if (value != NULL && options->override_count < OPTION_OVERRIDES_MAX)
@@ -116,7 +123,12 @@ static enum status parse_one(int argc, char **argv, int *i, struct options *opti
         return error_set(err, STATUS_INVALID, "%s needs a value", name);
     if (value != NULL)
         return STATUS_OK;
-    if (strcmp(name, "--version") == 0)
+    if (strcmp(name, "--restore-catch-up") == 0)
+        options->restore_catch_up = true;
+    else if (strcmp(name, "--bootstrap") == 0 && options->override_count < OPTION_OVERRIDES_MAX)
+        options->overrides[options->override_count++] =
+            (struct config_override){.key = "cluster.raft.bootstrap", .value = "true", .source = name};
+    else if (strcmp(name, "--version") == 0)
         options->action = ACTION_VERSION;
     else if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
         options->action = ACTION_HELP;
@@ -136,6 +148,8 @@ enum status options_parse(int argc, char **argv, struct options *ret, struct err
     else
         for (int i = 1; i < argc && status == STATUS_OK; i++)
             status = parse_one(argc, argv, &i, &options, err);
+    if (status == STATUS_OK && options.restore_catch_up && options.restore_file == NULL)
+        status = error_set(err, STATUS_INVALID, "--restore-catch-up needs --restore-snapshot FILE");
     if (status == STATUS_OK)
         *ret = options;
     return status;

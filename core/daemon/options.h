@@ -14,6 +14,8 @@ struct options {
     const char *path;        /* STORE_CHECK: a data directory or a snapshot */
     struct config_override overrides[OPTION_OVERRIDES_MAX];
     uint32_t override_count;
+    const char *restore_file; /* --restore-snapshot; NULL: none */
+    bool restore_catch_up;
 };
 
 /* INVALID with a sentence that names the argument and the nearest known one. Strings are borrowed from argv. */

@@ -54,6 +54,8 @@ static enum status dispatch(struct apply *a, enum command_type type)
         return apply_node_up(a);
     case COMMAND_SWEEP:
         return apply_sweep(a);
+    case COMMAND_RESTORE:
+        return apply_restore(a);
     }
     return error_set(a->err, STATUS_NOT_IMPLEMENTED,
                      "the command has type %u, written by a newer version of Chronos; skipping it would let the "

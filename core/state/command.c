@@ -231,6 +231,14 @@ void sweep_encode(const struct sweep *command, struct buffer *out)
     put_u64(out, command->max_bytes);
 }
 
+void restore_encode(const struct restore *command, struct buffer *out)
+{
+    put_header(out, COMMAND_RESTORE);
+    put_id(out, &command->cluster);
+    buffer_append(out, command->digest, sizeof command->digest);
+    put_u8(out, command->keep_marks);
+}
+
 void noop_encode(struct buffer *out)
 {
     put_header(out, COMMAND_NOOP);

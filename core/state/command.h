@@ -20,6 +20,7 @@ enum command_type {
     COMMAND_CLOSE = 10,
     COMMAND_NODE_UP = 11,
     COMMAND_SWEEP = 12,
+    COMMAND_RESTORE = 13,
 };
 enum { COMMAND_FORMAT = 1, COMMAND_STAMP_OFFSET = 4, COMMAND_HEADER_SIZE = 12 };
 
@@ -166,6 +167,16 @@ struct sweep {
     uint64_t max_bytes; /* 0: no limit */
 };
 void sweep_encode(const struct sweep *command, struct buffer *out);
+
+/* RESTORE: the first command on a state that a snapshot brought, before anybody else sees it: no slot up to now is owed any more
+ * (unless keep_marks), no run is under way, no node has a session. Its changes are told to nobody. */
+enum { RESTORE_DIGEST_SIZE = 32 };
+struct restore {
+    struct id cluster;                   /* that the snapshot was of */
+    uint8_t digest[RESTORE_DIGEST_SIZE]; /* of the snapshot's file: it is not restored twice */
+    bool keep_marks;
+};
+void restore_encode(const struct restore *command, struct buffer *out);
 
 void noop_encode(struct buffer *out);
 

@@ -215,6 +215,14 @@ void take_node(struct reader *r, struct node_row *ret)
     r->at = r->end;
 }
 
+struct restore take_restore(struct reader *r)
+{
+    struct restore restore = {.cluster = take_id(r)};
+    take_raw(r, restore.digest, sizeof restore.digest);
+    restore.keep_marks = take_bool(r);
+    return restore;
+}
+
 struct sweep take_sweep(struct reader *r)
 {
     struct sweep sweep = {.from = take_id(r)};

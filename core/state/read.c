@@ -127,6 +127,21 @@ enum status state_get_node(struct state_view *view, const char *name, struct nod
     return status ? state_wrap_row(err, STATE_NODES, key) : STATUS_OK;
 }
 
+enum status state_get_restored(struct state_view *view, struct id *ret_cluster, uint8_t ret_digest[RESTORE_DIGEST_SIZE],
+                               struct error *err)
+{
+    struct bytes row;
+    enum status status = get(view, STATE_META, (struct bytes){meta_restored, strlen(meta_restored)}, &row, err);
+    if (status)
+        return status;
+    if (row.size != META_RESTORED_SIZE)
+        return error_set(err, STATUS_CORRUPT, "table meta: the row \"%s\" has %zu bytes instead of %d", meta_restored, row.size,
+                         META_RESTORED_SIZE);
+    memcpy(ret_cluster->bytes, row.data, ID_SIZE);
+    memcpy(ret_digest, (const uint8_t *)row.data + ID_SIZE, RESTORE_DIGEST_SIZE);
+    return STATUS_OK;
+}
+
 /* Counters for display: a view that cannot read its own `meta` fails everywhere else, with words. */
 static struct state_meta counters(struct state_view *view)
 {

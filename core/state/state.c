@@ -30,6 +30,7 @@ static const struct {
 
 static const char meta_format[] = "format";
 static const char meta_applied[] = "applied";
+const char meta_restored[] = "restored";
 
 static const struct {
     const char *name;
@@ -42,6 +43,7 @@ static const struct {
     [META_EXECUTIONS_COUNT] = {"executions_count", 8},
     [META_JOBS_COUNT] = {"jobs_count", 8},
     [META_RANGES_CURSOR] = {"ranges_cursor", RANGE_KEY_SIZE},
+    [META_RESTORED] = {meta_restored, META_RESTORED_SIZE},
 };
 
 const char *state_table_name(enum state_table table)

@@ -109,6 +109,10 @@ uint64_t state_count_jobs(struct state_view *view);
 uint64_t state_count_executions(struct state_view *view);
 uint64_t state_executions_bytes(struct state_view *view);
 
+/* Which cluster this one was restored from, and by which snapshot. NOT_FOUND: by none. */
+must_use enum status state_get_restored(struct state_view *view, struct id *ret_cluster, uint8_t ret_digest[RESTORE_DIGEST_SIZE],
+                                        struct error *err);
+
 /* Walk a table in key order. `from`: empty = the end where the walk begins; the walk begins at the first key >= from (or <=
  * from when descending). The callback returns false to stop; rows are borrowed until it returns, and it may not use the
  * view. */

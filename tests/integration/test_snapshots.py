@@ -103,10 +103,10 @@ class Sending(TestCase):
             wait_for(lambda: "has taken the place of this node's state and log" in behind.log(), "the snapshot to be installed")
             cluster.settle()
             self.check_equal(cluster)
-            written = write(behind, name="after", schedule="@manually", command="echo $CHRONOS_NODE_ID", concurrency="allow")
+            written = write(behind, name="after", schedule="@manually", command="sleep 1; echo $CHRONOS_NODE_ID", concurrency="allow")
             def runs_there():
-                run = behind.ended(behind.trigger(written["id"])["id"])
-                return run["output"].strip() == behind.name
+                runs = [behind.trigger(written["id"])["id"] for _ in cluster.nodes]
+                return behind.name in [behind.ended(r)["output"].strip() for r in runs]
             wait_for(runs_there, "a run on the node that was behind")
             data = os.path.dirname(os.path.dirname(take(behind)["file"]))
             wait_for(lambda: [d for d in os.listdir(data) if d.startswith("state-")] == ["state-2"], "the old state to be removed")

@@ -97,6 +97,9 @@ static void encode(enum command_type type, struct buffer *out)
     case COMMAND_SWEEP:
         sweep_encode(&(struct sweep){id_a, 5, 6, 7}, out);
         return;
+    case COMMAND_RESTORE:
+        restore_encode(&(struct restore){.cluster = id_a, .digest = {1, 2}, .keep_marks = true}, out);
+        return;
     }
     fail();
 }
@@ -190,6 +193,7 @@ static bool decode(enum command_type type, struct reader r)
     struct trigger_run trigger;
     struct node_row node;
     struct sweep sweep;
+    struct restore restore;
     switch (type) {
     case COMMAND_NOOP:
         break;
@@ -222,6 +226,11 @@ static bool decode(enum command_type type, struct reader r)
         if (reader_done(&r))
             assert_int_equal(sweep.per_job, 6);
         break;
+    case COMMAND_RESTORE:
+        restore = take_restore(&r);
+        if (reader_done(&r))
+            assert_true(restore.keep_marks && restore.digest[1] == 2);
+        break;
     }
     return reader_done(&r);
 }
@@ -229,7 +238,7 @@ static bool decode(enum command_type type, struct reader r)
 static void every_command(void **state)
 {
     (void)state;
-    for (int type = COMMAND_NOOP; type <= COMMAND_SWEEP; type++) {
+    for (int type = COMMAND_NOOP; type <= COMMAND_RESTORE; type++) {
         struct buffer command;
         buffer_init(&command, ENTRY_SIZE_MAX);
         encode((enum command_type)type, &command);
