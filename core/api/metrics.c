@@ -87,6 +87,14 @@ static void scheduler_metrics(const struct api *api, struct buffer *out)
             stats.stale_decisions);
 }
 
+/* What the scheduler drops slots for is there from the start: of a series that begins above 0, Prometheus does not see the first
+ * increase. */
+static bool is_shown(const struct api *api, int reason)
+{
+    return reason == REASON_MISSED || reason == REASON_CATCHUP_WINDOW || reason == REASON_CATCHUP_LIMIT ||
+           reason == REASON_IGNORED || api->dropped_by_reason[reason] > 0;
+}
+
 static void run_metrics(const struct api *api, struct buffer *out)
 {
     struct runner_stats stats;
@@ -97,7 +105,7 @@ static void run_metrics(const struct api *api, struct buffer *out)
                        (unsigned long long)api->runs_by_status[status]);
     head(out, "chronos_missed_runs_total", "counter", "Slots that were due and were not run, by reason.");
     for (int reason = 1; reason < REASON_COUNT; reason++)
-        if (api->dropped_by_reason[reason] > 0 || reason == REASON_MISSED)
+        if (is_shown(api, reason))
             buffer_appendf(out, "chronos_missed_runs_total{reason=\"%s\"} %llu\n", reason_name((enum reason)reason),
                            (unsigned long long)api->dropped_by_reason[reason]);
     runner_stats_get(api->config.runner, &stats);

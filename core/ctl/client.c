@@ -256,7 +256,7 @@ static CURLcode try_server(struct client *client, const struct server *server, c
 static bool is_idempotent(const struct request *request)
 {
     return strcmp(request->method, "GET") == 0 || strcmp(request->method, "PUT") == 0 ||
-           strcmp(request->method, "DELETE") == 0;
+           strcmp(request->method, "DELETE") == 0 || request->repeatable;
 }
 
 /* Can another server be asked instead? Not when this one may have taken the request already, unless a repeat does no

@@ -19,6 +19,7 @@ struct request {
     const char *path;   /* with its query, percent-encoded: "/api/v1/jobs?limit=5" */
     const char *body;   /* JSON, or NULL */
     const char *if_match; /* NULL: none */
+    bool repeatable;      /* a POST that does no harm when it arrives twice: sent again as a PUT is */
 };
 
 struct response {

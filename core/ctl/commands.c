@@ -51,12 +51,25 @@ static const struct flag apply_flags[] = {
     {"dry-run", 0, FLAG_SWITCH, NULL, "say what would be done, change nothing"},
     END,
 };
+#define JOB_FILTERS                                                                                                    \
+    {"tag", 0, FLAG_LIST, "KEY=VALUE", "only jobs with this tag; repeatable: all of them"},                            \
+    {"enabled", 0, FLAG_SWITCH, NULL, "only enabled ones"}, {"disabled", 0, FLAG_SWITCH, NULL, "only disabled ones"},  \
+    {"name", 'n', FLAG_TEXT, "PREFIX", "only names that begin so"},                                                    \
+    {"executor", 0, FLAG_TEXT, "NAME", "only of this executor"}
+
+static const struct flag export_flags[] = {
+    {"file", 'f', FLAG_TEXT, "FILE", "where to write it (default and -: standard output)"},
+    JOB_FILTERS,
+    END,
+};
+static const struct flag import_flags[] = {
+    FILES,
+    {"on-conflict", 0, FLAG_TEXT, "POLICY", "a job exists and is different: fail (default), skip or replace"},
+    {"dry-run", 0, FLAG_SWITCH, NULL, "say what would be done, change nothing"},
+    END,
+};
 static const struct flag job_list_flags[] = {
-    {"tag", 0, FLAG_LIST, "KEY=VALUE", "only jobs with this tag; repeatable: all of them"},
-    {"enabled", 0, FLAG_SWITCH, NULL, "only enabled ones"},
-    {"disabled", 0, FLAG_SWITCH, NULL, "only disabled ones"},
-    {"name", 'n', FLAG_TEXT, "PREFIX", "only names that begin so"},
-    {"executor", 0, FLAG_TEXT, "NAME", "only of this executor"},
+    JOB_FILTERS,
     {"limit", 0, FLAG_NUMBER, "N", "at most so many (default: all)"},
     WIDE,
     END,
@@ -140,6 +153,21 @@ static const struct command commands[] = {
      "Examples:\n"
      "  chronosctl job apply -f jobs.yaml\n"
      "  chronosctl job get nightly -o yaml | sed s/02:00/03:00/ | chronosctl job apply -f -\n"},
+    {"job", "export", "", 0, 0, export_flags, run_job_export, "Write jobs to a file, as job import takes them",
+     "YAML, or JSON with -o json. Secrets that the server masks are named on standard error: they have to be written into\n"
+     "the file by hand. The jobs are read consistently; without a leader, job list -o yaml shows what a node has.\n"
+     "\n"
+     "Examples:\n"
+     "  chronosctl job export -f jobs-backup.yaml\n"
+     "  chronosctl job export --tag team=backend -o json > backend.json\n"},
+    {"job", "import", "", 0, 0, import_flags, run_job_import, "Create the jobs of a backup",
+     "Every job is checked before the first one is created; if one is refused, nothing is done. A job that exists just\n"
+     "as the file has it is unchanged: an import that was interrupted can be repeated. One that exists and is different\n"
+     "stops it, unless --on-conflict says skip (leave it) or replace (take the file's).\n"
+     "\n"
+     "Examples:\n"
+     "  chronosctl job import -f jobs-backup.yaml\n"
+     "  chronosctl job import -f jobs.ndjson --on-conflict replace --dry-run\n"},
     {"job", "delete", "JOB...", 1, ARGUMENTS_MAX, delete_flags, run_job_delete, "Delete jobs",
      "No question is asked. What runs goes on, unless --cancel is given.\n"
      "\n"

@@ -39,6 +39,8 @@ int run_job_get(struct invocation *invocation);
 int run_job_create(struct invocation *invocation);
 int run_job_update(struct invocation *invocation);
 int run_job_apply(struct invocation *invocation);
+int run_job_import(struct invocation *invocation);
+int run_job_export(struct invocation *invocation);
 int run_job_delete(struct invocation *invocation);
 int run_job_trigger(struct invocation *invocation);
 int run_job_enable(struct invocation *invocation);

@@ -3,75 +3,13 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "ctl/job_match.h"
 #include "ctl/jobs.h"
 #include "ctl/resolve.h"
 #include "ctl/rest.h"
 #include "ctl/show.h"
 
 enum { APPLY_TRIES = 2 }; /* an edit of somebody else in between is looked at once more */
-
-/* As the server shows secrets. */
-static const char mask[] = "********";
-
-/* What the server adds to a job. */
-static const char *const runtime_members[] = {"id", "version", "created_at", "updated_at", "updated_by", "next_run",
-                                              "last_run", "last_status", "running", "held", NULL};
-
-static void strip(cJSON *job)
-{
-    for (size_t i = 0; runtime_members[i] != NULL; i++)
-        cJSON_DeleteItemFromObjectCaseSensitive(job, runtime_members[i]);
-}
-
-static bool is_masked(const cJSON *value)
-{
-    return cJSON_IsString(value) && strcmp(value->valuestring, mask) == 0;
-}
-
-/* Masks hide whether a secret differs. True if the file gives a value where the server shows a mask. */
-static bool gives_secret(const cJSON *file, const cJSON *shown)
-{
-    const cJSON *member;
-    if (is_masked(shown))
-        return file != NULL && !is_masked(file);
-    if (!cJSON_IsObject(shown) && !cJSON_IsArray(shown))
-        return false;
-    int index = 0;
-    cJSON_ArrayForEach(member, shown)
-    {
-        const cJSON *own = cJSON_IsObject(shown) ? cJSON_GetObjectItemCaseSensitive(file, member->string)
-                           : cJSON_IsArray(file) ? cJSON_GetArrayItem(file, index)
-                                                 : NULL;
-        index++;
-        if (gives_secret(own, member))
-            return true;
-    }
-    return false;
-}
-
-/* The config as the file writes it, be it under a shorthand: an executor's shorthand is the only member that the
- * server's document does not have. */
-static const cJSON *config_of(const cJSON *file, const cJSON *shown)
-{
-    const cJSON *config = cJSON_GetObjectItemCaseSensitive(file, "config"), *member;
-    if (config != NULL)
-        return config;
-    cJSON_ArrayForEach(member, file)
-        if (cJSON_IsObject(member) && cJSON_GetObjectItemCaseSensitive(shown, member->string) == NULL)
-            return member;
-    return NULL;
-}
-
-/* `wanted`: the file's job as the server would store it; `present`: as it stands. Both lose what the server adds. */
-static bool is_same(const cJSON *file, cJSON *wanted, cJSON *present)
-{
-    strip(wanted);
-    strip(present);
-    return cJSON_Compare(wanted, present, true) &&
-           !gives_secret(config_of(file, wanted), cJSON_GetObjectItemCaseSensitive(wanted, "config"));
-}
-
-/* --- one job --- */
 
 struct applying {
     const struct manifest_job *job;
@@ -151,7 +89,7 @@ static int replace_if_different(struct invocation *invocation, const struct appl
         cJSON_Delete(shown);
         return code;
     }
-    bool same = is_same(applying->job->json, wanted, present);
+    bool same = job_is_equal(wanted, present) && !job_gives_secret(applying->job->json, wanted);
     cJSON_Delete(wanted);
     if (same || applying->dry_run)
         code = show_job_done(invocation, shown, same ? "unchanged" : "would be updated");

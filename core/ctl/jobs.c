@@ -105,7 +105,7 @@ static int append_tag_filters(struct invocation *invocation, struct buffer *path
     return EXIT_CODE_OK;
 }
 
-static int list_path(struct invocation *invocation, struct buffer *path)
+int job_list_path(struct invocation *invocation, struct buffer *path)
 {
     const struct arguments *arguments = &invocation->arguments;
     api_path(path, "jobs", NULL, NULL);
@@ -190,7 +190,7 @@ int run_job_list(struct invocation *invocation)
     struct buffer path;
     cJSON *answer = NULL;
     int64_t limit = arguments_number(&invocation->arguments, "limit", 0);
-    int code = list_path(invocation, &path);
+    int code = job_list_path(invocation, &path);
     if (code == EXIT_CODE_OK)
         code = rest_list(invocation, path.data, "jobs", limit, &answer);
     buffer_deinit(&path);

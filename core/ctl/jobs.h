@@ -15,6 +15,9 @@ int read_manifest(struct invocation *invocation, bool names, struct manifest *re
 int send_job(struct invocation *invocation, const char *prefix, const struct request *like, const cJSON *job,
              cJSON **ret);
 
+/* "/api/v1/jobs" with the filters of the command line; EXIT_CODE_USAGE where they are wrong. To be deinitialised in any case. */
+int job_list_path(struct invocation *invocation, struct buffer *path);
+
 /* Appends "2027-01-01T00:00:00.000Z (in 3m)"; "-" for NULL. */
 void append_exact_time(struct invocation *invocation, const char *text, struct buffer *out);
 /* One line, "name:  value", of a job or a run: strings as they are, other values as JSON. */

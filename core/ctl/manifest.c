@@ -10,6 +10,7 @@
 #include "base/json.h"
 #include "base/limits.h"
 #include "base/map.h"
+#include "ctl/json_lines.h"
 #include "ctl/show.h"
 #include "ctl/yaml_to_json.h"
 
@@ -49,6 +50,7 @@ static enum status add_job(struct manifest *manifest, const char *file, const cJ
     }
     struct manifest_job *job = &manifest->jobs[manifest->count++];
     job->json = json;
+    job->file = file;
     if (name != NULL)
         (void)snprintf(job->label, sizeof job->label, "%s: job \"%.128s\"", place, name);
     else
@@ -100,18 +102,25 @@ static bool ends_in(const char *text, const char *end)
     return size >= end_size && strcmp(text + size - end_size, end) == 0;
 }
 
+static bool is_lines_name(const char *label)
+{
+    return ends_in(label, ".ndjson") || ends_in(label, ".jsonl");
+}
+
 /* JSON is nearly YAML, but not quite (tabs, \uD83D\uDE00): what is JSON is read as JSON. */
 static bool looks_like_json(const char *text, size_t size, const char *label)
 {
     size_t at = 0;
     while (at < size && (text[at] == ' ' || text[at] == '\t' || text[at] == '\n' || text[at] == '\r'))
         at++;
-    return ends_in(label, ".json") || (at < size && (text[at] == '{' || text[at] == '['));
+    return ends_in(label, ".json") || is_lines_name(label) || (at < size && (text[at] == '{' || text[at] == '['));
 }
 
 static enum status parse_json(const char *text, size_t size, const char *label, cJSON **ret, struct error *err)
 {
     cJSON *json, *documents;
+    if (is_lines_name(label) || json_lines_detect(text, size))
+        return json_lines_parse(text, size, label, ret, err);
     if (json_parse(text, size, &json, err) != STATUS_OK)
         return error_wrap(err, "%s", label);
     documents = cJSON_CreateArray();
@@ -129,7 +138,7 @@ static enum status parse_text(const char *text, size_t size, const char *label, 
     if (!looks_like_json(text, size, label))
         return yaml_to_json(text, size, label, ret, err);
     enum status status = parse_json(text, size, label, ret, err);
-    if (status != STATUS_MALFORMED || ends_in(label, ".json"))
+    if (status != STATUS_MALFORMED || ends_in(label, ".json") || is_lines_name(label))
         return status;
     struct error of_json = *err; /* YAML's flow style also begins with a brace */
     return yaml_to_json(text, size, label, ret, err) == STATUS_OK ? STATUS_OK : (*err = of_json, status);

@@ -1,5 +1,5 @@
-/* Files of jobs: YAML or JSON, each holding one job, a list of jobs, an object with a list `jobs`, or several documents
- * of these kinds. */
+/* Files of jobs: YAML, JSON or NDJSON, each holding one job, a list of jobs, an object with a list `jobs`, or several
+ * documents of these kinds. */
 #ifndef CHRONOS_CTL_MANIFEST_H
 #define CHRONOS_CTL_MANIFEST_H
 
@@ -12,6 +12,7 @@ enum { MANIFEST_JOBS_MAX = 100000, MANIFEST_LABEL_SIZE = 512 };
 
 struct manifest_job {
     const cJSON *json;               /* borrowed from the manifest's documents */
+    const char *file;                /* borrowed: its name, as manifest_add was given it */
     char label[MANIFEST_LABEL_SIZE]; /* `jobs.yaml:12: job "x"`, for messages */
 };
 

@@ -27,9 +27,10 @@ struct converter {
 };
 
 /* cJSON uses valueint of numbers only: that of lists and objects holds their line. */
-static void set_line(cJSON *value, const yaml_mark_t *mark)
+void yaml_set_line(cJSON *value, uint32_t line)
 {
-    value->valueint = (int)mark->line + 1; /* a file has at most YAML_FILE_SIZE_MAX lines */
+    if (cJSON_IsObject(value) || cJSON_IsArray(value))
+        value->valueint = (int)line; /* a file has at most YAML_FILE_SIZE_MAX lines */
 }
 
 uint32_t yaml_line_of(const cJSON *value)
@@ -376,7 +377,7 @@ static cJSON *collection_value(struct converter *c, const yaml_mark_t *mark, boo
     cJSON *json = is_list ? cJSON_CreateArray() : cJSON_CreateObject();
     if (json == NULL)
         return out_of_memory(c);
-    set_line(json, mark);
+    yaml_set_line(json, (uint32_t)mark->line + 1);
     c->depth++;
     bool filled = is_list ? fill_list(c, json) : fill_object(c, json);
     c->depth--;

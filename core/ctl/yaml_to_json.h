@@ -22,5 +22,7 @@ must_use enum status yaml_to_json(const char *text, size_t size, const char *lab
 
 /* The line where a list or an object of that tree begins; 0 for other values, and for JSON from elsewhere. */
 uint32_t yaml_line_of(const cJSON *value);
+/* For readers of other formats; nothing for values that cannot hold one. */
+void yaml_set_line(cJSON *value, uint32_t line);
 
 #endif

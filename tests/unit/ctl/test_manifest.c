@@ -40,6 +40,11 @@ static void test_forms(void **state)
     assert_jobs("-", "\n [\t{\"name\":\"\\ud83d\\ude00\"}]", 1, "-: job \"\xf0\x9f\x98\x80\"");
     assert_jobs("-", "{name: x}", 1, "-:1: job \"x\""); /* YAML's flow style */
     assert_jobs("-", "schedule: '@daily'\n", 1, "-:1");
+    assert_jobs("-", "\n{\"name\":\"x\"}\n\n{\"name\":\"y\"}\r\n", 2, "-:2: job \"x\"");
+    assert_jobs("a.ndjson", "{\"name\":\"x\"}\n", 1, "a.ndjson:1: job \"x\"");
+    assert_jobs("a.jsonl", "{\"name\":\"x\"}\n[{\"name\":\"y\"}]", 2, "a.jsonl:1: job \"x\"");
+    assert_jobs("-", "{\"name\": \"x\"}\n---\n{\"name\": \"y\"}\n", 2, "-:1: job \"x\""); /* YAML in JSON's style */
+    assert_jobs("-", "{\"name\":\n\"x\"}\n", 1, "-: job \"x\"");
 }
 
 static void test_refused(void **state)
@@ -55,6 +60,10 @@ static void test_refused(void **state)
     assert_refused("a.yaml", "jobs: [{name: x}]\nname: y\n", "what is \"name\" beside \"jobs\"?");
     assert_refused("a.json", "{name: x}", "a.json: ");
     assert_refused("-", "{\"name\": \"x\",}}", "-: ");
+    assert_refused("-", "{\"name\":\"x\"}\n{\"name\":\"y\"", "-:2: column ");
+    assert_refused("-", "{\"name\":\"x\"}\n\n5\n", "-: a job is an object");
+    assert_refused("a.ndjson", "{\n\"name\":\"x\"}\n", "a.ndjson:1: ");
+    assert_refused("a.ndjson", "\n \n", "there is no job in it");
 }
 
 static struct arguments parsed(int argc, char **argv)
