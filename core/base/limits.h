@@ -44,6 +44,7 @@ enum {
     SWEEP_DELETE_MAX = 512,          /* executions deleted by one entry */
     SWEEP_EXAMINE_MAX = 4096,        /* and looked at */
     PROPOSE_DEADLINE_MS = 5000,      /* then 504 OUTCOME_UNKNOWN */
+    NO_QUORUM_ELECTIONS = 3,         /* election timeouts without a leader: no election that merely takes its time */
 
     /* Snapshots: memory that writing or reading one takes, a few times a block. */
     SNAPSHOTS_KEPT_MAX = 100,        /* cluster.raft.retain_snapshots */

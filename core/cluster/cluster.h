@@ -18,7 +18,7 @@ struct cluster;
 
 /* What became of a proposal. */
 struct cluster_outcome {
-    enum status status;         /* OK: committed and applied, see `result`. Else certainly not appended (NO_LEADER, DISK_FULL,
+    enum status status;         /* OK: committed and applied, see `result`. Else certainly not appended (NO_LEADER, NO_QUORUM, DISK_FULL,
                                    OVERLOADED, SHUTTING_DOWN), or OUTCOME_UNKNOWN: appended, undecided at the deadline */
     struct apply_result result; /* with status OK; its own status says what apply made of it */
     const char *message;        /* one sentence; borrowed for the call */
@@ -146,6 +146,8 @@ const struct state *cluster_state(const struct cluster *cluster); /* for views t
 const struct state *cluster_state_hold(struct cluster *cluster);
 void cluster_state_release(struct cluster *cluster, const struct state *state);
 const char *cluster_node_id(const struct cluster *cluster);
+/* Since a leader last spoke to this node; 0 where it leads itself, -1: never since it started. Cheap enough for every answer. */
+int64_t cluster_leader_contact_ms(const struct cluster *cluster);
 
 enum { CLUSTER_MEMBERS_MAX = 16 };
 struct cluster_member {
@@ -162,7 +164,7 @@ struct cluster_status {
     const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
     struct cluster_member members[CLUSTER_MEMBERS_MAX];
     uint32_t member_count;      /* 0: this node belongs to no cluster yet */
-    int64_t leader_contact_ms;  /* since a leader was heard of; 0 on the leader */
+    int64_t leader_contact_ms;  /* since a leader was heard of, or since the start where none was; 0 on the leader */
     uint64_t term, commit_index, applied_index, last_index, first_index, synced_index;
     int64_t log_bytes;
     enum disk_state disk;

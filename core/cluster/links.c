@@ -89,6 +89,8 @@ static bool take_message(struct cluster *cluster, const struct hello *remote, st
         (void)error_set(err, status, "a message of consensus of type %u that no sound node sends", message.type);
         return false;
     }
+    if (message.from == raft_leader(cluster->raft) && message.term == raft_term(cluster->raft))
+        contact_heard(cluster);
     return true; /* OK, or dropped for want of room: the sender repeats it */
 }
 
@@ -227,6 +229,7 @@ static void on_up(void *arg, struct transport_link link, const struct hello *rem
 {
     struct cluster *cluster = arg;
     LOG_DEBUG("node link up", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
+    contact_look(cluster);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_ask_on(cluster, link);
     if (remote->lane == LANE_CONTROL && is_dialled)
@@ -239,6 +242,7 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
 {
     struct cluster *cluster = arg;
     LOG_DEBUG("node link down", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
+    contact_look(cluster);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_left(cluster, link);
     if (remote->lane == LANE_CONTROL && !is_dialled)
