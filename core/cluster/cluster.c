@@ -299,7 +299,8 @@ static void on_expire(uv_timer_t *timer)
     uint64_t now = monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
     bool waits_for_members = membership_expire(cluster, now), reads = expire_reads(cluster, now);
-    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !cluster->stopping)
+    bool outputs = outputs_expire(cluster, now);
+    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !outputs && !cluster->stopping)
         (void)uv_timer_stop(timer);
     maybe_stopped(cluster);
 }
@@ -330,7 +331,7 @@ static void answer_reads(struct cluster *cluster)
 static enum status read_index(struct cluster *cluster, uint32_t most, cluster_done done, void *arg, uint64_t token,
                               struct error *err)
 {
-    if (!has_leader(cluster) || is_cut_off(cluster))
+    if (!has_leader(cluster))
         return contact_refuse(cluster, err);
     enum status status = cluster->read_count < most ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
     if (status == STATUS_NO_LEADER)
@@ -346,6 +347,8 @@ static enum status read_index(struct cluster *cluster, uint32_t most, cluster_do
 
 enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
 {
+    if (is_cut_off(cluster))
+        return contact_refuse(cluster, err);
     return read_index(cluster, READS_MAX, done, arg, token, err);
 }
 
@@ -608,6 +611,7 @@ static void maybe_stopped(struct cluster *cluster)
     proposals_abandon(cluster->proposals);
     forward_abandon(cluster);
     membership_abandon(cluster);
+    outputs_abandon(cluster);
     abandon_reads(cluster);
     if (cluster->transport != NULL) {
         transport_flush(cluster->transport); /* answers to others */

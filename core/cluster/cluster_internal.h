@@ -13,6 +13,7 @@
 #include "cluster/log_store.h"
 #include "cluster/log_writer.h"
 #include "cluster/message.h"
+#include "cluster/outputs.h"
 #include "cluster/proposals.h"
 #include "cluster/snapshots.h"
 
@@ -108,6 +109,7 @@ struct cluster {
     bool is_joining;           /* admitted; the log is about to know */
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     struct contact contact;
+    struct outputs outputs;
     bool is_led;               /* what the runner was told */
     bool is_leaving;           /* it will stop: whenever it leads, it hands over */
     uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */

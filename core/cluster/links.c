@@ -99,6 +99,11 @@ bool links_send_frame(struct cluster *cluster, uint64_t node, enum cluster_frame
     return cluster->transport != NULL && transport_send(cluster->transport, node, LANE_CONTROL, (uint8_t)type, payload);
 }
 
+bool links_send_bulk(struct cluster *cluster, uint64_t node, enum cluster_frame type, struct bytes payload)
+{
+    return cluster->transport != NULL && transport_send(cluster->transport, node, LANE_BULK, (uint8_t)type, payload);
+}
+
 bool links_send(struct cluster *cluster, const struct raft_message *message)
 {
     enum transport_lane lane = message->type == RAFT_SNAPSHOT ? LANE_BULK : LANE_CONTROL;
@@ -217,6 +222,10 @@ static bool on_frame(void *arg, struct transport_link link, const struct hello *
         return !is_peer || member_of(cluster, remote->node) == NULL || forward_requested(cluster, remote, payload, err);
     case FRAME_ANSWER:
         return !is_peer || forward_answered(cluster, remote, payload, err);
+    case FRAME_OUTPUT_WANTED: /* likewise of members alone */
+        return !is_peer || member_of(cluster, remote->node) == NULL || outputs_requested(cluster, remote, payload, err);
+    case FRAME_OUTPUT:
+        return !is_peer || outputs_answered(cluster, remote, payload, err);
     case FRAME_BEAT:
         return !is_peer || beats_heard(cluster, remote, payload, err);
     case FRAME_BEAT_ANSWER:
@@ -247,6 +256,8 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
         membership_left(cluster, link);
     if (remote->lane == LANE_CONTROL && !is_dialled)
         forget_acquaintance(cluster, remote->node);
+    if (remote->lane == LANE_BULK)
+        outputs_lost(cluster, remote->node);
     if (remote->lane != LANE_CONTROL || !is_of_this_cluster(cluster, remote))
         return;
     raft_report(cluster->raft, remote->node, RAFT_LINK_DOWN);

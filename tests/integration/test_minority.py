@@ -7,7 +7,7 @@ import time
 import unittest
 
 from harness import DEADLINE_S, TestCase, wait_for
-from test_cluster import QUIET, Cluster, write
+from members import QUIET, Cluster, write
 
 CONTACT, APPLIED = "X-Chronos-Leader-Contact-Ms", "X-Chronos-Applied-Index"
 
