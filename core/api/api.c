@@ -252,6 +252,11 @@ void api_common_headers(void *arg, struct buffer *out)
     struct api *api = arg;
     buffer_append_string(out, api->common);
     buffer_append_int(out, (int64_t)api->applied_index);
+    int64_t contact_ms = cluster_leader_contact_ms(api->config.cluster);
+    if (contact_ms >= 0) {
+        buffer_append_string(out, "\r\nX-Chronos-Leader-Contact-Ms: ");
+        buffer_append_int(out, contact_ms);
+    }
     buffer_append_string(out, "\r\n");
 }
 

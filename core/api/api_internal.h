@@ -173,12 +173,12 @@ API_HANDLER(handle_job_disable);
 API_HANDLER(handle_job_trigger);
 API_HANDLER(handle_job_upcoming);
 API_HANDLER(handle_job_missed);
-/* executions.c */
+/* executions.c, executions_list.c, output.c */
 API_HANDLER(handle_job_executions);
 API_HANDLER(handle_execution_list);
 API_HANDLER(handle_execution_get);
-API_HANDLER(handle_execution_output);
 API_HANDLER(handle_execution_cancel);
+API_HANDLER(handle_execution_output);
 /* schedules.c, executors.c */
 API_HANDLER(handle_schedule_validate);
 API_HANDLER(handle_executor_list);
@@ -194,6 +194,12 @@ must_use enum status job_write(struct api *api, struct state_view *view, const s
 /* Appends the JSON of a run, open or finished. NOT_FOUND with a sentence. */
 must_use enum status execution_write(struct state_view *view, const struct id *execution, struct buffer *out,
                                      struct error *err);
+
+/* The execution that a path names. NOT_FOUND with a sentence. */
+must_use enum status execution_parse(const struct route_match *match, struct id *ret, struct error *err);
+/* Under "/jobs/:job" stand the runs of that job alone. */
+must_use enum status execution_check_owner(struct state_view *view, const struct route_match *match, const struct id *execution,
+                                           struct error *err);
 
 /* An empty buffer of this limit for the call at hand: the next call of this function ends its use. The usual small commands
  * and answers, one a request, cost no allocation so. */

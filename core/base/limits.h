@@ -38,12 +38,15 @@ enum {
     PROPOSALS_MAX = 16384,           /* in flight; beyond: OVERLOADED */
     PROPOSAL_BYTES_MAX = 64 << 20,
     FORWARDS_MAX = 4096,             /* requests to the leader that wait on one node, and those that it does for others */
+    OUTPUT_PIECE_MAX = 256 * 1024,   /* bytes of a run's output in one message between nodes */
+    OUTPUT_REQUESTS_MAX = 32,        /* that one node has asked for: all their pieces find room in one outbox */
     TRAILING_ENTRIES = 100000,       /* kept behind the synced state */
     TRAILING_BYTES = 256 << 20,
     CUT_BATCH_MAX = 4096,            /* entries deleted in one log transaction */
     SWEEP_DELETE_MAX = 512,          /* executions deleted by one entry */
     SWEEP_EXAMINE_MAX = 4096,        /* and looked at */
     PROPOSE_DEADLINE_MS = 5000,      /* then 504 OUTCOME_UNKNOWN */
+    NO_QUORUM_ELECTIONS = 3,         /* election timeouts without a leader: no election that merely takes its time */
 
     /* Snapshots: memory that writing or reading one takes, a few times a block. */
     SNAPSHOTS_KEPT_MAX = 100,        /* cluster.raft.retain_snapshots */

@@ -46,7 +46,9 @@
     X(EXISTS,                409, 0, "Exists already")                             \
     X(CANCELLED,             409, 0, "Cancelled")                                  \
     X(TIMEOUT,               504, 1, "Timed out")                                  \
-    X(MISUSE,                500, 0, "An interface was misused")
+    X(MISUSE,                500, 0, "An interface was misused")                   \
+    /* Below: answers to clients again. */                                         \
+    X(OUTPUT_UNAVAILABLE,    503, 1, "The output cannot be read now")
 
 enum status {
 #define X(symbol, http, retry, title) STATUS_##symbol,

@@ -119,6 +119,12 @@ static bool has_leader(const struct cluster *cluster)
                                   transport_is_up(cluster->transport, leader, LANE_CONTROL));
 }
 
+/* A leader that has not noticed yet that it is none any more: what it took now would not be committed. */
+static bool is_cut_off(const struct cluster *cluster)
+{
+    return cluster->is_leader && cluster->contact.is_lost;
+}
+
 static const char *leader_name(const struct cluster *cluster)
 {
     struct raft_status status;
@@ -204,6 +210,8 @@ static enum status refuse(const struct cluster *cluster, enum proposal_class cla
 {
     if (cluster->stopping)
         return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
+    if (class == PROPOSE_CLIENT && is_cut_off(cluster))
+        return contact_refuse(cluster, err);
     if (class == PROPOSE_CLIENT && cluster->disk != DISK_OK)
         return error_set(err, STATUS_DISK_FULL,
                          "only %lld bytes are free in %s (storage.min_free is %lld); make room and try again",
@@ -291,7 +299,8 @@ static void on_expire(uv_timer_t *timer)
     uint64_t now = monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
     bool waits_for_members = membership_expire(cluster, now), reads = expire_reads(cluster, now);
-    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !cluster->stopping)
+    bool outputs = outputs_expire(cluster, now);
+    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !outputs && !cluster->stopping)
         (void)uv_timer_stop(timer);
     maybe_stopped(cluster);
 }
@@ -323,7 +332,7 @@ static enum status read_index(struct cluster *cluster, uint32_t most, cluster_do
                               struct error *err)
 {
     if (!has_leader(cluster))
-        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
+        return contact_refuse(cluster, err);
     enum status status = cluster->read_count < most ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
     if (status == STATUS_NO_LEADER)
         return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
@@ -338,6 +347,8 @@ static enum status read_index(struct cluster *cluster, uint32_t most, cluster_do
 
 enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
 {
+    if (is_cut_off(cluster))
+        return contact_refuse(cluster, err);
     return read_index(cluster, READS_MAX, done, arg, token, err);
 }
 
@@ -486,6 +497,7 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
         cluster_free(cluster);
         return status;
     }
+    contact_begin(cluster);
     cluster->applied_index = cluster->given_index = state_applied(cluster->stores.state).index;
     cluster->last_stamp_ms = state_last_stamp(cluster->stores.state);
     *ret = cluster;
@@ -599,6 +611,7 @@ static void maybe_stopped(struct cluster *cluster)
     proposals_abandon(cluster->proposals);
     forward_abandon(cluster);
     membership_abandon(cluster);
+    outputs_abandon(cluster);
     abandon_reads(cluster);
     if (cluster->transport != NULL) {
         transport_flush(cluster->transport); /* answers to others */
@@ -736,9 +749,9 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
     raft_status(cluster->raft, &raft);
     *ret = (struct cluster_status){
         .is_leader = cluster->is_leader,
-        .is_ready = cluster->is_led && !cluster->stopping,
+        .is_ready = cluster->is_led && !is_cut_off(cluster) && !cluster->stopping,
         .is_removed = cluster->is_removed,
-        .leader_contact_ms = raft.role == RAFT_LEADER ? 0 : (int64_t)raft.leader_silent_ticks * CORE_TICK_MS,
+        .leader_contact_ms = cluster_leader_contact_ms(cluster),
         .term = raft_term(cluster->raft),
         .commit_index = raft_commit(cluster->raft),
         .applied_index = cluster->applied_index,
@@ -757,5 +770,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .log_commit_ns = log.commit_ns,
         .apply_ns = state.apply_ns,
     };
+    if (ret->leader_contact_ms < 0)
+        ret->leader_contact_ms = (int64_t)((monotonic_ns(cluster) - cluster->contact.started_ns) / 1000000);
     describe_members(cluster, &raft, ret);
 }

@@ -16,12 +16,26 @@
 
 struct cluster;
 
+/* A part of what an attempt has written; and what there was of it. */
+struct cluster_output_range {
+    struct id execution;
+    uint32_t attempt;  /* from 1 */
+    uint64_t offset;
+    uint32_t size_max; /* OUTPUT_PIECE_MAX at most */
+};
+struct cluster_output {
+    struct bytes piece; /* shorter than size_max: there is no more at present */
+    uint64_t total;     /* bytes that can be read so far */
+    bool is_complete;   /* it cannot grow any more */
+};
+
 /* What became of a proposal. */
 struct cluster_outcome {
-    enum status status;         /* OK: committed and applied, see `result`. Else certainly not appended (NO_LEADER, DISK_FULL,
+    enum status status;         /* OK: committed and applied, see `result`. Else certainly not appended (NO_LEADER, NO_QUORUM, DISK_FULL,
                                    OVERLOADED, SHUTTING_DOWN), or OUTCOME_UNKNOWN: appended, undecided at the deadline */
     struct apply_result result; /* with status OK; its own status says what apply made of it */
     const char *message;        /* one sentence; borrowed for the call */
+    const struct cluster_output *output; /* of cluster_ask_output, with status OK; likewise borrowed */
 };
 /* Called exactly once per accepted proposal, on the loop, never before cluster_propose has returned. `token` is the caller's:
  * an id with a generation, never a pointer to something that may be gone. `arg` outlives the cluster. */
@@ -134,6 +148,15 @@ must_use enum status cluster_remove(struct cluster *cluster, const char *name, c
 must_use enum status cluster_transfer(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
                                       struct error *err);
 
+/* A piece of the output of an attempt that member `node` ran. NOT_FOUND: nothing is kept there, or it is no member any more.
+ * OUTPUT_UNAVAILABLE: it cannot be reached, or does not answer in time. BUSY: OUTPUT_REQUESTS_MAX wait already. */
+must_use enum status cluster_ask_output(struct cluster *cluster, const char *node, const struct cluster_output_range *range,
+                                        cluster_done done, void *arg, uint64_t token, struct error *err);
+/* Before cluster_start: what other nodes ask of this one is read by `read`: appends at most `size_max` bytes to `out`. */
+typedef enum status (*cluster_output_read)(void *arg, const struct cluster_output_range *range, struct buffer *out,
+                                           uint64_t *ret_total, bool *ret_is_complete, struct error *err);
+void cluster_attach_output(struct cluster *cluster, cluster_output_read read, void *arg);
+
 /* The time that the leader would stamp now: max(wall, last stamp). */
 int64_t cluster_now_ms(const struct cluster *cluster);
 /* Writes a snapshot of what this node has applied, into data_dir/snapshots: `done` tells its index. */
@@ -148,6 +171,8 @@ const struct state *cluster_state(const struct cluster *cluster); /* for views t
 const struct state *cluster_state_hold(struct cluster *cluster);
 void cluster_state_release(struct cluster *cluster, const struct state *state);
 const char *cluster_node_id(const struct cluster *cluster);
+/* Since a leader last spoke to this node; 0 where it leads itself, -1: never since it started. Cheap enough for every answer. */
+int64_t cluster_leader_contact_ms(const struct cluster *cluster);
 
 enum { CLUSTER_MEMBERS_MAX = 16 };
 struct cluster_member {
@@ -164,7 +189,7 @@ struct cluster_status {
     const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
     struct cluster_member members[CLUSTER_MEMBERS_MAX];
     uint32_t member_count;      /* 0: this node belongs to no cluster yet */
-    int64_t leader_contact_ms;  /* since a leader was heard of; 0 on the leader */
+    int64_t leader_contact_ms;  /* since a leader was heard of, or since the start where none was; 0 on the leader */
     uint64_t term, commit_index, applied_index, last_index, first_index, synced_index;
     int64_t log_bytes;
     enum disk_state disk;

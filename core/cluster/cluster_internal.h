@@ -6,12 +6,14 @@
 #include "cluster/applier.h"
 #include "cluster/beats.h"
 #include "cluster/cluster.h"
+#include "cluster/contact.h"
 #include "cluster/data_dir.h"
 #include "cluster/forward.h"
 #include "cluster/links.h"
 #include "cluster/log_store.h"
 #include "cluster/log_writer.h"
 #include "cluster/message.h"
+#include "cluster/outputs.h"
 #include "cluster/proposals.h"
 #include "cluster/snapshots.h"
 
@@ -112,6 +114,8 @@ struct cluster {
     uint32_t joins;            /* of guests, under way */
     bool is_joining;           /* admitted; the log is about to know */
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
+    struct contact contact;
+    struct outputs outputs;
     bool is_led;               /* what the runner was told */
     bool is_leaving;           /* it will stop: whenever it leads, it hands over */
     uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */

@@ -436,8 +436,10 @@ static void on_tick(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
     raft_tick(cluster->raft);
-    if (++cluster->ticks % LOOK_TICKS == 0)
+    if (++cluster->ticks % LOOK_TICKS == 0) {
+        contact_look(cluster);
         membership_look(cluster);
+    }
     consensus_drive(cluster);
 }
 

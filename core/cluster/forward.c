@@ -146,10 +146,9 @@ static enum status leader_to_ask(const struct cluster *cluster, uint64_t *ret, s
     uint64_t leader = raft_leader(cluster->raft);
     if (cluster->forward->free_request == NONE)
         return error_set(err, STATUS_OVERLOADED, "%d writes wait already; try again in a second", FORWARDS_MAX);
-    if (leader == 0 || leader == cluster->self.node)
-        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
-    if (cluster->transport == NULL || !transport_is_up(cluster->transport, leader, LANE_CONTROL))
-        return error_set(err, STATUS_NO_LEADER, "the leader cannot be reached from this node; try again in a second");
+    if (leader == 0 || leader == cluster->self.node || cluster->transport == NULL ||
+        !transport_is_up(cluster->transport, leader, LANE_CONTROL))
+        return contact_refuse(cluster, err);
     *ret = leader;
     return STATUS_OK;
 }

@@ -12,8 +12,8 @@ must_use enum status forward_new(struct forward **ret, struct error *err);
 void forward_free(struct forward *forward); /* accepts NULL; nobody is answered */
 
 /* --- here, for the leader --- */
-/* As cluster_propose; NO_LEADER: none is known, or it cannot be reached. deadline 0: until the leader is lost. An
- * answer is held back until this node has applied what it tells of. */
+/* As cluster_propose; NO_LEADER, NO_QUORUM: none is known, or it cannot be reached (contact_refuse). deadline 0: until the leader
+ * is lost. An answer is held back until this node has applied what it tells of. */
 must_use enum status forward_propose(struct cluster *cluster, enum proposal_class class, struct bytes command, cluster_done done,
                                      void *arg, uint64_t token, uint64_t deadline_ns, struct error *err);
 /* The others; what a kind has no use for is 0 or "". */

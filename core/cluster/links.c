@@ -89,12 +89,19 @@ static bool take_message(struct cluster *cluster, const struct hello *remote, st
         (void)error_set(err, status, "a message of consensus of type %u that no sound node sends", message.type);
         return false;
     }
+    if (message.from == raft_leader(cluster->raft) && message.term == raft_term(cluster->raft))
+        contact_heard(cluster);
     return true; /* OK, or dropped for want of room: the sender repeats it */
 }
 
 bool links_send_frame(struct cluster *cluster, uint64_t node, enum cluster_frame type, struct bytes payload)
 {
     return cluster->transport != NULL && transport_send(cluster->transport, node, LANE_CONTROL, (uint8_t)type, payload);
+}
+
+bool links_send_bulk(struct cluster *cluster, uint64_t node, enum cluster_frame type, struct bytes payload)
+{
+    return cluster->transport != NULL && transport_send(cluster->transport, node, LANE_BULK, (uint8_t)type, payload);
 }
 
 bool links_send(struct cluster *cluster, const struct raft_message *message)
@@ -215,6 +222,10 @@ static bool on_frame(void *arg, struct transport_link link, const struct hello *
         return !is_peer || member_of(cluster, remote->node) == NULL || forward_requested(cluster, remote, payload, err);
     case FRAME_ANSWER:
         return !is_peer || forward_answered(cluster, remote, payload, err);
+    case FRAME_OUTPUT_WANTED: /* likewise of members alone */
+        return !is_peer || member_of(cluster, remote->node) == NULL || outputs_requested(cluster, remote, payload, err);
+    case FRAME_OUTPUT:
+        return !is_peer || outputs_answered(cluster, remote, payload, err);
     case FRAME_BEAT:
         return !is_peer || beats_heard(cluster, remote, payload, err);
     case FRAME_BEAT_ANSWER:
@@ -227,6 +238,7 @@ static void on_up(void *arg, struct transport_link link, const struct hello *rem
 {
     struct cluster *cluster = arg;
     LOG_DEBUG("node link up", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
+    contact_look(cluster);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_ask_on(cluster, link);
     if (remote->lane == LANE_CONTROL && is_dialled)
@@ -239,10 +251,13 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
 {
     struct cluster *cluster = arg;
     LOG_DEBUG("node link down", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
+    contact_look(cluster);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_left(cluster, link);
     if (remote->lane == LANE_CONTROL && !is_dialled)
         forget_acquaintance(cluster, remote->node);
+    if (remote->lane == LANE_BULK)
+        outputs_lost(cluster, remote->node);
     if (remote->lane != LANE_CONTROL || !is_of_this_cluster(cluster, remote))
         return;
     raft_report(cluster->raft, remote->node, RAFT_LINK_DOWN);

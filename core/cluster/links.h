@@ -16,6 +16,8 @@ enum cluster_frame {
     FRAME_ANSWER = 20,
     FRAME_BEAT = 21,     /* to the leader: this node lives */
     FRAME_BEAT_ANSWER = 22,
+    FRAME_OUTPUT_WANTED = 23, /* of a run on the receiver */
+    FRAME_OUTPUT = 24,
 };
 
 /* Who this node is, out of its log; before the log writer begins. */
@@ -28,6 +30,8 @@ void links_follow_members(struct cluster *cluster);
 bool links_send(struct cluster *cluster, const struct raft_message *message);
 /* To the leader or back; false: dropped. */
 bool links_send_frame(struct cluster *cluster, uint64_t node, enum cluster_frame type, struct bytes payload);
+/* The same on the bulk lane, for what may be large. */
+bool links_send_bulk(struct cluster *cluster, uint64_t node, enum cluster_frame type, struct bytes payload);
 /* This node belongs to the cluster from now on: it says so on new links. */
 void links_joined(struct cluster *cluster);
 

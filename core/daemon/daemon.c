@@ -338,6 +338,12 @@ static enum status open_runner(struct node *node, struct error *err)
     return status;
 }
 
+static enum status read_output(void *arg, const struct cluster_output_range *range, struct buffer *out, uint64_t *ret_total,
+                               bool *ret_is_complete, struct error *err)
+{
+    return runner_output(arg, &range->execution, range->attempt, range->offset, range->size_max, out, ret_total, ret_is_complete, err);
+}
+
 static enum status open_server(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
@@ -414,6 +420,7 @@ static enum status start(struct node *node, struct error *err)
         return status;
     node->leader.api = node->api;
     cluster_attach(node->cluster, leader_ops(&node->leader), runner_ops(node->runner));
+    cluster_attach_output(node->cluster, read_output, node->runner);
     return cluster_start(node->cluster, err);
 }
 

@@ -141,9 +141,9 @@ class Failing(TestCase):
             for node in dead:
                 node.kill9()
             wait_for(lambda: not leader.status()["is_leader"], "the leader to step down")
-            self.problem(leader.post("/api/v1/jobs", {"name": "lost", **QUIET}), 503, "NO_LEADER")
+            self.problem(leader.post("/api/v1/jobs", {"name": "lost", **QUIET}), 503, "NO_QUORUM")
             self.assertEqual(leader.get("/api/v1/jobs/kept").status, 200)
-            self.problem(leader.get("/api/v1/jobs/kept?consistent=true"), 503, "NO_LEADER")
+            self.problem(leader.get("/api/v1/jobs/kept?consistent=true"), 503, "NO_QUORUM")
             self.assertEqual(leader.get("/ready").status, 503)
             self.assertEqual(leader.get("/live").status, 200)
             dead[0].begin()

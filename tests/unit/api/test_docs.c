@@ -82,11 +82,12 @@ static void test_no_other_routes(void **state)
 static void test_codes(void **state)
 {
     (void)state;
-    for (int code = STATUS_OK + 1; code <= STATUS_NO_MEMORY; code++) {
+    for (int code = STATUS_OK + 1; code < STATUS_COUNT; code++) {
         char text[64];
         (void)snprintf(text, sizeof text, "| `%s` | %d |", status_name((enum status)code), status_http((enum status)code));
-        bool unused = code == STATUS_PRECONDITION_REQUIRED || code == STATUS_NO_QUORUM ||
-                      code == STATUS_STALE || code == STATUS_NOT_IMPLEMENTED;
+        bool unused = code == STATUS_PRECONDITION_REQUIRED ||
+                      code == STATUS_STALE || code == STATUS_NOT_IMPLEMENTED ||
+                      (code > STATUS_NO_MEMORY && code <= STATUS_MISUSE); /* those that reach a client stand there all the same */
         if (!unused && strstr(page.data, text) == NULL)
             fail_msg("docs/api.md lacks %s", text);
     }

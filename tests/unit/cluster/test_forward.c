@@ -238,7 +238,9 @@ static void nobody_to_ask(void **state)
     world.leader = LEADER;
     world.is_up = false;
     assert_int_equal(ask(cluster, 0, 0), STATUS_NO_LEADER);
-    world.is_up = world.is_full = true;
+    cluster->contact.is_lost = true;
+    assert_int_equal(ask(cluster, 0, 0), STATUS_NO_QUORUM);
+    world.is_up = world.is_full = true; /* a leader that can be asked knows better */
     assert_int_equal(ask(cluster, 0, 0), STATUS_OVERLOADED);
     assert_int_equal(forward_count(cluster->forward), 0);
     assert_int_equal(outcomes[0].calls, 0); /* refused: never called */
