@@ -17,6 +17,7 @@ static void put_beat(struct buffer *out, const struct heard_beat *beat, uint64_t
     put_u64(out, beat->seq);
     put_u64(out, beat->session);
     put_u64(out, applied);
+    put_u8(out, beat->is_full);
 }
 
 static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *ret_applied)
@@ -25,8 +26,10 @@ static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *re
     struct heard_beat beat = {.seq = take_u64(&r)};
     beat.session = take_u64(&r);
     *ret_applied = take_u64(&r);
+    uint8_t is_full = take_u8(&r);
+    beat.is_full = is_full == 1;
     *ret = beat;
-    return !r.failed && beat.session != 0;
+    return !r.failed && beat.session != 0 && is_full <= 1;
 }
 
 static void put_answer(struct buffer *out, uint64_t seq, bool is_over)
@@ -87,7 +90,7 @@ static void confirm(struct cluster *cluster, const struct heard_beat *beat)
     const struct raft_member *member = member_of(cluster, beat->node);
     if (member == NULL || !cluster->is_leader)
         return;
-    bool lives = leader->beat(leader->arg, member->name, beat->session, beat->is_behind);
+    bool lives = leader->beat(leader->arg, member->name, beat->session, beat->is_behind || beat->is_full);
     answer(cluster, beat, !lives);
     (void)uv_async_send(&cluster->progress); /* runs may wait for a node */
 }
@@ -203,7 +206,8 @@ static void send_beat(struct cluster *cluster)
 {
     struct beats *beats = &cluster->beats;
     const struct cluster_runner_ops *runner = &cluster->config.runner;
-    struct heard_beat beat = {.node = cluster->self.node, .session = runner->session(runner->arg)};
+    struct heard_beat beat = {.node = cluster->self.node, .session = runner->session(runner->arg),
+                              .is_full = cluster->disk == DISK_CRITICAL};
     if (beat_alone(cluster, beat.session) || beats->leader == 0)
         return;
     beat.seq = ++beats->seq;

@@ -22,7 +22,7 @@ enum {
 /* Being confirmed. node 0: the place is free. */
 struct heard_beat {
     uint64_t node, seq, session;
-    bool is_behind;
+    bool is_behind, is_full; /* its state lags; its disk takes no more: in both cases no new runs */
 };
 
 struct beats {

@@ -388,6 +388,9 @@ void cluster_replaced(struct cluster *cluster)
     cluster->config.leader.reload(cluster->config.leader.arg);
     cluster->config.runner.reload(cluster->config.runner.arg);
     forward_applied(cluster);
+    links_note_origin(cluster);
+    if (cluster->transport != NULL)
+        transport_set_self(cluster->transport, &cluster->self);
 }
 
 static void look_at_disk(struct cluster *cluster)

@@ -94,6 +94,10 @@ struct cluster_config {
     bool bootstrap;            /* an empty data directory founds a cluster */
     const char *restore_file;  /* a snapshot that a new cluster begins with; NULL: none */
     bool restore_catch_up;     /* what came due since then is caught up on */
+    /* This node's cluster was restored elsewhere and is over: the owner stops this one, moves its data aside, and begins anew. NULL: it
+     * stays as it is. Loop. */
+    void (*superseded)(void *arg);
+    void *superseded_arg;
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed for cluster_start */
     int64_t lease_timeout_ms;  /* 0: no leases, and no beats */
@@ -113,6 +117,8 @@ struct cluster_snapshot {
 /* Locks data_dir, opens the stores, checks them against each other, replays the log into the state.
  * Blocks; call it before the loop runs. CONFLICT when another process holds the directory. */
 must_use enum status cluster_open(const struct cluster_config *config, struct cluster **ret, struct error *err);
+/* Nothing runs on the data directory: moves what it holds to before-restore-<time> in it. Blocks. */
+must_use enum status cluster_move_aside(const struct cluster_config *config, struct error *err);
 /* Before cluster_start: in place of the tables of the configuration. */
 void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_runner_ops runner);
 /* Starts the threads. A node that is alone campaigns; one of several waits for a leader, one of none asks for admission. */

@@ -34,6 +34,7 @@ must_use enum status cluster_stores_open(const struct cluster_config *config, st
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
 /* restore.c: makes config->restore_file what the stores hold, unless they came from it. The directories are open, the stores not. */
 must_use enum status cluster_restore(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
+must_use enum status cluster_open_directories(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
 /* The log alone, and behind it the state. */
 must_use enum status cluster_open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
 must_use enum status cluster_open_state(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
@@ -120,6 +121,7 @@ struct cluster {
     bool is_leaving;           /* it will stop: whenever it leads, it hands over */
     uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */
     bool is_removed;           /* as was said */
+    char superseded_by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
     uint64_t looks;            /* of membership_look */
     struct beats beats;
     struct snapshots *snapshots;

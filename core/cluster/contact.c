@@ -58,6 +58,12 @@ void contact_look(struct cluster *cluster)
     contact->is_lost = is_member && (has_waited(cluster, now) || !reaches_majority(cluster, status.conf));
 }
 
+bool contact_is_unheard(const struct cluster *cluster)
+{
+    uint64_t patience_ns = (uint64_t)cluster->config.election_timeout_ms * NS_PER_MS / 5 * 4; /* elections take longer */
+    return cluster->contact.heard_ns == 0 && now_ns(cluster) - cluster->contact.started_ns > patience_ns;
+}
+
 int64_t cluster_leader_contact_ms(const struct cluster *cluster)
 {
     if (raft_role(cluster->raft) == RAFT_LEADER)

@@ -46,17 +46,26 @@ static bool is_itself(const struct cluster *cluster, const struct hello *remote,
     return false; /* `err` goes to the other side */
 }
 
+static bool is_restored_from(const struct hello *hello, const struct id *cluster)
+{
+    return !id_is_zero(cluster) && id_compare(&hello->restored_from, cluster) == 0 && id_compare(&hello->cluster_id, cluster) != 0;
+}
+
 static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, struct error *err)
 {
-    const struct cluster *cluster = arg;
+    struct cluster *cluster = arg;
     bool is_member = !id_is_zero(own_cluster(cluster)), is_guest = id_is_zero(&remote->cluster_id);
     (void)is_dialled;
+    if (is_restored_from(remote, own_cluster(cluster)))
+        membership_superseded(cluster, remote);
     if (!is_itself(cluster, remote, err))
         return false;
     if (is_of_this_cluster(cluster, remote) || (is_member && is_guest))
         return true;
     if (!is_member && !is_guest)
         return true; /* one that this node has asked for admission, or that invites it */
+    if (is_restored_from(&cluster->self, &remote->cluster_id))
+        return true; /* so it learns that its cluster goes on here */
     if (is_guest)
         (void)error_set(err, STATUS_NOT_READY, "node \"%s\" belongs to no cluster yet itself", cluster->config.node_id);
     else
@@ -267,6 +276,18 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
 
 /* --- life --- */
 
+void links_note_origin(struct cluster *cluster)
+{
+    struct state_view view;
+    struct error err;
+    uint8_t digest[RESTORE_DIGEST_SIZE];
+    if (state_view_begin(cluster->stores.state, &view, &err) != STATUS_OK)
+        return;
+    if (state_get_restored(&view, &cluster->self.restored_from, digest, &err) != STATUS_OK)
+        cluster->self.restored_from = (struct id){{0}};
+    state_view_end(&view);
+}
+
 void links_describe_self(struct cluster *cluster)
 {
     struct hello *self = &cluster->self;
@@ -277,6 +298,7 @@ void links_describe_self(struct cluster *cluster)
     (void)snprintf(self->name, sizeof self->name, "%s", cluster->config.node_id); /* lengths were checked with the config */
     (void)snprintf(self->address, sizeof self->address, "%s",
                    cluster->config.raft_advertise != NULL ? cluster->config.raft_advertise : "");
+    links_note_origin(cluster);
 }
 
 enum status links_open(struct cluster *cluster, struct error *err)

@@ -22,6 +22,8 @@ enum cluster_frame {
 
 /* Who this node is, out of its log; before the log writer begins. */
 void links_describe_self(struct cluster *cluster);
+/* Which cluster this one was restored from, out of its state: at first, and when a snapshot has replaced that. */
+void links_note_origin(struct cluster *cluster);
 must_use enum status links_open(struct cluster *cluster, struct error *err);
 void links_close(struct cluster *cluster, void (*closed)(void *arg), void *arg);
 /* Calls the members of the configuration in force, or, without one, the peers of chronos.yaml. Cheap when nothing has changed. */

@@ -300,6 +300,24 @@ static void note_removal(struct cluster *cluster, bool is_removed)
     cluster->is_removed = is_removed;
 }
 
+void membership_superseded(struct cluster *cluster, const struct hello *remote)
+{
+    (void)snprintf(cluster->superseded_by, sizeof cluster->superseded_by, "%s", remote->name); /* of one size */
+}
+
+/* Its cluster was restored elsewhere, and nobody leads it here: it is over. Where somebody leads it, it is not, whatever that one says. */
+static void leave_if_superseded(struct cluster *cluster)
+{
+    bool is_led = raft_leader(cluster->raft) != 0;
+    bool is_over = cluster->contact.is_lost || contact_is_unheard(cluster);
+    if (cluster->superseded_by[0] == '\0' || is_led || !is_over || cluster->stopping || cluster->config.superseded == NULL)
+        return;
+    LOG_WARN("the cluster of this node was restored from a snapshot elsewhere, and nobody leads it any more: this node moves its data "
+             "aside and asks for admission there", LOG_STRING("by", cluster->superseded_by));
+    cluster->superseded_by[0] = '\0';
+    cluster->config.superseded(cluster->config.superseded_arg);
+}
+
 void membership_look(struct cluster *cluster)
 {
     struct raft_status status;
@@ -307,6 +325,7 @@ void membership_look(struct cluster *cluster)
     if (cluster->transport == NULL)
         return;
     beats_sample(cluster);
+    leave_if_superseded(cluster);
     raft_status(cluster->raft, &status);
     bool is_out = status.conf->count > 0 && status.conf_index <= status.commit &&
                   raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */

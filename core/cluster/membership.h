@@ -14,6 +14,9 @@ must_use bool membership_answered(struct cluster *cluster, const struct hello *r
 /* The log has stored which cluster it is. */
 void membership_stored(struct cluster *cluster, const struct id *cluster_id);
 
+/* That node's cluster was restored from a snapshot of this one. */
+void membership_superseded(struct cluster *cluster, const struct hello *remote);
+
 /* --- members --- */
 void membership_asked(struct cluster *cluster, struct transport_link link, const struct hello *remote);
 /* A few times a second: the leader makes voters of learners that have caught up, and notes where members are now; who belongs to

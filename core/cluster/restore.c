@@ -184,3 +184,13 @@ enum status cluster_restore(const struct cluster_config *config, struct cluster_
     cluster_close_log_and_state(stores);
     return status == STATUS_OK ? status : error_wrap(err, "restore %s", config->restore_file);
 }
+
+enum status cluster_move_aside(const struct cluster_config *config, struct error *err)
+{
+    struct cluster_stores stores = {.data = {.lock_fd = -1}, .log_dir = {.lock_fd = -1}};
+    enum status status = cluster_open_directories(config, &stores, err);
+    if (status == STATUS_OK)
+        status = move_all_aside(config, &stores, err);
+    cluster_stores_close(&stores);
+    return status;
+}

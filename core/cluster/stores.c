@@ -10,7 +10,7 @@
 
 enum { LOG_READERS = 2, STATE_READERS = 64 };
 
-static enum status open_directories(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+enum status cluster_open_directories(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
 {
     enum status status = data_dir_open(config->data_dir, config->backend->id, &stores->data, err);
     if (status != STATUS_OK)
@@ -260,7 +260,7 @@ static enum status replay(struct cluster_stores *stores, struct error *err)
 enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err)
 {
     struct cluster_stores stores = {.data = {.lock_fd = -1}, .log_dir = {.lock_fd = -1}};
-    enum status status = open_directories(config, &stores, err);
+    enum status status = cluster_open_directories(config, &stores, err);
     if (status == STATUS_OK && config->restore_file != NULL)
         status = cluster_restore(config, &stores, err);
     if (status == STATUS_OK)

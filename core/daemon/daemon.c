@@ -28,6 +28,7 @@ struct node {
     const struct clock *clock;
     uv_loop_t loop;
     struct plugins plugins;
+    struct cluster_config cluster_config;
     struct cluster *cluster;
     struct scheduler *scheduler;
     struct leader leader;
@@ -38,6 +39,7 @@ struct node {
     uv_timer_t insecure;
     struct tls_files raft_tls;
     struct tokens *tokens; /* until the API takes them */
+    bool begins_anew; /* its cluster was restored elsewhere */
     bool stopping;
     bool is_api_open, are_links_open; /* without a guard, and reachable from other machines */
 };
@@ -73,6 +75,16 @@ static void on_drained(void *arg)
     cluster_stop(node->cluster, on_cluster_stopped, node);
 }
 
+static void stop(struct node *node)
+{
+    node->stopping = true;
+    node->leader.draining = true;
+    cluster_hand_over(node->cluster);
+    api_drain(node->api);
+    http_server_drain(node->server);
+    runner_drain(node->runner, node->config->server.shutdown_timeout_ms, on_drained, node);
+}
+
 static void on_stop_signal(uv_signal_t *handle, int number)
 {
     struct node *node = handle->data;
@@ -80,14 +92,18 @@ static void on_stop_signal(uv_signal_t *handle, int number)
         LOG_WARN("second signal: leaving at once", LOG_INT("signal", number));
         _exit(1);
     }
-    node->stopping = true;
     LOG_INFO("stopping: letting runs end", LOG_INT("signal", number),
              LOG_MS("at_most", node->config->server.shutdown_timeout_ms));
-    node->leader.draining = true;
-    cluster_hand_over(node->cluster);
-    api_drain(node->api);
-    http_server_drain(node->server);
-    runner_drain(node->runner, node->config->server.shutdown_timeout_ms, on_drained, node);
+    stop(node);
+}
+
+/* Its cluster is over: it ends, and begins anew with an empty data directory. */
+static void on_superseded(void *arg)
+{
+    struct node *node = arg;
+    node->begins_anew = true;
+    if (!node->stopping)
+        stop(node);
 }
 
 /* --- logging --- */
@@ -262,7 +278,7 @@ static enum status open_cluster(struct node *node, struct error *err)
     const struct config *config = node->config;
     node->raft_tls = (struct tls_files){config->cluster_raft.tls_cert_file, config->cluster_raft.tls_key_file,
                                         config->cluster_raft.tls_ca_file};
-    struct cluster_config cluster = {
+    node->cluster_config = (struct cluster_config){
         .loop = &node->loop,
         .clock = node->clock,
         .node_id = config->cluster.node_id,
@@ -278,6 +294,8 @@ static enum status open_cluster(struct node *node, struct error *err)
         .bootstrap = config->cluster_raft.bootstrap,
         .restore_file = node->restore.file,
         .restore_catch_up = node->restore.catch_up,
+        .superseded = on_superseded,
+        .superseded_arg = node,
         .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
         .election_timeout_ms = config->cluster_raft.election_timeout_ms,
         .lease_timeout_ms = config->executors.lease_timeout_ms,
@@ -286,7 +304,7 @@ static enum status open_cluster(struct node *node, struct error *err)
         .retain_snapshots = config->cluster_raft.retain_snapshots,
         .tls = node->raft_tls.cert_file != NULL ? &node->raft_tls : NULL,
     };
-    return cluster_open(&cluster, &node->cluster, err);
+    return cluster_open(&node->cluster_config, &node->cluster, err);
 }
 
 static enum status open_scheduler(struct node *node, struct error *err)
@@ -424,20 +442,25 @@ static enum status start(struct node *node, struct error *err)
     return cluster_start(node->cluster, err);
 }
 
-static void release(struct node *node)
+static enum status release(struct node *node, struct error *err)
 {
+    enum status status = STATUS_OK;
     if (node->api != NULL)
         api_free(node->api);
     if (node->runner != NULL)
         runner_free(node->runner);
     cluster_free(node->cluster);
     scheduler_free(node->scheduler);
+    if (node->begins_anew)
+        status = cluster_move_aside(&node->cluster_config, err);
     plugins_unload(&node->plugins);
     (void)uv_loop_close(&node->loop);
+    return status;
 }
 
 /* A start that failed half-way ends the process: what was opened is closed by the kernel, and every store survives that. */
-enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg, struct error *err)
+enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg, bool *ret_anew,
+                       struct error *err)
 {
     static struct node node;
     node = (struct node){.config = config, .restore = *restore, .clock = &clock_system};
@@ -459,9 +482,10 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
     LOG_INFO("chronos started", LOG_STRING("version", CHRONOS_VERSION), LOG_STRING("node_id", config->cluster.node_id),
              LOG_STRING("data_dir", config->cluster.data_dir), LOG_STRING("backend", config->storage.backend));
     (void)uv_run(&node.loop, UV_RUN_DEFAULT);
-    release(&node);
+    *ret_anew = node.begins_anew;
+    status = release(&node, err);
     LOG_INFO("stopped");
-    return STATUS_OK;
+    return status;
 }
 
 enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err)

@@ -1,4 +1,5 @@
 /* chronos: one node of the distributed cron. */
+#include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
@@ -107,13 +108,33 @@ static int check_store(struct options *options)
     return code;
 }
 
-static int run(const struct options *options, const struct config *config)
+/* With an empty data directory now: it asks for admission, and neither founds a cluster nor restores one. */
+static int begin_anew(char **argv)
+{
+    char **to = argv;
+    for (char **from = argv; *from != NULL; from++) {
+        bool is_dropped = strcmp(*from, "--bootstrap") == 0 || strcmp(*from, "--restore-catch-up") == 0 ||
+                          strncmp(*from, "--restore-snapshot", strlen("--restore-snapshot")) == 0;
+        if (is_dropped && strcmp(*from, "--restore-snapshot") == 0 && from[1] != NULL)
+            from++;
+        else if (!is_dropped)
+            *to++ = *from;
+    }
+    *to = NULL;
+    if (setenv("CHRONOS_CLUSTER_RAFT_BOOTSTRAP", "false", 1) == 0)
+        (void)execv("/proc/self/exe", argv); /* returns only if it fails */
+    (void)fprintf(stderr, "chronos: cannot start again: %s\n", strerror(errno));
+    return EXIT_FAILURE;
+}
+
+static int run(const struct options *options, const struct config *config, char **argv)
 {
     struct error err;
     int count = 0;
+    bool is_anew = false;
     const struct daemon_restore restore = {options->restore_file, options->restore_catch_up};
-    if (daemon_run(config, &restore, print_problem, &count, &err) == STATUS_OK)
-        return EXIT_SUCCESS;
+    if (daemon_run(config, &restore, print_problem, &count, &is_anew, &err) == STATUS_OK)
+        return is_anew ? begin_anew(argv) : EXIT_SUCCESS;
     if (count > 0) /* of the configuration, and said */
         return EXIT_CONFIG;
     (void)fprintf(stderr, "chronos: cannot start: %s\n", err.message);
@@ -143,7 +164,7 @@ int main(int argc, char **argv)
     struct config *config = load(&options);
     if (config == NULL)
         return EXIT_CONFIG;
-    int code = options.action == ACTION_CONFIG_VALIDATE ? validate(&options, config) : run(&options, config);
+    int code = options.action == ACTION_CONFIG_VALIDATE ? validate(&options, config) : run(&options, config, argv);
     config_free(config);
     return code;
 }

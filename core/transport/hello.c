@@ -15,6 +15,7 @@ void hello_encode(const struct hello *hello, struct buffer *out)
     put_u64(out, hello->features);
     put_string(out, hello->name);
     put_string(out, hello->address);
+    buffer_append(out, hello->restored_from.bytes, sizeof hello->restored_from.bytes);
 }
 
 /* As chronos.yaml has it, and never what a certificate would take for a pattern. */
@@ -47,6 +48,7 @@ enum status hello_decode(struct bytes encoded, struct hello *ret, struct error *
     hello.features = take_u64(&r);
     take_string(&r, hello.name, sizeof hello.name);
     take_string(&r, hello.address, sizeof hello.address);
+    take_raw(&r, hello.restored_from.bytes, sizeof hello.restored_from.bytes);
     if (r.failed)
         return error_set(err, STATUS_MALFORMED, "its introduction is cut short or damaged");
     if (hello.protocol_min == 0 || hello.protocol_min > hello.protocol_max || lane >= LANE_COUNT || hello.node == 0)

@@ -25,6 +25,7 @@ struct hello {
     uint64_t features;     /* bits; none are given yet */
     char name[NODE_NAME_MAX + 1]; /* its node_id */
     char address[HELLO_ADDRESS_SIZE]; /* where its node link can be reached; "" is allowed for tools */
+    struct id restored_from; /* the cluster whose snapshot this one began with; zero: none */
     bool is_name_proven;   /* not sent: its certificate carries the name. True without TLS, where nothing is proven */
 };
 

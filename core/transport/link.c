@@ -263,15 +263,15 @@ static enum status check_hello(struct link *link, struct hello *remote, struct e
         return error_set(err, STATUS_MALFORMED, "node \"%s\" speaks protocols %u to %u, node \"%s\" speaks %u to %u: upgrade the older "
                          "one", remote->name, remote->protocol_min, remote->protocol_max, self->name, self->protocol_min,
                          self->protocol_max);
-    if (link->dial != NULL && link->dial->peer->id != 0 && link->dial->peer->id != remote->node)
-        return error_set(err, STATUS_CONFLICT, "another node than expected answers at %s: \"%s\"", link->dial->peer->address,
-                         remote->name);
     if (link->is_dialled && link->dial->lane != remote->lane)
         return error_set(err, STATUS_MALFORMED, "it answers for another lane");
     enum status status = check_certificate(link, remote, err);
     const struct transport_ops *ops = &link->transport->config.ops;
     if (status == STATUS_OK && !ops->admit(ops->arg, remote, link->is_dialled, err))
         return err->code;
+    if (status == STATUS_OK && link->dial != NULL && link->dial->peer->id != 0 && link->dial->peer->id != remote->node)
+        return error_set(err, STATUS_CONFLICT, "another node than expected answers at %s: \"%s\"", link->dial->peer->address,
+                         remote->name);
     return status;
 }
 

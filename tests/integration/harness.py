@@ -69,6 +69,7 @@ class Node:
         self.environment = environment or {}
         self.headers = {}  # of every request
         self.program = program or BUILD / "bin" / "chronos"
+        self.arguments = [] # further ones of the command line
         self.process = None
         self.port = None
         self.log_path = self.work / "chronos.log"
@@ -76,7 +77,7 @@ class Node:
     # --- life ---
 
     def command(self):
-        line = [str(self.program)]
+        line = [str(self.program), *self.arguments]
         if self.config is not None:
             path = self.work / "chronos.yaml"
             path.write_text(self.config)

@@ -2,9 +2,13 @@
 """Snapshots: written on demand and by themselves, sent to a node that is behind the log, restored."""
 import concurrent.futures
 import os
+import re
+import shutil
+import tempfile
+import time
 import unittest
 
-from harness import TestCase, wait_for
+from harness import Node, TestCase, instant, wait_for
 from members import QUIET, Cluster, Member, write
 
 FILLER = "x" * 130000
@@ -123,6 +127,160 @@ class Sending(TestCase):
             cluster.settle()
             self.assertIn("has taken the place of this node's state and log", cluster.nodes[2].log())
             self.check_equal(cluster)
+
+
+class Restoring(TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory(prefix="chronos-test-")
+        self.addCleanup(self.folder.cleanup)
+        self.copy = os.path.join(self.folder.name, "snapshot-123")
+
+    def snapshot(self, node):
+        shutil.copy(take(node)["file"], self.copy)
+
+    def empty_node(self):
+        node = Node()
+        self.addCleanup(node.close)
+        return node
+
+    def restored(self, node, *arguments):
+        node.arguments = ["--restore-snapshot", self.copy, *arguments]
+        node.start()
+        return node
+
+    def test_on_an_empty_directory(self):
+        with Cluster(size=1) as cluster:
+            other = self.empty_node()
+            node = cluster.nodes[0]
+            job = write(node, name="done", schedule="@manually", command="echo done")
+            done = node.ended(node.trigger(job["id"])["id"])
+            long = write(node, name="long", schedule="@manually", command="sleep 100")
+            lost = node.trigger(long["id"])["id"]
+            wait_for(lambda: node.execution(lost)["status"] == "running", "the run to start")
+            self.snapshot(node)
+            write(node, name="later", **QUIET)
+            self.restored(other)
+            self.assertIn("founded a new cluster out of a snapshot", other.log())
+            self.assertEqual([j["name"] for j in other.get("/api/v1/jobs").json["jobs"]], ["done", "long"])
+            self.assertEqual(other.execution(done["id"])["output"], done["output"])
+            run = other.execution(lost)
+            self.assertEqual((run["status"], run["reason"]), ("lost", "restored"))
+            self.assertEqual(other.ended(other.trigger(job["id"])["id"])["status"], "success")
+            write(other, name="new", **QUIET)
+            self.assertEqual(other.stop(), 0)
+            self.restored(other) # as a service does that always starts with the same command line
+            self.assertIn("nothing is done", other.log())
+            self.assertEqual([j["name"] for j in other.get("/api/v1/jobs").json["jobs"]], ["done", "long", "new"])
+
+    def test_what_was_there_is_moved_aside(self):
+        with Cluster(size=1) as cluster:
+            other = self.empty_node()
+            write(cluster.nodes[0], name="restored", **QUIET)
+            self.snapshot(cluster.nodes[0])
+            other.start()
+            write(other, name="old", **QUIET)
+            other.kill9()
+            self.restored(other)
+            self.assertEqual([j["name"] for j in other.get("/api/v1/jobs").json["jobs"]], ["restored"])
+            (aside,) = other.data_dir.glob("before-restore-*")
+            self.assertEqual({p.name for p in aside.iterdir()}, {"log", "local", "state-1"})
+
+    def test_a_damaged_file(self):
+        with Cluster(size=1) as cluster:
+            other = self.empty_node()
+            write(cluster.nodes[0], name="restored", **QUIET)
+            self.snapshot(cluster.nodes[0])
+            other.start()
+            write(other, name="old", **QUIET)
+            self.assertEqual(other.stop(), 0)
+            with open(self.copy, "r+b") as f:
+                f.seek(-100, os.SEEK_END)
+                f.write(b"!")
+            other.arguments = ["--restore-snapshot", self.copy]
+            other.spawn()
+            self.assertEqual(other.wait_exit(), 1)
+            self.assertIn("cannot start: restore", other.log())
+            other.arguments = []
+            other.start()
+            self.assertEqual([j["name"] for j in other.get("/api/v1/jobs").json["jobs"]], ["old"])
+
+    def runs_after(self, *arguments):
+        """Of a job that was due each second while nothing ran, counted shortly after the restore."""
+        with Cluster(size=1) as cluster:
+            other = self.empty_node()
+            write(cluster.nodes[0], name="often", schedule="* * * * * *", command="true", missed_run_policy="execute_all",
+                  concurrency="allow")
+            self.snapshot(cluster.nodes[0])
+            cluster.nodes[0].kill9()
+            time.sleep(15) # time in which slots are missed
+            self.restored(other, *arguments)
+            began = time.time()
+            wait_for(lambda: len(other.executions()) >= 5, "runs")
+            return [r for r in other.executions() if instant(r["scheduled_time"]) < began - 5]
+
+    def test_no_slot_of_before_is_owed(self):
+        self.assertEqual(self.runs_after(), [])
+
+    def test_slots_of_before_are_caught_up(self):
+        self.assertGreater(len(self.runs_after("--restore-catch-up")), 3)
+
+    def test_all_nodes_of_the_page(self):
+        """Stop all nodes, restore the first, start the others as they are: they move their data aside and join anew."""
+        with Cluster() as cluster:
+            for i in range(10):
+                write(cluster.leader(), name=f"job-{i}", **QUIET)
+            self.snapshot(cluster.leader())
+            write(cluster.leader(), name="later", **QUIET)
+            cluster.settle()
+            for node in cluster.nodes:
+                node.stop()
+            first, *others = cluster.nodes
+            self.restored(first)
+            for node in others:
+                node.begin()
+            for node in others: # it begins anew in the same process
+                ports = wait_for(lambda: (lambda found: len(found) == 2 and found)(
+                    re.findall(r"listening address=.*port=(\d+)", node.log())), f"{node.name} to begin anew")
+                node.port = int(ports[1])
+            cluster.settle()
+            for node in cluster.nodes:
+                self.assertEqual(len(node.get("/api/v1/jobs").json["jobs"]), 10)
+            for node in others:
+                self.assertIn("restored from a snapshot elsewhere", node.log())
+                self.assertEqual(len(list(node.data_dir.glob("before-restore-*"))), 1)
+
+    def test_a_cluster_that_lives_goes_on(self):
+        with Cluster() as cluster:
+            write(cluster.leader(), name="kept", **QUIET)
+            self.snapshot(cluster.leader())
+            first, *others = cluster.nodes
+            first.kill9()
+            others[0].get("/api/v1/cluster/status")
+            wait_for(lambda: any(n.status()["is_leader"] for n in others), "the others to elect")
+            self.restored(first)
+            write(others[0], name="later", **QUIET)
+            follower = next(n for n in others if not n.status()["is_leader"])
+            follower.kill9()
+            follower.start() # it meets the restored node before anybody leads it
+            self.assertIn("belong to different clusters", follower.log())
+            for node in others:
+                self.assertEqual(node.status()["leader_id"] in {n.name for n in others}, True)
+                self.assertEqual(node.process.poll(), None)
+                self.assertEqual(list(node.data_dir.glob("before-restore-*")), [])
+
+
+class Founding(TestCase):
+    def test_bootstrap_on_the_command_line(self):
+        with Cluster(size=1) as cluster:
+            lone = Member(2, peers=cluster.nodes) # as chronos-2.yaml of the page, which would ask the others
+            self.addCleanup(lone.close)
+            cluster.nodes[0].stop()
+            lone.arguments = ["--bootstrap"]
+            lone.start()
+            self.assertIn("founded a cluster of one", lone.log())
+            lone.stop()
+            lone.start()
+            self.assertNotIn("founded", lone.log())
 
 
 if __name__ == "__main__":
