@@ -78,7 +78,7 @@ def partition_all(cluster, _):
     cluster.network.heal()
 
 
-@fault(network=True)
+@fault(network=True, stops=False)
 def one_way(cluster, rng):
     """The leader, or any node, hears nobody, or is heard by nobody."""
     node = rng.choice((cluster.await_leader(), rng.choice(cluster.nodes)))
@@ -90,7 +90,7 @@ def one_way(cluster, rng):
     cluster.network.heal()
 
 
-@fault(network=True)
+@fault(network=True, stops=False)
 def bridge(cluster, rng):
     """Two sides that see each other only through one node in the middle."""
     order = some(cluster, rng, len(cluster.nodes))
