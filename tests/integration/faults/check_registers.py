@@ -80,7 +80,7 @@ def expand(configurations, target, open_operations, operations, pins):
 
 def check(operations, initial=(1, "0")):
     """None if the history is linearizable, else a sentence with the operation that nothing explains."""
-    operations = [o for o in operations if o.outcome != "fail" and not (o.kind == "read" and o.outcome == "unknown")]
+    operations = [o for o in operations if o.outcome not in ("fail", "missing") and not (o.kind == "read" and o.outcome == "unknown")]
     pins = pinned(operations)
     configurations, open_operations = {(initial, frozenset())}, set()
     for _, is_return, i in events_of(operations):
@@ -101,10 +101,18 @@ def without_refusals(operations):
     return [o for o in operations if o.outcome != "mismatch"]
 
 
+def of_missing(register):
+    """(kind, sentence) of each answer that there is no such register."""
+    return [("not linearizable" if o.kind == "read" else "refused without a reason", f"{register.name}: {o}")
+            for o in register.operations if o.outcome == "missing"]
+
+
 def judge(registers):
     """What is wrong, by kind, a list of sentences each. The lesser kinds are told apart, so that they do not hide the rest."""
     wrong = {"not linearizable": [], "refused without a reason": [], "answered with what another one wrote": [], "undecided": []}
     for register in registers:
+        for kind, sentence in of_missing(register):
+            wrong[kind].append(sentence)
         wrong["answered with what another one wrote"] += [f"{register.name}: {o}" for o in register.operations if o.before]
         try:
             reason, kind = check(register.operations), "refused without a reason"

@@ -103,6 +103,8 @@ class Bad(unittest.TestCase):
         self.assertEqual(self.kinds([write(0, 1, "a", 2), read(4, 5, "a", 2)]), set())
         self.assertEqual(self.kinds([write(0, 1, "a", 2), refusal, read(4, 5, "a", 2)]), {"refused without a reason"})
         self.assertEqual(self.kinds([write(0, 1, "a", 2), refusal, read(4, 5, "0", 1)]), {"not linearizable"})
+        self.assertEqual(self.kinds([op("read", 0, 1, "missing")]), {"not linearizable"})
+        self.assertEqual(self.kinds([op("write", 0, 1, "missing", "a")]), {"refused without a reason"})
 
     def kinds(self, history):
         register = Register("r")

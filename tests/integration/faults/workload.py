@@ -5,6 +5,7 @@ A register is the description of a job that never runs. Each change adds 1 to th
 
     ok        answered, with what it saw
     mismatch  412: not done, because the version was another one
+    missing   404: never right, for it was there before it was used
     fail      certainly not done: the connection was refused, 503
     unknown   it may have been done, or may be done yet: 504, 500, a connection lost or silent
 """
@@ -12,6 +13,7 @@ import itertools
 import random
 import threading
 import time
+from collections import Counter
 from dataclasses import dataclass
 
 from nodes import request
@@ -199,6 +201,8 @@ class Clients:
         operation.detail = f"{answer.status} {code}"
         if answer.status == 412 and operation.kind == "cas":
             operation.outcome = "mismatch"
+        elif answer.status == 404: # it was created before it was used
+            operation.outcome = "missing"
         elif answer.status == 503 or (answer.status, code) == (409, "CONFLICT"):
             operation.outcome = "fail"
         elif answer.status not in (500, 504):
@@ -211,8 +215,7 @@ class Clients:
                 self.operate(register, number, "read")
 
     def tally(self):
-        counts = {"ok": 0, "mismatch": 0, "fail": 0, "unknown": 0}
+        counts = Counter({"ok": 0, "mismatch": 0, "fail": 0, "unknown": 0})
         for register in self.registers:
-            for operation in register.operations:
-                counts[operation.outcome] += 1
+            counts.update(operation.outcome for operation in register.operations)
         return counts
