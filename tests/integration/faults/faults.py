@@ -227,6 +227,7 @@ def replace(cluster, rng):
              PATIENCE_S)
     node.stop()
     node.wipe()
+    node.configure([n.number for n in others])
     node.start()
     wait_for(lambda: is_voter(others, node), f"{node.name} to vote again", PATIENCE_S)
     yield node.name

@@ -39,7 +39,7 @@ def request(number, method, path, body=None, headers=None, timeout=10.0):
 
 
 class Node:
-    def __init__(self, cluster, number, peers, bootstrap=False):
+    def __init__(self, cluster, number, peers, bootstrap):
         self.cluster, self.number, self.name = cluster, number, f"chronos-{number}"
         self.folder = cluster.folder / self.name
         self.data = self.folder / "data"
@@ -50,22 +50,25 @@ class Node:
         self.data.mkdir(parents=True)
         run("mount", "-t", "tmpfs", "-o", f"size={DISK},mode=0700", "chronos-faults", self.data)
         self.set_control()
+        self.configure(peers, bootstrap)
+
+    def configure(self, peers, bootstrap=False):
         listed = ", ".join(f'"{address(p)}:7000"' for p in peers)
         (self.folder / "chronos.yaml").write_text(f"""
 cluster:
   node_id: {self.name}
   data_dir: {self.data}
   raft:
-    address: {address(number)}:7000
+    address: {address(self.number)}:7000
     peers: [{listed}]
     bootstrap: {"true" if bootstrap else "false"}
     heartbeat_timeout: {int(ELECTION_S * 500)}ms
     election_timeout: {int(ELECTION_S * 1000)}ms
 server:
   http:
-    address: {address(number)}:8080
+    address: {address(self.number)}:8080
 storage:
-  backend: {cluster.backend}
+  backend: {self.cluster.backend}
   min_free: 16MiB
   executions_per_job: 1000000
 executors:
