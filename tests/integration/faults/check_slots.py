@@ -17,10 +17,11 @@ from collections import Counter, defaultdict
 from dataclasses import dataclass
 
 from harness import instant
+from nodes import ELECTION_S, LEASE_S
 
 PROMPT_S = 5.0
-# A lease of 3 s and a tenth, two elections of up to 2 s each, and what a machine with other work may take.
-RECOVERY_S = 3.3 + 4.0 + 5.0
+# A lease and a tenth, two elections of up to twice their timeout each, and what a machine with other work may take.
+RECOVERY_S = 1.1 * LEASE_S + 4 * ELECTION_S + 5.0
 EDGE_S = 0.2 # a slot so near to the disabling may have been decided or not
 ENDED_WELL = "success"
 

@@ -14,7 +14,7 @@ from network import ALONG, address, run
 
 HERE = Path(__file__).resolve().parent
 # As on the user's page, with a lease that is short enough for a test.
-ELECTION_S, LEASE_S = 1.0, 3.0
+ELECTION_S, LEASE_S = 1.0, 6.0
 DISK = "192m"
 PATIENCE_S = 60
 
@@ -75,6 +75,7 @@ executors:
   lease_timeout: {int(LEASE_S * 1000)}ms
   shell: {{}}
 scheduler:
+  grace: 1s
   missed_run_policy: execute_all
   catchup_limit: 10000
 """)

@@ -100,7 +100,7 @@ class Test:
     def disturb(self):
         end = time.time() + self.chosen.seconds
         while time.time() < end and not self.problems:
-            self.happen(self.choose(), self.rng.uniform(2, 12))
+            self.happen(self.choose(), self.rng.uniform(2, 15))
             run_for(self.rng.choice((0.5, 3, 15))) # with and without the time to recover
 
     # --- the whole ---
