@@ -85,7 +85,7 @@ scheduler:
     def start(self):
         environment = {"PATH": os.environ["PATH"], "LD_PRELOAD": str(self.cluster.shim), "CHRONOS_TEST_SHIM": str(self.control)}
         command = [*ALONG, "ip", "netns", "exec", self.cluster.network.of(self.number),
-                   "env", *(f"{k}={v}" for k, v in environment.items()),
+                   "env", "-i", *(f"{k}={v}" for k, v in environment.items()),
                    str(BUILD / "bin" / "chronos"), "--config", str(self.folder / "chronos.yaml")]
         with open(self.log_path, "ab") as log:
             self.log_from = log.tell()
