@@ -13,7 +13,7 @@ from harness import BUILD, Answer, wait_for
 from network import ALONG, address, run
 
 HERE = Path(__file__).resolve().parent
-# As on the user's page, with a lease that is short enough for a test.
+# As on the user's page, with a lease that is short enough for a test; snapshots are written every few seconds.
 ELECTION_S, LEASE_S = 1.0, 6.0
 DISK = "192m"
 PATIENCE_S = 60
@@ -64,6 +64,7 @@ cluster:
     bootstrap: {"true" if bootstrap else "false"}
     heartbeat_timeout: {int(ELECTION_S * 500)}ms
     election_timeout: {int(ELECTION_S * 1000)}ms
+    snapshot_threshold: 1000
 server:
   http:
     address: {address(self.number)}:8080
