@@ -106,7 +106,7 @@ def delay(cluster, rng):
     chosen = some(cluster, rng, rng.randint(1, len(cluster.nodes)))
     ms, jitter, twice = rng.choice((5, 30, 100)), rng.choice((0, 10, 50)), rng.choice((0, 0.05))
     for node in chosen:
-        cluster.network.plug(node.number, ms, jitter, twice)
+        cluster.network.plug(node.number, ms, jitter, twice, rng.getrandbits(32))
     yield f"{names(chosen)}: {ms}-{ms + jitter} ms each way, {twice:.0%} twice"
     cluster.network.heal()
 

@@ -10,7 +10,6 @@ folder; sweep() takes down what a test left behind that was killed.
 import ctypes
 import fcntl
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -156,7 +155,7 @@ class Network:
         for number in list(self.wires):
             self.unplug(number)
 
-    def plug(self, number, delay_ms=0, jitter_ms=0, duplicate=0.0):
+    def plug(self, number, delay_ms, jitter_ms, duplicate, seed):
         """A slow wire between the node and the switch, in both directions; jitter reorders."""
         ip = ("ip", "-n", self.switch)
         port, near, far = f"p{number}", f"w{number}", f"q{number}"
@@ -164,7 +163,6 @@ class Network:
         run(*ip, "link", "set", near, "up")
         run(*ip, "link", "set", far, "master", "br0", "up")
         run(*ip, "link", "set", port, "nomaster")
-        seed = random.getrandbits(32)
         self.wires[number] = subprocess.Popen(
             [*ALONG, "ip", "netns", "exec", self.switch, sys.executable, "-B", str(HERE / "wire.py"), port, near, str(delay_ms),
              str(jitter_ms), str(duplicate), str(seed)], stdin=subprocess.DEVNULL)

@@ -6,7 +6,6 @@ import shutil
 import signal
 import struct
 import subprocess
-import time
 from pathlib import Path
 
 from harness import BUILD, Answer, wait_for

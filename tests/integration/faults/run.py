@@ -10,7 +10,6 @@ import os
 import random
 import shutil
 import sys
-import threading
 import time
 from collections import Counter
 from contextlib import ExitStack
