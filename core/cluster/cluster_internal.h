@@ -179,6 +179,7 @@ bool consensus_needs_ticks(const struct cluster *cluster);
 /* Answers of the log writer to what the core wanted to read. */
 void consensus_take_fetched(struct cluster *cluster);
 /* This node belongs to that cluster: written to the log; membership_stored is called when it is durable. */
+void consensus_store_removed(struct cluster *cluster, bool removed); /* it was told so; also after a restart */
 void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id);
 
 /* --- cluster.c --- */

@@ -231,6 +231,13 @@ void consensus_forget_log(struct cluster *cluster)
     proposals_forget(cluster->proposals);
 }
 
+void consensus_store_removed(struct cluster *cluster, bool removed)
+{
+    struct entry_batch *batch = take_batch(cluster);
+    batch->removed = removed ? REMOVED_YES : REMOVED_NO;
+    log_writer_submit(cluster->writer, batch);
+}
+
 void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id)
 {
     struct entry_batch *batch = take_batch(cluster);

@@ -44,6 +44,7 @@ void entry_batch_clear(struct entry_batch *batch)
     batch->count = 0;
     batch->cluster_id = (struct id){{0}};
     batch->install = NULL;
+    batch->removed = REMOVED_SAME;
     batch->next = NULL;
     batch->seq = batch->truncate_from = 0;
     batch->hard_changed = false;

@@ -19,6 +19,7 @@ struct entry_batch {
     bool hard_changed;
     struct raft_hard_state hard;
     struct id cluster_id;   /* that this node belongs to from now on; zero: as before */
+    enum { REMOVED_SAME, REMOVED_YES, REMOVED_NO } removed; /* what this node was told of itself */
     const struct log_hard_state *install; /* a snapshot takes the place of the whole log; NULL: none. Borrowed */
     size_t accounted;       /* bytes of it in the loop's account of what waits */
     struct buffer bytes;

@@ -22,6 +22,7 @@ struct log_store {
     uint32_t entries, meta;
     struct log_hard_state hard;
     struct log_position last;
+    bool removed;
     struct buffer scratch;
     struct log_conf *confs; /* ascending; few */
     uint32_t conf_count, conf_capacity;
@@ -33,6 +34,7 @@ struct log_store {
 };
 
 static const struct bytes hard_key = {"hard", 4};
+static const struct bytes removed_key = {"removed", 7}; /* there while this node is no member */
 
 /* --- formats: reader and writer side by side --- */
 
@@ -268,6 +270,10 @@ static enum status read_hard_state(struct log_store *log, bool *ret_found, struc
         status = hard_decode(row, &log->hard, err);
     else if (status == STATUS_NOT_FOUND)
         status = STATUS_OK;
+    enum status said = status == STATUS_OK ? store_get(&txn, log->meta, removed_key, &row, err) : STATUS_OK;
+    log->removed = status == STATUS_OK && said == STATUS_OK;
+    if (said != STATUS_OK && said != STATUS_NOT_FOUND)
+        status = said;
     store_abort(&txn);
     return status;
 }
@@ -488,6 +494,27 @@ enum status log_store_replace(struct log_store *log, uint64_t from, const struct
     return status;
 }
 
+enum status log_store_set_removed(struct log_store *log, bool removed, struct error *err)
+{
+    static const uint8_t yes[1] = {1};
+    struct store_txn txn;
+    if (removed == log->removed)
+        return STATUS_OK;
+    enum status status = store_begin(log->store, CHRONOS_TXN_WRITE, &txn, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "write the log");
+    status = removed ? store_put(&txn, log->meta, removed_key, (struct bytes){yes, sizeof yes}, 0, err)
+                     : store_delete(&txn, log->meta, removed_key, err);
+    if (status != STATUS_OK) {
+        store_abort(&txn);
+        return error_wrap(err, "write the log");
+    }
+    status = store_commit(&txn, err);
+    if (status == STATUS_OK)
+        log->removed = removed;
+    return status;
+}
+
 enum status log_store_install(struct log_store *log, const struct log_hard_state *hard, struct error *err)
 {
     static const uint8_t from[8] = {0}, to[8] = {0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff};
@@ -587,6 +614,7 @@ enum status log_store_boot(struct log_store *log, uint64_t applied, struct raft_
         .conf_index = known > 0 ? log->confs[known - 1].index : log->hard.conf_index,
         .conf_entries = log->boot_entries,
         .conf_entry_count = log->conf_count - known,
+        .removed = log->removed,
     };
     return STATUS_OK;
 }

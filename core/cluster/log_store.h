@@ -68,6 +68,9 @@ must_use enum status log_store_replace(struct log_store *log, uint64_t from, con
  * offset is not looked at; live: the store that it was loaded into). One synced transaction; outcomes as above. */
 must_use enum status log_store_install(struct log_store *log, const struct log_hard_state *hard, struct error *err);
 
+/* This node was told that it is no member any more, or that it is one again: so it says after a restart, too. One synced transaction. */
+must_use enum status log_store_set_removed(struct log_store *log, bool removed, struct error *err);
+
 /* What the raft core needs to know of the log at its start, before anything is appended; `applied` is the position of the state.
  * Borrowed from the log until the next write. */
 must_use enum status log_store_boot(struct log_store *log, uint64_t applied, struct raft_boot *ret, struct error *err);

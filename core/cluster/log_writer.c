@@ -87,7 +87,7 @@ static uint32_t gather(const struct entry_batch *first, uint32_t *ret_batches)
     uint32_t count = 0, batches = 0;
     size_t bytes = 0;
     for (const struct entry_batch *batch = first; batch != NULL; batch = batch->next) {
-        if (batches > 0 && (batch->truncate_from != 0 || batch->install != NULL || first->install != NULL || count + batch->count > TRANSACTION_ENTRIES_MAX ||
+        if (batches > 0 && (batch->truncate_from != 0 || batch->removed != REMOVED_SAME || batch->install != NULL || first->install != NULL || count + batch->count > TRANSACTION_ENTRIES_MAX ||
                             bytes + batch->bytes.size > TRANSACTION_BYTES_MAX))
             break;
         bytes += batch->bytes.size;
@@ -182,6 +182,17 @@ static bool write_batches(struct log_writer *writer, const struct entry_batch *f
     }
 }
 
+/* Apart from the batch itself: what is lost of it is told to this node again. */
+static void note_removed(struct log_writer *writer, const struct entry_batch *batch)
+{
+    struct error err;
+    if (batch->removed == REMOVED_SAME)
+        return;
+    enum status status = log_store_set_removed(writer->config.log, batch->removed == REMOVED_YES, &err);
+    if (status != STATUS_OK && status != STATUS_NO_SPACE)
+        fatal("the log cannot be written", &err);
+}
+
 /* Writes the batches of `queue` transaction by transaction; what is durable moves to `done`. */
 static bool write_queue(struct log_writer *writer, struct batch_queue *queue)
 {
@@ -193,6 +204,7 @@ static bool write_queue(struct log_writer *writer, struct batch_queue *queue)
             free(entries);
         if (!written)
             return false;
+        note_removed(writer, queue->head);
         wake_lock(&writer->wake);
         for (; batches > 0; batches--)
             batch_queue_push(&writer->done, batch_queue_pop(queue));

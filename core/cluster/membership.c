@@ -297,6 +297,8 @@ static void note_removal(struct cluster *cluster, bool is_removed)
                  LOG_STRING("mend", "stop it; to join anew, start it with an empty data directory and cluster.raft.peers"));
     else if (!is_removed && cluster->is_removed)
         LOG_INFO("this node is a member of the cluster again", LOG_STRING("node_id", cluster->config.node_id));
+    if (is_removed != cluster->is_removed)
+        consensus_store_removed(cluster, is_removed);
     cluster->is_removed = is_removed;
 }
 

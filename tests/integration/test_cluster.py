@@ -264,6 +264,14 @@ class Changing(TestCase):
             cluster.settle()
             write(left[1], name="on", **QUIET)
             gone.stop()
+            for node in left:
+                node.kill9()
+            gone.begin() # nobody is there to tell it
+            wait_for(lambda: "was removed from the cluster" in gone.log(), "the node to remember that it is out")
+            gone.stop()
+            for node in left:
+                node.begin()
+            cluster.settle()
             fresh = Member(gone.number, peers=left, name=gone.name).begin()
             cluster.nodes.append(fresh)
             cluster.settle()
