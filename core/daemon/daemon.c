@@ -312,6 +312,7 @@ static enum status open_scheduler(struct node *node, struct error *err)
     const struct config *config = node->config;
     struct scheduler_config scheduler = {
         .zones = {.load = zoneinfo_load, .nearest = zoneinfo_nearest},
+        .node_id = config->cluster.node_id,
         .misfire_threshold_ms = config->scheduler.misfire_threshold_ms,
         .retention_ms = config->storage.execution_retention_ms,
         .executions_per_job = config->storage.executions_per_job,

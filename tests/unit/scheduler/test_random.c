@@ -41,6 +41,12 @@ static struct job_spec random_spec(struct sim *sim, const char *name)
         spec.schedule_count = 2;
     }
     (void)snprintf(spec.executor, sizeof spec.executor, "%s", below(sim, 6) == 0 ? "http" : "shell");
+    if (below(sim, 8) == 0 && strcmp(spec.executor, "shell") == 0) /* which every node that leads has */
+        spec.placement = PLACEMENT_LEADER;
+    else if (below(sim, 3) == 0)
+        spec.node_tags[spec.node_tag_count++] = "disk=ssd";
+    if (spec.placement == PLACEMENT_ANY && below(sim, 6) == 0)
+        spec.node_tags[spec.node_tag_count++] = "zone=a";
     return spec;
 }
 
@@ -51,9 +57,9 @@ static struct sim_job *any_job(struct sim *sim)
 
 static void node_event(struct sim *sim)
 {
-    static const char *const names[] = {"n1", "n2", "n3"};
+    static const char *const names[] = {"n1", "n2", "n3"}, *const tags[] = {"", "disk=ssd", "zone=a", "disk=ssd zone=a", "zone=b"};
     uint64_t n = below(sim, 3);
-    sim_node_up(sim, names[n], 1 + (uint32_t)below(sim, 12), n == 2 ? "http" : "shell");
+    sim_node_up_tagged(sim, names[n], 1 + (uint32_t)below(sim, 12), n == 2 ? "http" : "shell", tags[below(sim, 5)]);
 }
 
 static void new_job(struct sim *sim)
@@ -77,8 +83,6 @@ static void user_event(struct sim *sim)
         return;
     (void)snprintf(name, sizeof name, "job%u", (unsigned)(job - sim->jobs));
     struct job_spec spec = random_spec(sim, name);
-    /* The row of an open run does not name its executor, so a leader that loads it takes the job's present one. */
-    memcpy(spec.executor, job->executor, sizeof spec.executor);
     if (kind < 3)
         status = sim_edit(sim, job, &spec, true);
     else if (kind < 5)
@@ -111,7 +115,10 @@ static void step(struct sim *sim)
     case 1: weather(sim); break;
     case 2:
     case 3: user_event(sim); break;
-    case 4: sim_rebuild(sim, below(sim, 2) == 0, below(sim, 2) == 0); break;
+    case 4:
+        sim->leader = below(sim, 2) == 0 ? "n1" : "n2";
+        sim_rebuild(sim, below(sim, 2) == 0, below(sim, 2) == 0);
+        break;
     case 5: node_event(sim); break;
     case 6: sim_sleep(sim, (int64_t)below(sim, below(sim, 5) == 0 ? 2 * HOUR : 2 * MINUTE)); break;
     case 7: sim->skew_ms += (int64_t)below(sim, 4 * MINUTE) - 2 * MINUTE; break;
@@ -132,9 +139,9 @@ static void heal(struct sim *sim)
     sim->random_delay = false;
     sim->random_runs = false;
     sim->duration_ms = 200;
-    sim_node_up(sim, "n1", 20, "shell");
+    sim_node_up_tagged(sim, "n1", 20, "shell", "disk=ssd zone=a");
     sim_node_up(sim, "n2", 20, "shell");
-    sim_node_up(sim, "n3", 20, "http");
+    sim_node_up_tagged(sim, "n3", 20, "http", "disk=ssd zone=a");
     sim_run_for(sim, 10 * MINUTE);
     for (uint32_t i = 0; i < sim->job_count; i++)
         for (uint32_t tries = 0; sim->jobs[i].enabled && sim_enable(sim, &sim->jobs[i], false) != STATUS_OK; tries++) {
