@@ -344,6 +344,8 @@ static enum status open_runner(struct node *node, struct error *err)
         .executors = node->plugins.executors,
         .executor_options = node->plugins.executor_options,
         .executor_count = node->plugins.executor_count,
+        .tags = (const char *const *)config->cluster.tags,
+        .tag_count = config->cluster.tag_count,
         .max_concurrent = config->executors.max_concurrent,
         .grace_ms = config->scheduler.grace_ms,
         .lease_ms = config->executors.lease_timeout_ms,
