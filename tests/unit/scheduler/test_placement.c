@@ -263,6 +263,30 @@ static void test_a_nodes_new_tags_count(void **state)
     assert_int_equal(waiting(sim), 0);
 }
 
+/* As a snapshot brings it: what waited before is forgotten, what waits now is known. */
+static void test_a_state_that_is_loaded_anew(void **state)
+{
+    struct sim *sim = *state;
+    struct state_view view;
+    sim_node_up(sim, "n1", 4, NULL);
+    struct sim_job *job = create(sim, "a", "disk=ssd"), *gone = create(sim, "b", "disk=hdd");
+    const struct sim_run *run = trigger(sim, job);
+    (void)trigger(sim, gone);
+    assert_int_equal(waiting(sim), 2);
+    scheduler_lead(sim->scheduler, false);
+    assert_int_equal(sim_delete(sim, gone), STATUS_OK);
+    OK(state_view_begin(sim->state, &view, &failure));
+    OK(scheduler_load(sim->scheduler, &view, &failure));
+    state_view_end(&view);
+    scheduler_lead(sim->scheduler, true);
+    assert_int_equal(waiting(sim), 1);
+    sim_check_settled(sim);
+    sim_node_up_tagged(sim, "n2", 4, NULL, "disk=ssd");
+    sim_run_for(sim, SECOND);
+    assert_string_equal(run->node, "n2");
+    sim_assert_all_ended(sim);
+}
+
 /* A run that was lost goes to another node with the tags, and to no other. */
 static void test_a_takeover_keeps_to_the_tags(void **state)
 {
@@ -298,6 +322,7 @@ int main(void)
         TEST(test_who_does_not_lead_does_not_know_the_leader),
         TEST(test_a_nodes_new_tags_count),
         TEST(test_a_takeover_keeps_to_the_tags),
+        TEST(test_a_state_that_is_loaded_anew),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
