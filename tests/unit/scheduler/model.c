@@ -204,6 +204,24 @@ static void check_overlap(struct sim *sim, const struct sim_job *job)
     assert_in_range(under_way, 0, 1);
 }
 
+static bool carries(const struct node_row *row, const char *tag)
+{
+    uint32_t i = 0;
+    while (i < row->tag_count && strcmp(row->tags[i], tag) != 0)
+        i++;
+    return i < row->tag_count;
+}
+
+static void node_changes(struct sim *sim, const struct state_change *change)
+{
+    struct node_row row;
+    struct sim_node *node = sim->nodes;
+    OK(node_row_decode(change->row, &row, &failure));
+    while (strcmp(node->name, row.name) != 0)
+        assert_true(++node < sim->nodes + sim->node_count);
+    node->row = row;
+}
+
 static void check_placement(struct sim *sim, const struct open_run *open)
 {
     const struct sim_job *job = job_of(sim, open->serial);
@@ -212,11 +230,11 @@ static void check_placement(struct sim *sim, const struct open_run *open)
         return;
     while (strcmp(node->name, open->node) != 0)
         assert_true(++node < sim->nodes + sim->node_count);
-    assert_string_equal(node->executor, open->executor);
+    assert_string_equal(node->row.executors[0], open->executor);
     if (job->placement == PLACEMENT_LEADER)
         assert_string_equal(open->node, sim->config.node_id);
     for (uint32_t i = 0; i < job->node_tag_count; i++)
-        assert_non_null(strstr(node->tags, job->node_tags[i])); /* no tag of the tests begins another */
+        assert_true(carries(&node->row, job->node_tags[i]));
 }
 
 static void run_changes(struct sim *sim, const struct state_change *change)
@@ -286,6 +304,7 @@ void model_change(struct sim *sim, const struct state_change *change)
         slots_dropped(sim, change);
         break;
     case CHANGE_NODE:
+        node_changes(sim, change);
         break;
     }
 }

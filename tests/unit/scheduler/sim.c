@@ -338,9 +338,9 @@ void sim_node_up_tagged(struct sim *sim, const char *name, uint32_t capacity, co
     (void)snprintf(row.name, sizeof row.name, "%s", name);
     (void)snprintf(row.executors[0], sizeof row.executors[0], "%s", executor != NULL ? executor : "shell");
     take_tags(&row, tags);
-    sim->nodes[i] = (struct sim_node){.session = row.session, .capacity = capacity, .tags = tags};
+    sim->nodes[i].session = row.session;
+    sim->nodes[i].capacity = capacity;
     memcpy(sim->nodes[i].name, row.name, sizeof row.name);
-    memcpy(sim->nodes[i].executor, row.executors[0], sizeof row.executors[0]);
     node_up_encode(&row, &command);
     assert_int_equal(user(sim, &command).status, STATUS_OK);
 }

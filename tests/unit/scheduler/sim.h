@@ -86,8 +86,7 @@ struct sim_node {
     char name[NODE_TEXT_SIZE];
     uint64_t session;
     uint32_t capacity;
-    char executor[EXECUTOR_TEXT_SIZE];
-    const char *tags; /* "disk=ssd zone=a" */
+    struct node_row row; /* that is applied; the node may have begun a newer session */
 };
 
 struct sim_event {
@@ -167,7 +166,7 @@ enum status sim_trigger(struct sim *sim, struct sim_job *job, bool force, struct
 enum status sim_cancel(struct sim *sim, const struct id *execution);
 /* A node, or a new session of it. `executor` NULL: "shell". */
 void sim_node_up(struct sim *sim, const char *name, uint32_t capacity, const char *executor);
-/* With tags, as "disk=ssd zone=a": sorted, and the text outlives `sim`. */
+/* With tags, as "disk=ssd zone=a": sorted. */
 void sim_node_up_tagged(struct sim *sim, const char *name, uint32_t capacity, const char *executor, const char *tags);
 
 /* --- time and faults --- */

@@ -21,7 +21,7 @@ static uint64_t below(struct sim *sim, uint64_t bound)
     return random_below(&sim->random, bound);
 }
 
-static struct job_spec random_spec(struct sim *sim, const char *name)
+static struct job_spec random_spec(struct sim *sim, uint32_t number, const char *name)
 {
     static const char *const schedules[] = {"* * * * *",    "*/5 * * * *",  "*/10 * * * * *", "@every 7m",
                                             "@every 13s",   "0 * * * *",    "30 9,10 * * *",  "@manually",
@@ -40,8 +40,11 @@ static struct job_spec random_spec(struct sim *sim, const char *name)
         spec.schedules[1] = "*/3 * * * *";
         spec.schedule_count = 2;
     }
-    (void)snprintf(spec.executor, sizeof spec.executor, "%s", below(sim, 6) == 0 ? "http" : "shell");
-    if (below(sim, 8) == 0 && strcmp(spec.executor, "shell") == 0) /* which every node that leads has */
+    /* Every third job may be placed on the leader: for good it has no executor but the one that all who lead have, for its runs
+     * keep the executor that they were decided for. */
+    bool may_lead = number % 3 == 0;
+    (void)snprintf(spec.executor, sizeof spec.executor, "%s", !may_lead && below(sim, 4) == 0 ? "http" : "shell");
+    if (may_lead && below(sim, 2) == 0)
         spec.placement = PLACEMENT_LEADER;
     else if (below(sim, 3) == 0)
         spec.node_tags[spec.node_tag_count++] = "disk=ssd";
@@ -66,7 +69,7 @@ static void new_job(struct sim *sim)
 {
     char name[32];
     (void)snprintf(name, sizeof name, "job%u", sim->job_count);
-    struct job_spec spec = random_spec(sim, name);
+    struct job_spec spec = random_spec(sim, sim->job_count, name);
     if (sim->job_count < SIM_JOBS)
         (void)sim_create(sim, &spec);
 }
@@ -81,8 +84,9 @@ static void user_event(struct sim *sim)
     uint64_t kind = below(sim, 8);
     if (job->deleted)
         return;
-    (void)snprintf(name, sizeof name, "job%u", (unsigned)(job - sim->jobs));
-    struct job_spec spec = random_spec(sim, name);
+    uint32_t number = (uint32_t)(job - sim->jobs);
+    (void)snprintf(name, sizeof name, "job%u", number);
+    struct job_spec spec = random_spec(sim, number, name);
     if (kind < 3)
         status = sim_edit(sim, job, &spec, true);
     else if (kind < 5)
