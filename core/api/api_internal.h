@@ -161,6 +161,8 @@ API_HANDLER(handle_cluster_transfer);
 /* cluster_snapshot.c */
 API_HANDLER(handle_snapshot_take);
 API_HANDLER(handle_snapshot_list);
+/* cluster_nodes.c */
+API_HANDLER(handle_node_list);
 /* jobs.c: one job; jobs_list.c; edits.c: what changes one */
 API_HANDLER(handle_job_get);
 API_HANDLER(handle_job_list);
@@ -183,6 +185,12 @@ API_HANDLER(handle_execution_output);
 API_HANDLER(handle_schedule_validate);
 API_HANDLER(handle_executor_list);
 API_HANDLER(handle_executor_get);
+
+/* --- shared by what shows members (cluster.c) --- */
+
+void cluster_members_sort(struct cluster_status *status); /* by name */
+/* The members of an object that has been begun: id, address, state, reachable; with `has_match` match_index. */
+void cluster_member_write(struct json_writer *w, const struct cluster_member *member, bool has_match);
 
 /* --- shared by jobs and executions --- */
 

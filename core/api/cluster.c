@@ -23,23 +23,32 @@ static const char *member_state(const struct cluster_member *member)
     return member->is_leader ? "Leader" : "Follower";
 }
 
+void cluster_members_sort(struct cluster_status *status)
+{
+    qsort(status->members, status->member_count, sizeof status->members[0], by_name);
+}
+
+void cluster_member_write(struct json_writer *w, const struct cluster_member *member, bool has_match)
+{
+    json_member_string(w, "id", member->name);
+    json_member_string(w, "address", member->address);
+    json_member_string(w, "state", member_state(member));
+    json_member_bool(w, "reachable", member->is_reachable);
+    if (has_match)
+        json_member_int(w, "match_index", (int64_t)member->match_index);
+}
+
 /* leader_id, leader_address, and the peers by name. */
 static void write_members(struct json_writer *w, struct cluster_status *status)
 {
-    qsort(status->members, status->member_count, sizeof status->members[0], by_name);
+    cluster_members_sort(status);
     json_member_string(w, "leader_id", status->leader_node);
     json_member_string(w, "leader_address", status->leader_address);
     json_key(w, "peers");
     json_array_begin(w);
     for (uint32_t i = 0; i < status->member_count; i++) {
-        const struct cluster_member *member = &status->members[i];
         json_object_begin(w);
-        json_member_string(w, "id", member->name);
-        json_member_string(w, "address", member->address);
-        json_member_string(w, "state", member_state(member));
-        json_member_bool(w, "reachable", member->is_reachable);
-        if (status->is_leader)
-            json_member_int(w, "match_index", (int64_t)member->match_index);
+        cluster_member_write(w, &status->members[i], status->is_leader);
         json_object_end(w);
     }
     json_array_end(w);

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/job_schedule.h"
+#include "api/job_tags.h"
 
 enum {
     SHORTHANDS_MAX = 64,
@@ -400,69 +401,19 @@ static void read_retry(struct parsing *p)
     write_retry(&p->out, &retry);
 }
 
-static bool is_tag_key(const char *key)
-{
-    size_t size = strlen(key);
-    for (size_t i = 0; i < size; i++)
-        if (!is_name_char(key[i]) && key[i] != '/')
-            return false;
-    return size >= 1 && size <= JOB_TAG_KEY_MAX;
-}
-
-static bool has_control(const char *text)
-{
-    for (; *text != '\0'; text++)
-        if ((unsigned char)*text < 0x20 || *text == 0x7f)
-            return true;
-    return false;
-}
-
-static void check_tag(const struct fields *fields, const cJSON *tag)
-{
-    if (!is_tag_key(tag->string))
-        field_refuse(fields, tag->string, "a tag's key has 1 to %d letters, digits, \".\", \"_\", \"-\" and \"/\"",
-                     JOB_TAG_KEY_MAX);
-    else if (!cJSON_IsString(tag))
-        field_refuse(fields, tag->string, "must be a string");
-    else if (strlen(tag->valuestring) > JOB_TAG_VALUE_MAX)
-        field_refuse(fields, tag->string, "is longer than %d bytes", JOB_TAG_VALUE_MAX);
-    else if (has_control(tag->valuestring))
-        field_refuse(fields, tag->string, "must not hold control characters");
-}
-
 static void read_tags(struct parsing *p)
 {
-    const cJSON *value = field_get(&p->fields, "tags"), *tag;
-    struct fields fields = {.object = value, .prefix = "/tags", .errors = p->fields.errors};
-    if (value != NULL && !cJSON_IsObject(value)) {
-        field_refuse(&p->fields, "tags", "must be an object of strings: {\"team\": \"backend\"}");
+    struct job_placement placement;
+    tags_read(&p->fields, &p->out);
+    if (!placement_read(&p->fields, &placement, &p->out)) {
+        p->no_memory = true;
         return;
     }
-    if (value != NULL && cJSON_GetArraySize(value) > JOB_TAGS_MAX)
-        field_refuse(&p->fields, "tags", "a job has at most %d tags", JOB_TAGS_MAX);
-    cJSON_ArrayForEach(tag, value)
-        check_tag(&fields, tag);
-    if (value != NULL) {
-        write_tree(p, "tags", value);
-        return;
-    }
-    json_key(&p->out, "tags");
-    json_object_begin(&p->out);
-    json_object_end(&p->out);
-}
-
-/* One node: nothing to choose from. What asks for nothing is accepted. */
-static void read_placement(struct parsing *p)
-{
-    const cJSON *value = field_get(&p->fields, "placement");
-    const cJSON *tags = cJSON_GetObjectItemCaseSensitive(value, "tags");
-    if (value == NULL)
-        return;
-    int members = cJSON_GetArraySize(value);
-    bool empty = cJSON_IsObject(value) &&
-                 (members == 0 || (members == 1 && cJSON_IsObject(tags) && cJSON_GetArraySize(tags) == 0));
-    if (!empty)
-        field_refuse(&p->fields, "placement", "choosing nodes comes with clustering; leave it out");
+    p->job->node_tags = placement.texts;
+    p->job->spec.placement = placement.kind;
+    p->job->spec.node_tag_count = placement.count;
+    for (uint32_t i = 0; i < placement.count; i++)
+        p->job->spec.node_tags[i] = placement.texts[i];
 }
 
 static void check_text(struct parsing *p)
@@ -496,7 +447,6 @@ static void parse(struct parsing *p)
     read_policies(p);
     read_retry(p);
     read_tags(p);
-    read_placement(p);
     json_object_end(&p->out);
     if (p->fields.errors->count == 0 && !p->no_memory)
         make_params(p);
@@ -536,4 +486,6 @@ void job_document_deinit(struct job_document *document)
 {
     buffer_deinit(&document->text);
     plugin_params_deinit(&document->params);
+    free(document->node_tags);
+    document->node_tags = NULL;
 }

@@ -9,7 +9,8 @@
 struct job_document {
     struct buffer text;      /* normalised JSON: known fields in a fixed order, defaults filled in, durations in shortest
                                 form; without enabled and the read-only fields */
-    struct job_spec spec;    /* serial, version, id, anchor not set; schedules borrowed from the input */
+    struct job_spec spec;    /* serial, version, id, anchor not set; schedules borrowed from the input, node_tags from below */
+    char (*node_tags)[NODE_TAG_TEXT_SIZE];
     const struct plugin_component *executor;
     struct plugin_params params; /* of the config, for the executor's own check; secret references unresolved */
 };

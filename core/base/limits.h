@@ -27,6 +27,9 @@ enum {
     JOB_WAITING_MAX = 1000,          /* runs of one job that wait */
     JOBS_MAX = 1000000,
     NODE_NAME_MAX = 63,              /* as a DNS label */
+    NODE_TAGS_MAX = 16,              /* of a node, and those that a job asks for */
+    NODE_TAG_KEY_MAX = 63,
+    NODE_TAG_VALUE_MAX = 63,         /* bytes; both stand in the row of a node, which is read with every assignment */
     NODE_ADDRESS_MAX = 127,          /* of a node's link, host:port; as in configurations of the cluster */
 
     /* Log entries (docs/formats.md, "Log store"). */

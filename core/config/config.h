@@ -34,6 +34,8 @@ struct config {
     struct {
         char *node_id;   /* default: the host name, cut to a DNS label */
         char *data_dir;
+        char **tags;     /* tag_count texts "key=value", sorted */
+        uint32_t tag_count;
     } cluster;
     struct {                 /* cluster.raft */
         char *address;       /* NULL: the node is alone */

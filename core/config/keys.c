@@ -39,6 +39,9 @@ const struct config_key config_keys[] = {
      .help = "Name of this node, unique in the cluster. It must not change later: a start under another name is refused."},
     {.path = "cluster.data_dir", .type = &config_type_path, AT(cluster.data_dir), .maximum = CONFIG_TEXT_MAX,
      .help = "Folder that holds everything the node stores; a relative path starts at the working directory."},
+    {.path = "cluster.tags", .type = &config_type_tags, AT(cluster.tags), COUNTED_BY(cluster.tag_count), .maximum = NODE_TAGS_MAX,
+     .help = "What is to be known of this node, as `{disk: ssd, zone: a}`, so that jobs can ask for it (`placement`). In the "
+             "environment `disk=ssd,zone=a`."},
     {.path = "cluster.raft.address", .type = &config_type_address, AT(cluster_raft.address), .flags = KEY_OPTIONAL,
      .maximum = CONFIG_TEXT_MAX,
      .help = "Where this node listens for the other nodes; without it the node is alone."},

@@ -18,7 +18,7 @@ struct config_type {
 extern const struct config_type config_type_name, config_type_path, config_type_address, config_type_duration,
     config_type_size, config_type_size32, config_type_integer, config_type_thousandths, config_type_bool,
     config_type_choice, config_type_addresses, config_type_url_path, config_type_output, config_type_plugins,
-    config_type_backend_options, config_type_executor_options;
+    config_type_backend_options, config_type_executor_options, config_type_tags;
 
 enum config_key_flags {
     KEY_OPTIONAL = 1,      /* "" is allowed and stands for none (NULL) */

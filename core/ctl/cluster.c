@@ -8,7 +8,7 @@
 #include "ctl/show.h"
 #include "ctl/text.h"
 
-enum { BODY_MAX = 4096 };
+enum { BODY_MAX = 4096, CELL_MAX = 64 * 1024 };
 
 /* --- showing --- */
 
@@ -19,7 +19,7 @@ static enum cell_style state_style(const char *state)
     return state != NULL && strcmp(state, "Learner") == 0 ? CELL_BUSY : CELL_PLAIN;
 }
 
-static int show_nodes(struct invocation *invocation, const cJSON *status)
+static int show_peers(struct invocation *invocation, const cJSON *status)
 {
     static const char *const headers[] = {"NODE", "ADDRESS", "STATE", "REACHABLE", "LOG", NULL};
     struct table table;
@@ -64,45 +64,92 @@ static void append_summary(struct invocation *invocation, const cJSON *status)
     buffer_append_char(&invocation->out, '\n');
 }
 
-static void append_names(struct invocation *invocation, const cJSON *status)
+static void append_names(struct invocation *invocation, const cJSON *members)
 {
-    const cJSON *peer;
-    cJSON_ArrayForEach(peer, cJSON_GetObjectItemCaseSensitive(status, "peers"))
+    const cJSON *member;
+    cJSON_ArrayForEach(member, members)
     {
-        const char *id = member_string(peer, "id");
+        const char *id = member_string(member, "id");
         if (id != NULL)
             text_append_safe(&invocation->out, id, strlen(id), TEXT_ONE_LINE);
         buffer_append_char(&invocation->out, '\n');
     }
 }
 
-static int show_status(struct invocation *invocation, bool with_summary)
+int run_cluster_status(struct invocation *invocation)
 {
     cJSON *status = NULL;
     int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/cluster/status"}, &status, NULL);
     if (code != EXIT_CODE_OK)
         return code;
     if (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML) {
-        code = invocation_show(invocation, with_summary ? status : cJSON_GetObjectItemCaseSensitive(status, "peers"));
+        code = invocation_show(invocation, status);
     } else if (invocation->format == FORMAT_NAME) {
-        append_names(invocation, status);
+        append_names(invocation, cJSON_GetObjectItemCaseSensitive(status, "peers"));
     } else {
-        if (with_summary)
-            append_summary(invocation, status);
-        code = show_nodes(invocation, status);
+        append_summary(invocation, status);
+        code = show_peers(invocation, status);
     }
     cJSON_Delete(status);
     return code;
 }
 
-int run_cluster_status(struct invocation *invocation)
+/* "a, b" of a list, "k=v, l=w" of a map. */
+static void list_cell(struct table *table, const cJSON *list)
 {
-    return show_status(invocation, true);
+    struct buffer text;
+    const cJSON *item;
+    buffer_init(&text, CELL_MAX);
+    cJSON_ArrayForEach(item, list)
+    {
+        if (!cJSON_IsString(item))
+            continue;
+        buffer_appendf(&text, "%s%s%s%s", text.size > 0 ? ", " : "", item->string != NULL ? item->string : "",
+                       item->string != NULL ? "=" : "", item->valuestring);
+    }
+    if (text.failed != STATUS_OK)
+        table->text.failed = text.failed;
+    table_cell(table, CELL_PLAIN, text.size > 0 ? text.data : "");
+    buffer_deinit(&text);
+}
+
+static int show_nodes(struct invocation *invocation, const cJSON *nodes)
+{
+    static const char *const headers[] = {"NODE", "ADDRESS", "STATE", "REACHABLE", "CAPACITY", "EXECUTORS", "TAGS", "VERSION", NULL};
+    struct table table;
+    const cJSON *node;
+    table_init(&table, headers);
+    cJSON_ArrayForEach(node, nodes)
+    {
+        const char *state = member_string(node, "state");
+        bool is_reachable = member_true(node, "reachable");
+        table_cell(&table, CELL_PLAIN, member_string(node, "id"));
+        table_cell(&table, CELL_PLAIN, member_string(node, "address"));
+        table_cell(&table, state_style(state), state);
+        table_cell(&table, is_reachable ? CELL_PLAIN : CELL_BAD, is_reachable ? "yes" : "no");
+        table_cellf(&table, CELL_PLAIN, "%" PRId64, member_int(node, "capacity", 0));
+        list_cell(&table, cJSON_GetObjectItemCaseSensitive(node, "executors"));
+        list_cell(&table, cJSON_GetObjectItemCaseSensitive(node, "tags"));
+        table_cell(&table, CELL_PLAIN, member_string(node, "version"));
+    }
+    return invocation_table(invocation, &table);
 }
 
 int run_cluster_nodes(struct invocation *invocation)
 {
-    return show_status(invocation, false);
+    cJSON *answer = NULL;
+    int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/cluster/nodes"}, &answer, NULL);
+    if (code != EXIT_CODE_OK)
+        return code;
+    const cJSON *nodes = cJSON_GetObjectItemCaseSensitive(answer, "nodes");
+    if (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML)
+        code = invocation_show(invocation, nodes);
+    else if (invocation->format == FORMAT_NAME)
+        append_names(invocation, nodes);
+    else
+        code = show_nodes(invocation, nodes);
+    cJSON_Delete(answer);
+    return code;
 }
 
 /* --- changing --- */

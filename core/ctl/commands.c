@@ -37,6 +37,8 @@ static const struct flag global_flags[] = {
     {"retries", 0, FLAG_NUMBER, "N", "attempts in all, the first one included (max_attempts)"},                        \
     {"retry-interval", 0, FLAG_DURATION, "DURATION", "before the second attempt; it grows from there"},                \
     {"tag", 0, FLAG_LIST, "KEY=VALUE", "repeatable"},                                                                  \
+    {"placement", 0, FLAG_TEXT, "WHERE", "any (default) or leader: the node that runs it"},                            \
+    {"placement-tag", 0, FLAG_LIST, "KEY=VALUE", "only on nodes with this tag; repeatable: all of them"},              \
     {"description", 0, FLAG_TEXT, "TEXT", "for people"},                                                               \
     {"enabled", 0, FLAG_SWITCH, NULL, "comes due by its schedule (the default)"},                                      \
     {"disabled", 0, FLAG_SWITCH, NULL, "runs only when it is triggered"},                                              \
@@ -210,7 +212,9 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl --server 10.0.0.2:8080 cluster status\n"},
-    {"cluster", "nodes", "", 0, 0, NULL, run_cluster_nodes, "List the nodes",
+    {"cluster", "nodes", "", 0, 0, NULL, run_cluster_nodes, "List the nodes, with their executors and tags",
+     "CAPACITY is how many runs a node takes at once; 0: it stops, or has not come up yet.\n"
+     "\n"
      "Example:\n"
      "  chronosctl cluster nodes -o name\n"},
     {"cluster", "join", "NODE ADDRESS", 2, 2, NULL, run_cluster_join, "Admit a node that runs and belongs to no cluster yet",

@@ -115,6 +115,21 @@ static enum status put_pairs(const struct arguments *arguments, const char *flag
     return put(parent, key, object, err);
 }
 
+/* --placement says it in a word, --placement-tag by tags of the node. */
+static enum status put_placement(const struct arguments *arguments, cJSON *job, struct error *err)
+{
+    if (!arguments_has(arguments, "placement-tag"))
+        return put_text(arguments, "placement", job, "placement", err);
+    if (arguments_has(arguments, "placement"))
+        return error_set(err, STATUS_INVALID, "--placement and --placement-tag exclude each other");
+    cJSON *placement = cJSON_CreateObject();
+    enum status status = placement == NULL ? no_memory(err) : put_pairs(arguments, "placement-tag", '=', placement, "tags", err);
+    if (status == STATUS_OK)
+        return put(job, "placement", placement, err);
+    cJSON_Delete(placement);
+    return status;
+}
+
 static enum status put_enabled(const struct arguments *arguments, cJSON *job, struct error *err)
 {
     bool enabled = arguments_has(arguments, "enabled"), disabled = arguments_has(arguments, "disabled");
@@ -162,6 +177,8 @@ enum status job_flags_document(const struct arguments *arguments, cJSON **ret, s
         status = put_retry_policy(arguments, job, err);
     if (status == STATUS_OK)
         status = put_pairs(arguments, "tag", '=', job, "tags", err);
+    if (status == STATUS_OK)
+        status = put_placement(arguments, job, err);
     if (status == STATUS_OK)
         status = put_enabled(arguments, job, err);
     if (status == STATUS_OK)

@@ -88,6 +88,8 @@ static const struct {
     {"/retry_policy/max_attempts", "retries"},
     {"/retry_policy/initial_interval", "retry-interval"},
     {"/tags", "tag"},
+    {"/placement/tags", "placement-tag"},
+    {"/placement", "placement"},
     {"/description", "description"},
     {"/count", "count"},
     {"/executor", "executor"},

@@ -312,6 +312,7 @@ static enum status open_scheduler(struct node *node, struct error *err)
     const struct config *config = node->config;
     struct scheduler_config scheduler = {
         .zones = {.load = zoneinfo_load, .nearest = zoneinfo_nearest},
+        .node_id = config->cluster.node_id,
         .misfire_threshold_ms = config->scheduler.misfire_threshold_ms,
         .retention_ms = config->storage.execution_retention_ms,
         .executions_per_job = config->storage.executions_per_job,
@@ -343,6 +344,8 @@ static enum status open_runner(struct node *node, struct error *err)
         .executors = node->plugins.executors,
         .executor_options = node->plugins.executor_options,
         .executor_count = node->plugins.executor_count,
+        .tags = (const char *const *)config->cluster.tags,
+        .tag_count = config->cluster.tag_count,
         .max_concurrent = config->executors.max_concurrent,
         .grace_ms = config->scheduler.grace_ms,
         .lease_ms = config->executors.lease_timeout_ms,

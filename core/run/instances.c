@@ -1,4 +1,5 @@
 /* The executors as wholes: which there are, whether they still answer, and what the cluster is told of them. */
+#include <stdio.h>
 #include <string.h>
 
 #include "base/log.h"
@@ -38,6 +39,8 @@ void runner_node(const struct runner *runner, struct node_row *ret)
         if (is_offered(&runner->instances[i]))
             memcpy(node.executors[node.executor_count++], id, strlen(id) + 1); /* runner_new checked the lengths */
     }
+    for (uint32_t i = 0; i < runner->config.tag_count; i++)
+        (void)snprintf(node.tags[node.tag_count++], sizeof node.tags[0], "%s", runner->config.tags[i]);
     *ret = node;
 }
 

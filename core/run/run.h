@@ -23,6 +23,8 @@ struct runner_config {
     const struct plugin_component *const *executors; /* to make instances of */
     const cJSON *const *executor_options;            /* parallel; NULL member: {} */
     uint32_t executor_count;
+    const char *const *tags;                /* "key=value", sorted; they outlive the runner */
+    uint32_t tag_count;                     /* at most NODE_TAGS_MAX */
     uint32_t max_concurrent;                /* attempts at once on this node */
     int64_t grace_ms;                       /* between a cancel and force */
     int64_t lease_ms;                       /* runs go on for so long without a leader's answer; 0: no lease is needed */

@@ -173,8 +173,8 @@ static enum status copy_config(struct runner *runner, const struct runner_config
     if (strlen(config->node_id) >= sizeof runner->node_id)
         return error_set(err, STATUS_INVALID, "the node id is longer than %d bytes", NODE_NAME_MAX);
     if (config->replicated_output_bytes > REPLICATED_OUTPUT_MAX || config->captured_output_bytes < 0 ||
-        config->captured_output_bytes > CAPTURED_OUTPUT_MAX || config->grace_ms < 0)
-        return error_set(err, STATUS_INVALID, "the limits of output or the grace are out of range");
+        config->captured_output_bytes > CAPTURED_OUTPUT_MAX || config->grace_ms < 0 || config->tag_count > NODE_TAGS_MAX)
+        return error_set(err, STATUS_INVALID, "the limits of output, the grace or the tags are out of range");
     runner->config = *config;
     runner->config.executors = NULL; /* borrowed for runner_new alone */
     runner->config.executor_options = NULL;

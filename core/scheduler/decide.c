@@ -217,9 +217,7 @@ static void place_slots(struct scheduler *s, struct flight *flight, const struct
         bool catchup = slots[i].trigger == TRIGGER_CATCHUP;
         if (waits || (i > 0 && job->concurrency != CONCURRENCY_ALLOW))
             continue;
-        int node = job->executor == NULL ? -1 : node_choose(s, job->executor, catchup, &slots[i].reason);
-        if (job->executor == NULL)
-            slots[i].reason = REASON_NO_NODE;
+        int node = node_choose(s, job->demand, catchup, &slots[i].reason);
         if (node < 0)
             continue;
         slots[i].node = (uint8_t)node;

@@ -1,4 +1,4 @@
-/* Nodes and where runs go: the least loaded one that has the executor and a place left. */
+/* Nodes and where runs go: the least loaded one that answers the run's demand and has a place left. */
 #include <string.h>
 
 #include "scheduler/scheduler_internal.h"
@@ -57,12 +57,11 @@ void node_changed(struct scheduler *s, const struct node_row *row)
     memcpy(node->name, row->name, sizeof node->name);
     node->capacity = row->capacity;
     node->lease_ms = row->lease_ms;
-    node->executor_count = 0;
-    for (uint32_t e = 0; e < row->executor_count; e++) {
-        struct executor *executor = scheduler_executor(s, row->executors[e]);
-        if (executor != NULL)
-            node->executors[node->executor_count++] = executor;
-    }
+    node->executor_count = row->executor_count;
+    memcpy(node->executors, row->executors, sizeof node->executors);
+    node->tag_count = row->tag_count;
+    memcpy(node->tags, row->tags, sizeof node->tags);
+    s->nodes_version++;
     if (!new_session)
         return;
     uint32_t cursor = 0;
@@ -80,14 +79,6 @@ void node_changed(struct scheduler *s, const struct node_row *row)
     node_reclassify_runs(s, i);
 }
 
-static bool has_executor(const struct node *node, const struct executor *executor)
-{
-    for (uint32_t e = 0; e < node->executor_count; e++)
-        if (node->executors[e] == executor)
-            return true;
-    return false;
-}
-
 /* Catch-up takes at most half of any capacity, but never nothing. */
 static bool has_room(const struct node *node, bool catchup)
 {
@@ -95,13 +86,14 @@ static bool has_room(const struct node *node, bool catchup)
     return node->active < node->capacity && (!catchup || node->active_catchup < half);
 }
 
-int node_choose(const struct scheduler *s, const struct executor *executor, bool catchup, enum reason *ret_reason)
+int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, enum reason *ret_reason)
 {
+    uint32_t nodes = demand_nodes(s, demand);
     int best = -1;
     *ret_reason = REASON_NO_NODE;
     for (uint32_t i = 0; i < s->node_count; i++) {
         const struct node *node = &s->nodes[i];
-        if (node->health != NODE_PLACEABLE || !has_executor(node, executor))
+        if (node->health != NODE_PLACEABLE || (nodes & 1U << i) == 0)
             continue;
         if (!has_room(node, catchup))
             *ret_reason = REASON_CAPACITY;
@@ -142,11 +134,11 @@ void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_N
     }
 }
 
-enum reason scheduler_waits_for(struct scheduler *s, const char *executor_name)
+enum reason scheduler_waits_for(struct scheduler *s, uint64_t serial)
 {
-    enum reason reason = REASON_NO_NODE;
-    const struct executor *executor = scheduler_executor(s, executor_name);
-    if (executor != NULL)
-        (void)node_choose(s, executor, false, &reason); /* only the reason is asked for */
+    enum reason reason = REASON_NONE;
+    const struct job *job = scheduler_job(s, serial);
+    if (job != NULL)
+        (void)node_choose(s, job->demand, false, &reason); /* only the reason is asked for */
     return reason;
 }

@@ -39,21 +39,21 @@ bool run_is_under_way(const struct run *run)
 void run_classify(struct scheduler *s, struct run *run)
 {
     enum reason reason;
-    run_list_remove(run);
+    run_unlist(s, run);
     heap_remove(&s->retries, &run->retry);
     if (run->in_flight)
         return;
     if (attempt_is_over(s, run, &reason))
         run_list_push(&s->orphans, run);
-    else if (run->phase == PHASE_READY && run->executor != NULL)
-        run_list_push(run->trigger == TRIGGER_CATCHUP ? &run->executor->ready_catchup : &run->executor->ready, run);
+    else if (run->phase == PHASE_READY)
+        run_enqueue(s, run);
     else if (run->phase == PHASE_BACKOFF && heap_set(&s->retries, &run->retry, run->retry.key) != STATUS_OK)
         s->again = true; /* out of memory: the next change of the run tries again */
 }
 
 void run_unlink(struct scheduler *s, struct run *run)
 {
-    run_list_remove(run);
+    run_unlist(s, run);
     heap_remove(&s->retries, &run->retry);
     node_vacate(s, run);
     if (run->job != NULL) {
@@ -119,7 +119,7 @@ static bool assign(struct scheduler *s, struct assigning *assigning, struct run 
     assigning->items[assigning->count++] =
         (struct assignment){.execution = run->execution, .attempt = run->attempt, .node = (uint8_t)node};
     flight_place(s, assigning->flight, node, run->trigger == TRIGGER_CATCHUP);
-    run_list_remove(run);
+    run_unlist(s, run);
     heap_remove(&s->retries, &run->retry);
     run->in_flight = true;
     if (assigning->count == DECISIONS_PER_ENTRY_MAX)
@@ -127,18 +127,26 @@ static bool assign(struct scheduler *s, struct assigning *assigning, struct run 
     return true;
 }
 
-static bool assign_list(struct scheduler *s, struct assigning *assigning, struct executor *executor, struct run_list *list,
-                        bool catchup)
+/* Whoever has waited longest is first; whoever finds no node lets those pass that ask for something else. */
+static bool assign_waiting(struct scheduler *s, struct assigning *assigning, bool catchup)
 {
+    struct run_queue *queue, *passed = NULL;
     enum reason reason;
-    while (list->head != NULL) {
-        int node = node_choose(s, executor, catchup, &reason);
-        if (node < 0)
-            return true; /* these wait for room; a report or a node brings it */
-        if (!assign(s, assigning, list->head, node))
-            return false;
+    bool room = true;
+    while (room && (queue = queue_first(s, catchup)) != NULL) {
+        struct run *run = queue->runs.head;
+        int node = node_choose(s, run->demand, catchup, &reason);
+        if (node >= 0) {
+            room = assign(s, assigning, run, node);
+            continue;
+        }
+        heap_remove(&s->waiting[catchup], &queue->turn); /* these wait for room; a report or a node brings it */
+        queue->passed = passed;
+        passed = queue;
     }
-    return true;
+    for (; passed != NULL; passed = passed->passed)
+        queue_settle(s, passed, catchup);
+    return room;
 }
 
 /* Retries that are due. One without a node joins those that are ready, so that it does not hold the heap's top. */
@@ -147,17 +155,15 @@ static bool assign_retries(struct scheduler *s, struct assigning *assigning, int
     struct heap_node *top;
     while ((top = heap_peek(&s->retries)) != NULL && top->key <= now_ms) {
         struct run *run = (struct run *)((char *)top - offsetof(struct run, retry));
-        bool catchup = run->trigger == TRIGGER_CATCHUP;
         enum reason reason;
-        int node = run->executor == NULL ? -1 : node_choose(s, run->executor, catchup, &reason);
+        int node = node_choose(s, run->demand, run->trigger == TRIGGER_CATCHUP, &reason);
         if (node >= 0) {
             if (!assign(s, assigning, run, node))
                 return false;
             continue;
         }
         heap_remove(&s->retries, &run->retry);
-        if (run->executor != NULL)
-            run_list_push(catchup ? &run->executor->ready_catchup : &run->executor->ready, run);
+        run_enqueue(s, run);
     }
     return true;
 }
@@ -196,7 +202,7 @@ static bool cancel_replaced(struct scheduler *s, struct job *job)
             break;
         items[count++] = (struct cancel_run){.execution = run->execution, .reason = REASON_REPLACED};
         run->in_flight = true;
-        run_list_remove(run);
+        run_unlist(s, run);
         heap_remove(&s->retries, &run->retry);
     }
     if (flight == NULL)
@@ -210,9 +216,9 @@ static bool release_waiting(struct scheduler *s, struct assigning *assigning, st
 {
     enum reason reason;
     struct run *run = oldest_waiting(job);
-    if (run == NULL || run->executor == NULL)
+    if (run == NULL)
         return true;
-    int node = node_choose(s, run->executor, run->trigger == TRIGGER_CATCHUP, &reason);
+    int node = node_choose(s, run->demand, run->trigger == TRIGGER_CATCHUP, &reason);
     if (node < 0) {
         scheduler_attend(s, job); /* looked at again with the next change */
         return true;
@@ -246,10 +252,9 @@ void runs_propose(struct scheduler *s, int64_t now_ms)
     struct assigning assigning = {.flight = NULL};
     propose_closes(s);
     bool room = assign_retries(s, &assigning, now_ms);
-    for (uint32_t i = 0; i < s->executor_count && room; i++)
-        room = assign_list(s, &assigning, s->executors[i], &s->executors[i]->ready, false);
+    room = room && assign_waiting(s, &assigning, false);
     attend_jobs(s, &assigning);
-    for (uint32_t i = 0; i < s->executor_count && room; i++)
-        room = assign_list(s, &assigning, s->executors[i], &s->executors[i]->ready_catchup, true);
+    if (room)
+        (void)assign_waiting(s, &assigning, true); /* it is the last */
     flush_assignments(s, &assigning);
 }

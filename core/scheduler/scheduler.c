@@ -2,6 +2,7 @@
 
 #include <assert.h>
 #include <stddef.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,21 +18,6 @@ struct job *scheduler_job(const struct scheduler *s, uint64_t serial)
 struct run *scheduler_find_run(const struct scheduler *s, const struct id *execution)
 {
     return map_get(&s->runs, execution->bytes, sizeof execution->bytes);
-}
-
-struct executor *scheduler_executor(struct scheduler *s, const char *name)
-{
-    for (uint32_t i = 0; i < s->executor_count; i++)
-        if (strcmp(s->executors[i]->name, name) == 0)
-            return s->executors[i];
-    if (s->executor_count == sizeof s->executors / sizeof s->executors[0] || strlen(name) >= EXECUTOR_TEXT_SIZE)
-        return NULL;
-    struct executor *executor = calloc(1, sizeof *executor);
-    if (executor == NULL)
-        return NULL;
-    memcpy(executor->name, name, strlen(name) + 1);
-    s->executors[s->executor_count++] = executor;
-    return executor;
 }
 
 void scheduler_queue_job(struct scheduler *s, struct job *job)
@@ -140,7 +126,7 @@ static enum status put_job(struct scheduler *s, uint64_t serial, struct bytes ro
     struct job *job = scheduler_job(s, serial);
     if (job == NULL)
         job = add_job(s, serial);
-    if (job == NULL)
+    if (job == NULL || job_set_demand(s, job, &spec) != STATUS_OK)
         return error_set(err, STATUS_NO_MEMORY, "out of memory for job %s", spec.name);
     stop_walk(s, job);
     count_job(s, job, -1);
@@ -150,7 +136,6 @@ static enum status put_job(struct scheduler *s, uint64_t serial, struct bytes ro
     job->missed_policy = (uint8_t)spec.missed_policy;
     job->catchup_window_ms = spec.catchup_window_ms;
     job->catchup_limit = spec.catchup_limit;
-    job->executor = scheduler_executor(s, spec.executor);
     compile(s, job, &spec);
     count_job(s, job, +1);
     job->next_ms = 0; /* computed anew */
@@ -170,6 +155,7 @@ static void free_job(struct scheduler *s, struct job *job)
         run->job_next = run->job_previous = NULL;
     }
     (void)map_remove(&s->jobs, &job->serial, sizeof job->serial);
+    demand_release(s, job->demand);
     schedule_free(job->schedule);
     free(job->held);
     free(job);
@@ -183,15 +169,16 @@ static struct run *add_run(struct scheduler *s, const struct open_run *row)
     if (run == NULL)
         return NULL;
     run->execution = row->execution;
-    if (map_put(&s->runs, run->execution.bytes, sizeof run->execution.bytes, run, NULL) != STATUS_OK) {
-        free(run);
-        return NULL;
-    }
     run->serial = row->serial;
     run->trigger = (uint8_t)row->trigger;
     run->node = -1;
     run->job = scheduler_job(s, row->serial);
-    run->executor = scheduler_executor(s, row->executor);
+    run->demand = demand_of_run(s, run->job, row->executor);
+    if (run->demand == NULL || map_put(&s->runs, run->execution.bytes, sizeof run->execution.bytes, run, NULL) != STATUS_OK) {
+        demand_release(s, run->demand);
+        free(run);
+        return NULL;
+    }
     if (run->job != NULL) {
         run->job_next = run->job->runs;
         if (run->job_next != NULL)
@@ -236,6 +223,7 @@ static void close_run(struct scheduler *s, const struct id *execution)
     if (run->job != NULL)
         scheduler_attend(s, run->job);
     (void)map_remove(&s->runs, run->execution.bytes, sizeof run->execution.bytes);
+    demand_release(s, run->demand);
     free(run);
 }
 
@@ -243,7 +231,7 @@ static void close_run(struct scheduler *s, const struct id *execution)
 
 /* Rows come from our own state machine: one that does not decode, or no memory for an index, leaves this node unable to lead
  * rightly, and an index that silently lacks a job would lose slots. */
-static void demand(enum status status)
+static void must_be(enum status status)
 {
     assert(status == STATUS_OK);
 }
@@ -255,7 +243,7 @@ void scheduler_change(struct scheduler *s, const struct state_change *change)
     struct job *job;
     switch (change->kind) {
     case CHANGE_JOB:
-        demand(put_job(s, change->serial, change->row, &change->marks, &err));
+        must_be(put_job(s, change->serial, change->row, &change->marks, &err));
         break;
     case CHANGE_JOB_DELETED:
         if ((job = scheduler_job(s, change->serial)) != NULL)
@@ -266,7 +254,7 @@ void scheduler_change(struct scheduler *s, const struct state_change *change)
             set_mark(s, job, &change->marks);
         break;
     case CHANGE_OPEN:
-        demand(put_run(s, &change->execution, change->row, &err));
+        must_be(put_run(s, &change->execution, change->row, &err));
         break;
     case CHANGE_CLOSED:
         s->executions++;
@@ -276,7 +264,7 @@ void scheduler_change(struct scheduler *s, const struct state_change *change)
     case CHANGE_DROPPED:
         break;
     case CHANGE_NODE:
-        demand(node_row_decode(change->row, &node, &err));
+        must_be(node_row_decode(change->row, &node, &err));
         node_changed(s, &node);
         break;
     }
@@ -357,6 +345,7 @@ static void drop_rows(struct scheduler *s)
     }
     map_deinit(&s->jobs);
     map_deinit(&s->runs);
+    demands_deinit(s);
 }
 
 static void clear(struct scheduler *s)
@@ -367,8 +356,7 @@ static void clear(struct scheduler *s)
     map_init(&s->runs);
     heap_init(&s->due);
     heap_init(&s->retries);
-    for (uint32_t i = 0; i < s->executor_count; i++)
-        s->executors[i]->ready = s->executors[i]->ready_catchup = (struct run_list){.count = 0};
+    demands_init(s);
     s->orphans = (struct run_list){.count = 0};
     s->attention = NULL;
     s->walk.job = NULL;
@@ -404,8 +392,13 @@ enum status scheduler_new(const struct scheduler_config *config, struct schedule
     if (s == NULL)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
     s->config = *config;
+    s->config.node_id = NULL; /* borrowed for this call */
+    if (config->node_id != NULL)
+        (void)snprintf(s->node_id, sizeof s->node_id, "%s", config->node_id); /* a longer name is no node's */
+    s->nodes_version = 1;
     map_init(&s->jobs);
     map_init(&s->runs);
+    demands_init(s);
     heap_init(&s->due);
     heap_init(&s->retries);
     id_source_init(&s->ids, config->seed);
@@ -424,8 +417,6 @@ void scheduler_free(struct scheduler *s)
     if (s == NULL)
         return;
     drop_rows(s);
-    for (uint32_t i = 0; i < s->executor_count; i++)
-        free(s->executors[i]);
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++)
         free(s->flights[i].items);
     buffer_deinit(&s->arena);
@@ -441,6 +432,7 @@ void scheduler_free(struct scheduler *s)
 void scheduler_lead(struct scheduler *s, bool leading)
 {
     s->leading = leading;
+    s->nodes_version++; /* which node leads */
     s->walk.job = NULL;
     s->sweep_in_flight = false;
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++)
@@ -547,8 +539,7 @@ void scheduler_stats_get(const struct scheduler *s, struct scheduler_stats *ret)
     ret->jobs = s->jobs.count;
     ret->open_runs = s->runs.count;
     ret->backoff = s->retries.count;
-    for (uint32_t i = 0; i < s->executor_count; i++)
-        ret->ready += s->executors[i]->ready.count + s->executors[i]->ready_catchup.count;
+    ret->ready = demands_count_waiting(s);
     for (uint32_t i = 0; i < s->node_count; i++)
         ret->running += s->nodes[i].active;
     for (uint32_t i = 0; i < FLIGHTS_MAX; i++)

@@ -14,6 +14,7 @@ struct scheduler;
 
 struct scheduler_config {
     struct zone_loader zones;
+    const char *node_id;           /* of the node on which it runs: what is placed on the leader goes there; copied */
     int64_t misfire_threshold_ms;
     int64_t retention_ms;          /* executions older than this leave */
     uint32_t executions_per_job;
@@ -70,8 +71,9 @@ uint32_t scheduler_watch_leases(struct scheduler *scheduler, int64_t now_ms, con
  * decision of the job is in flight or more is due than one decision holds (try again after the next change). */
 must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial, int64_t now_ms, struct decision *ret_decision,
                                    bool *ret);
-/* What a run of this executor would wait for now: NONE, CAPACITY, or NO_NODE where no node has the executor. */
-enum reason scheduler_waits_for(struct scheduler *scheduler, const char *executor);
+/* What a run of this job would wait for now: NONE, CAPACITY, or NO_NODE where no node has its executor and what its placement
+ * asks for. */
+enum reason scheduler_waits_for(struct scheduler *scheduler, uint64_t serial);
 struct id scheduler_new_id(struct scheduler *scheduler, int64_t now_ms);
 
 /* --- for readers --- */

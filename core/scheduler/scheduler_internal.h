@@ -14,17 +14,28 @@ struct run_list {
     uint32_t count;
 };
 
-/* Executor names, each kept once; runs that wait for a node queue here, so that one that is missing blocks no other. */
-struct executor {
-    char name[EXECUTOR_TEXT_SIZE];
-    struct run_list ready, ready_catchup;
+struct run_queue {
+    struct run_list runs;
+    struct heap_node turn; /* among the others while it holds runs; key: ticket of the first */
+    struct run_queue *passed; /* within one turn of the leader: those whose first run found no node */
+};
+
+/* What is asked of a node: an executor and a placement. Each is kept once, while a job or a run refers to it. Runs that wait for
+ * a node queue here, so that a node that is missing blocks no run that can do with another. */
+struct demand {
+    uint32_t references;
+    uint32_t nodes;          /* that answer it, a bit each, as of nodes_version */
+    uint64_t nodes_version;
+    struct run_queue queues[2]; /* of catch-up: [1] */
+    size_t key_size;
+    char key[]; /* enum placement, executor, tags that the node must carry; each text with its NUL */
 };
 
 struct job {
     struct heap_node due; /* key: next slot after the mark; not in the heap: none, disabled, held or in flight */
     uint64_t serial;
     struct schedule *schedule; /* NULL: held */
-    struct executor *executor;
+    struct demand *demand;     /* as the job stands now */
     struct run *runs;          /* open ones, through job_next */
     int64_t mark_ms, next_ms;  /* next_ms INT64_MAX: no further slot */
     int64_t catchup_window_ms;
@@ -45,7 +56,8 @@ struct run {
     struct run *job_next, *job_previous;
     struct run *next, *previous; /* in a work list */
     struct run_list *list;
-    struct executor *executor; /* of the version that it was decided for; NULL: more names than are kept */
+    struct demand *demand; /* the executor of the version that it was decided for, the placement of the job as it stands now */
+    int64_t ticket;        /* grows from run to run that begins to wait for a node */
     uint64_t serial, session;
     uint32_t attempt;
     uint8_t phase, cancel, trigger;
@@ -69,7 +81,9 @@ struct node {
     int64_t lease_ms;   /* 0: it does not end */
     uint32_t capacity, active, active_catchup; /* attempts of this session, and places promised to commands in flight */
     uint32_t executor_count;
-    struct executor *executors[NODE_EXECUTORS_MAX];
+    char executors[NODE_EXECUTORS_MAX][EXECUTOR_TEXT_SIZE];
+    uint32_t tag_count;
+    char tags[NODE_TAGS_MAX][NODE_TAG_TEXT_SIZE];
 };
 
 /* What a command in flight holds. */
@@ -105,8 +119,11 @@ struct scheduler {
     struct map runs;  /* by execution */
     struct heap due;
     struct heap retries;
-    struct executor *executors[64];
-    uint32_t executor_count;
+    char node_id[NODE_TEXT_SIZE];
+    struct map demands; /* by their keys */
+    struct heap waiting[2]; /* queues of demands that hold runs, of catch-up: [1] */
+    int64_t tickets;
+    uint64_t nodes_version; /* grows when a demand may be answered by other nodes than before */
     struct node nodes[COMMAND_NODES_MAX];
     uint32_t node_count;
     struct run_list orphans;
@@ -138,20 +155,34 @@ struct job *scheduler_job(const struct scheduler *s, uint64_t serial);
 struct run *scheduler_find_run(const struct scheduler *s, const struct id *execution);
 void scheduler_queue_job(struct scheduler *s, struct job *job);     /* into or out of the due heap, by its state */
 void scheduler_attend(struct scheduler *s, struct job *job);        /* look at its waiting runs */
-struct executor *scheduler_executor(struct scheduler *s, const char *name); /* interned; NULL: too many */
 
 /* runs.c: the work that each open run asks for */
 void run_list_push(struct run_list *list, struct run *run);
-void run_list_remove(struct run *run); /* from whichever it is in */
+void run_list_remove(struct run *run); /* of one that may be in a queue: run_unlist */
 bool run_is_under_way(const struct run *run);
 void run_classify(struct scheduler *s, struct run *run);
 void run_unlink(struct scheduler *s, struct run *run);
 void runs_propose(struct scheduler *s, int64_t now_ms);
 
+/* demand.c */
+void demands_init(struct scheduler *s);
+void demands_deinit(struct scheduler *s); /* whatever refers to them: with the jobs and runs of a whole state */
+struct demand *demand_of_job(struct scheduler *s, const struct job_spec *spec); /* a new reference; NULL: out of memory */
+struct demand *demand_of_run(struct scheduler *s, const struct job *job, const char *executor); /* so, too; job NULL: deleted */
+void demand_release(struct scheduler *s, struct demand *demand); /* accepts NULL */
+/* What the job asks for from now on; runs of it that wait do so for that. */
+must_use enum status job_set_demand(struct scheduler *s, struct job *job, const struct job_spec *spec);
+uint32_t demand_nodes(const struct scheduler *s, struct demand *demand); /* that answer it, whether they have room or not: bits */
+void run_enqueue(struct scheduler *s, struct run *run); /* it waits for a node */
+void run_unlist(struct scheduler *s, struct run *run);  /* out of whichever list or queue it is in */
+struct run_queue *queue_first(const struct scheduler *s, bool catchup); /* of those that hold runs; NULL: none */
+void queue_settle(struct scheduler *s, struct run_queue *queue, bool catchup); /* into or out of them, by what it holds */
+uint32_t demands_count_waiting(const struct scheduler *s);
+
 /* placement.c */
 int node_find(const struct scheduler *s, const char *name);
 void node_changed(struct scheduler *s, const struct node_row *row);
-int node_choose(const struct scheduler *s, const struct executor *executor, bool catchup, enum reason *ret_reason);
+int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, enum reason *ret_reason);
 void node_occupy(struct scheduler *s, struct run *run);  /* an attempt of the node's session counts there */
 void node_vacate(struct scheduler *s, struct run *run);
 void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX]);

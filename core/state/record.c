@@ -11,6 +11,7 @@ static const char *const reason_names[] = {REASON_TABLE(X)};
 static const char *const concurrency_names[] = {CONCURRENCY_TABLE(X)};
 static const char *const missed_policy_names[] = {MISSED_POLICY_TABLE(X)};
 static const char *const node_loss_names[] = {NODE_LOSS_TABLE(X)};
+static const char *const placement_names[] = {PLACEMENT_TABLE(X)};
 #undef X
 
 static const char *name_at(const char *const *names, unsigned count, unsigned index)
@@ -57,6 +58,11 @@ const char *missed_policy_name(enum missed_policy policy)
 const char *node_loss_name(enum node_loss_policy policy)
 {
     return name_at(node_loss_names, NODE_LOSS_COUNT, policy);
+}
+
+const char *placement_name(enum placement placement)
+{
+    return name_at(placement_names, PLACEMENT_COUNT, placement);
 }
 
 bool run_status_parse(const char *text, enum run_status *ret)

@@ -15,7 +15,8 @@
 #define EXECUTION_ID_PREFIX "exec_"
 
 enum { NODE_TEXT_SIZE = NODE_NAME_MAX + 1, EXECUTOR_TEXT_SIZE = 64, ZONE_TEXT_SIZE = 64,
-       JOB_NAME_TEXT_SIZE = JOB_NAME_MAX + 1, ERROR_TEXT_SIZE = RUN_ERROR_MAX + 1 };
+       JOB_NAME_TEXT_SIZE = JOB_NAME_MAX + 1, ERROR_TEXT_SIZE = RUN_ERROR_MAX + 1,
+       NODE_TAG_TEXT_SIZE = NODE_TAG_KEY_MAX + 1 + NODE_TAG_VALUE_MAX + 1 }; /* a tag is kept as "key=value"; a key has no "=" */
 
 /* --- vocabulary; the names are what users see --- */
 #define RUN_STATUS_TABLE(X)                                                                                        \
@@ -35,6 +36,8 @@ enum { NODE_TEXT_SIZE = NODE_NAME_MAX + 1, EXECUTOR_TEXT_SIZE = 64, ZONE_TEXT_SI
 #define CONCURRENCY_TABLE(X) X(FORBID, "forbid") X(ALLOW, "allow") X(REPLACE, "replace")
 #define MISSED_POLICY_TABLE(X) X(EXECUTE_ONE, "execute_one") X(EXECUTE_ALL, "execute_all") X(IGNORE, "ignore")
 #define NODE_LOSS_TABLE(X) X(RETRY, "retry") X(FAIL, "fail")
+/* On which of the nodes that have the executor and the tags. */
+#define PLACEMENT_TABLE(X) X(ANY, "any") X(LEADER, "leader")
 
 #define X(symbol, text) RUN_##symbol,
 enum run_status { RUN_STATUS_TABLE(X) RUN_STATUS_COUNT };
@@ -54,6 +57,9 @@ enum missed_policy { MISSED_POLICY_TABLE(X) MISSED_POLICY_COUNT };
 #define X(symbol, text) NODE_LOSS_##symbol,
 enum node_loss_policy { NODE_LOSS_TABLE(X) NODE_LOSS_COUNT };
 #undef X
+#define X(symbol, text) PLACEMENT_##symbol,
+enum placement { PLACEMENT_TABLE(X) PLACEMENT_COUNT };
+#undef X
 
 const char *run_status_name(enum run_status status);
 const char *run_trigger_name(enum run_trigger trigger);
@@ -61,6 +67,7 @@ const char *reason_name(enum reason reason);
 const char *concurrency_name(enum concurrency concurrency);
 const char *missed_policy_name(enum missed_policy policy);
 const char *node_loss_name(enum node_loss_policy policy);
+const char *placement_name(enum placement placement);
 bool run_status_parse(const char *text, enum run_status *ret);
 bool concurrency_parse(const char *text, enum concurrency *ret);
 bool missed_policy_parse(const char *text, enum missed_policy *ret);
@@ -107,6 +114,9 @@ struct job_spec {
     char timezone[ZONE_TEXT_SIZE];
     uint32_t schedule_count;
     const char *schedules[JOB_SCHEDULES_MAX]; /* borrowed from the row (NUL-terminated there) */
+    enum placement placement;
+    uint32_t node_tag_count;
+    const char *node_tags[NODE_TAGS_MAX]; /* that the node must carry, sorted; borrowed so, too */
 };
 void job_spec_encode(const struct job_spec *spec, struct buffer *out);
 must_use enum status job_spec_decode(uint64_t serial, struct bytes row, struct job_spec *ret, struct error *err);
@@ -216,6 +226,8 @@ struct node_row {
     char version[32];
     uint32_t executor_count;
     char executors[NODE_EXECUTORS_MAX][EXECUTOR_TEXT_SIZE];
+    uint32_t tag_count;
+    char tags[NODE_TAGS_MAX][NODE_TAG_TEXT_SIZE]; /* sorted */
 };
 void node_row_encode(const struct node_row *node, struct buffer *out);
 must_use enum status node_row_decode(struct bytes row, struct node_row *ret, struct error *err);

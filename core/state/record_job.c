@@ -26,7 +26,7 @@ static struct job_retry take_retry(struct reader *r)
 
 void job_spec_encode(const struct job_spec *spec, struct buffer *out)
 {
-    assert(spec->schedule_count <= JOB_SCHEDULES_MAX);
+    assert(spec->schedule_count <= JOB_SCHEDULES_MAX && spec->node_tag_count <= NODE_TAGS_MAX);
     put_u8(out, ROW_FORMAT);
     put_id(out, &spec->id);
     put_u32(out, spec->version);
@@ -49,17 +49,28 @@ void job_spec_encode(const struct job_spec *spec, struct buffer *out)
     put_u8(out, (uint8_t)spec->schedule_count);
     for (uint32_t i = 0; i < spec->schedule_count; i++)
         put_blob(out, spec->schedules[i], strlen(spec->schedules[i]) + 1);
+    put_u8(out, (uint8_t)spec->placement);
+    put_u8(out, (uint8_t)spec->node_tag_count);
+    for (uint32_t i = 0; i < spec->node_tag_count; i++)
+        put_blob(out, spec->node_tags[i], strlen(spec->node_tags[i]) + 1);
 }
 
 /* With its NUL, so that the decoded pointer is a C string inside the row. */
-static const char *take_schedule(struct reader *r)
+static const char *take_text(struct reader *r, size_t size_max)
 {
     struct bytes text = take_blob(r);
-    if (!r->failed && text.size >= 1 && text.size <= JOB_SCHEDULE_TEXT_MAX + 1 &&
+    if (!r->failed && text.size >= 1 && text.size <= size_max &&
         memchr(text.data, '\0', text.size) == (const char *)text.data + text.size - 1)
         return text.data;
     r->failed = true;
     return "";
+}
+
+static const char *take_tag(struct reader *r)
+{
+    const char *tag = take_text(r, NODE_TAG_TEXT_SIZE);
+    r->failed = r->failed || strchr(tag, '=') == NULL;
+    return tag;
 }
 
 enum status job_spec_decode(uint64_t serial, struct bytes row, struct job_spec *ret, struct error *err)
@@ -89,7 +100,11 @@ enum status job_spec_decode(uint64_t serial, struct bytes row, struct job_spec *
     take_string(&r, spec.timezone, sizeof spec.timezone);
     spec.schedule_count = take_enum(&r, JOB_SCHEDULES_MAX + 1);
     for (uint32_t i = 0; i < spec.schedule_count; i++)
-        spec.schedules[i] = take_schedule(&r);
+        spec.schedules[i] = take_text(&r, JOB_SCHEDULE_TEXT_MAX + 1);
+    spec.placement = (enum placement)take_enum(&r, PLACEMENT_COUNT);
+    spec.node_tag_count = take_enum(&r, NODE_TAGS_MAX + 1);
+    for (uint32_t i = 0; i < spec.node_tag_count; i++)
+        spec.node_tags[i] = take_tag(&r);
     status = row_close(&r, "sched", err);
     if (status)
         return status;

@@ -63,6 +63,9 @@ static void check_spec(const struct job_spec *spec)
     CHECK(spec->timeout_ms > 0 && spec->catchup_limit >= 1 && spec->max_concurrent >= 1);
     CHECK(job_spec_compile(spec, defaults.scheduler, &schedule, &err) == STATUS_OK);
     schedule_free(schedule);
+    CHECK(spec->node_tag_count <= NODE_TAGS_MAX && spec->placement < PLACEMENT_COUNT);
+    for (uint32_t i = 0; i < spec->node_tag_count; i++)
+        CHECK(strchr(spec->node_tags[i], '=') != NULL && (i == 0 || strcmp(spec->node_tags[i - 1], spec->node_tags[i]) < 0));
 }
 
 static void check_again(const struct job_document *job, const cJSON *stored)

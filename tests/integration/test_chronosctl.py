@@ -16,7 +16,8 @@ class Jobs(CtlCase):
         out = self.out("job", "create", "--name", "report", "--schedule", "0 9 * * 1-5", "--schedule", "@daily", "--timezone",
                        "Europe/Berlin", "--command", "make report", "--env", "A=1", "--env", "B=x=y", "--timeout", "10m",
                        "--retries", "3", "--retry-interval", "2s", "--tag", "team=be", "--description", "d",
-                       "--concurrency", "allow", "--max-concurrent", "4", "--missed-run-policy", "ignore", "--disabled")
+                       "--concurrency", "allow", "--max-concurrent", "4", "--missed-run-policy", "ignore", "--disabled",
+                       "--placement-tag", "disk=ssd", "--placement-tag", "zone=a")
         job = self.job("report")
         self.assertEqual(out, f'job "report" created ({job["id"]})\n')
         self.assertEqual(job["schedule"], ["0 9 * * 1-5", "@daily"])
@@ -26,6 +27,20 @@ class Jobs(CtlCase):
         self.assertEqual((job["concurrency"], job["max_concurrent"], job["missed_run_policy"], job["enabled"]),
                          ("allow", 4, "ignore", False))
         self.assertEqual((job["retry_policy"]["max_attempts"], job["retry_policy"]["initial_interval"]), (3, "2s"))
+        self.assertEqual(job["placement"], {"tags": {"disk": "ssd", "zone": "a"}})
+
+    def test_placement(self):
+        self.out("job", "create", "--name", "x", "--schedule", "@manually", "--command", "true", "--placement", "leader")
+        self.assertEqual(self.job("x")["placement"], "leader")
+        self.out("job", "update", "x", "--placement-tag", "disk=ssd")
+        self.out("job", "update", "x", "--placement-tag", "zone=a")
+        self.assertEqual(self.job("x")["placement"], {"tags": {"disk": "ssd", "zone": "a"}})
+        self.out("job", "update", "x", "--placement", "any")
+        self.assertEqual(self.job("x")["placement"], "any")
+        self.assertIn("--placement and --placement-tag exclude each other",
+                      self.err("job", "update", "x", "--placement", "any", "--placement-tag", "a=b", code=USAGE))
+        self.assertIn("--placement-tag (a b): a tag's key has", self.err("job", "update", "x", "--placement-tag", "a b=c", code=REFUSED))
+        self.assertIn("--placement: ", self.err("job", "update", "x", "--placement", "all", code=REFUSED))
 
     def test_create_a_webhook(self):
         out = self.out("job", "create", "--name", "ping", "--schedule", "0 0 1 1 *", "--webhook", "http://127.0.0.1:9/x",

@@ -56,7 +56,9 @@ bool leader_forward(struct sim *sim, const struct node *from, struct buffer *com
 static void lead(struct sim *sim, struct node *node)
 {
     struct stack *stack = node->stack;
-    struct scheduler_config config = {.zones = {.load = NULL}, .misfire_threshold_ms = 10000,
+    char name[NODE_TEXT_SIZE];
+    (void)snprintf(name, sizeof name, "node-%u", node->slot + 1U);
+    struct scheduler_config config = {.zones = {.load = NULL}, .node_id = name, .misfire_threshold_ms = 10000,
                                       .retention_ms = INT64_C(30) * 86400000, .executions_per_job = 100000,
                                       .executions_max_bytes = UINT64_C(1) << 40, .seed = random_next(&sim->random) | 1};
     struct state_view view;
@@ -246,6 +248,8 @@ static struct job_spec draw_spec(struct sim *sim, uint32_t number)
                             .executor = "shell", .timezone = "UTC", .schedule_count = 1,
                             .schedules = {schedules[sim_below(sim, 7)]}};
     (void)snprintf(spec.name, sizeof spec.name, "job-%u", number);
+    if (sim_below(sim, 6) == 0)
+        spec.placement = PLACEMENT_LEADER;
     return spec;
 }
 

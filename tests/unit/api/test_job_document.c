@@ -98,7 +98,9 @@ static void test_minimal(void **state)
                         "\"config\":{\"command\":\"true\"},\"timeout\":\"1h\",\"concurrency\":\"forbid\","
                         "\"max_concurrent\":1000,\"missed_run_policy\":\"execute_one\",\"catchup_window\":\"unlimited\","
                         "\"catchup_limit\":100,\"on_node_loss\":\"retry\",\"retry_policy\":{\"max_attempts\":1,"
-                        "\"initial_interval\":\"1s\",\"max_interval\":\"1m\",\"multiplier\":2,\"jitter\":0.1},\"tags\":{}}");
+                        "\"initial_interval\":\"1s\",\"max_interval\":\"1m\",\"multiplier\":2,\"jitter\":0.1},\"tags\":{},"
+                        "\"placement\":\"any\"}");
+    assert_int_equal(job.spec.node_tag_count, 0);
     assert_true(job.spec.enabled);
     assert_string_equal(job.spec.name, "n");
     assert_string_equal(job.spec.executor, "shell");
@@ -121,7 +123,7 @@ static void test_everything(void **state)
         "\"concurrency\":\"allow\",\"timeout\":\"90m\",\"config\":{\"url\":\"https://example.com/\"},\"executor\":\"http\","
         "\"day_match\":\"vixie\",\"dst_overlap\":\"both\",\"dst_gap\":\"skip\",\"timezone\":\"Europe/Berlin\","
         "\"schedule\":[\"0 9 * * 1-5\",\"@every 5m\"],\"description\":\"two\\nlines\",\"name\":\"Job_1.2-x\","
-        "\"enabled\":false,\"placement\":{\"tags\":{}}}");
+        "\"enabled\":false,\"placement\":{\"tags\":{\"zone\":\"\",\"disk\":\"ssd\"}}}");
     assert_string_equal(job.text.data,
                         "{\"name\":\"Job_1.2-x\",\"description\":\"two\\nlines\",\"schedule\":[\"0 9 * * 1-5\",\"@every 5m\"],"
                         "\"timezone\":\"Europe/Berlin\",\"dst_gap\":\"skip\",\"dst_overlap\":\"both\",\"day_match\":\"vixie\","
@@ -129,7 +131,12 @@ static void test_everything(void **state)
                         "\"concurrency\":\"allow\",\"max_concurrent\":7,\"missed_run_policy\":\"execute_all\","
                         "\"catchup_window\":\"1h\",\"catchup_limit\":10000,\"on_node_loss\":\"fail\",\"retry_policy\":{"
                         "\"max_attempts\":100,\"initial_interval\":\"1m30s\",\"max_interval\":\"2h\",\"multiplier\":1.5,"
-                        "\"jitter\":0},\"tags\":{\"team\":\"backend\",\"app.example/tier\":\"\"}}");
+                        "\"jitter\":0},\"tags\":{\"team\":\"backend\",\"app.example/tier\":\"\"},"
+                        "\"placement\":{\"tags\":{\"disk\":\"ssd\",\"zone\":\"\"}}}");
+    assert_int_equal(job.spec.placement, PLACEMENT_ANY);
+    assert_int_equal(job.spec.node_tag_count, 2);
+    assert_string_equal(job.spec.node_tags[0], "disk=ssd");
+    assert_string_equal(job.spec.node_tags[1], "zone=");
     assert_false(job.spec.enabled);
     assert_int_equal(job.spec.concurrency, CONCURRENCY_ALLOW);
     assert_int_equal(job.spec.missed_policy, MISSED_POLICY_EXECUTE_ALL);
@@ -371,9 +378,16 @@ static void test_policies(void **state)
         {"\"retry_policy\":{\"multiplier\":\"2\"}", "/retry_policy/multiplier", "a number"},
         {"\"retry_policy\":{\"jitter\":1.1}", "/retry_policy/jitter", "from 0 to 1"},
         {"\"retry_policy\":{\"jitter\":-0.1}", "/retry_policy/jitter", "from 0 to 1"},
-        {"\"placement\":{\"tags\":{\"disk\":\"ssd\"}}", "/placement", "comes with clustering"},
-        {"\"placement\":{\"x\":{}}", "/placement", "comes with clustering"},
-        {"\"placement\":\"all\"", "/placement", "comes with clustering"},
+        {"\"placement\":\"all\"", "/placement", "is not supported by this version; use \"any\", \"leader\" or"},
+        {"\"placement\":\"Any\"", "/placement", "must be \"any\", \"leader\" or {\"tags\": {"},
+        {"\"placement\":7", "/placement", "must be \"any\", \"leader\" or {\"tags\": {"},
+        {"\"placement\":[]", "/placement", "must be \"any\", \"leader\" or {\"tags\": {"},
+        {"\"placement\":{\"tag\":{}}", "/placement/tag", "did you mean \"tags\"?"},
+        {"\"placement\":{\"any\":true}", "/placement/any", "unknown field \"any\""},
+        {"\"placement\":{\"tags\":\"disk\"}", "/placement/tags", "must be an object of strings"},
+        {"\"placement\":{\"tags\":{\"a=b\":\"x\"}}", "/placement/tags/a=b", "a tag's key has 1 to 63"},
+        {"\"placement\":{\"tags\":{\"disk\":1}}", "/placement/tags/disk", "must be a string"},
+        {"\"placement\":{\"tags\":{\"disk\":\"a\\tb\"}}", "/placement/tags/disk", "control characters"},
         {"\"shedule\":\"x\"", "/shedule", "did you mean \"schedule\"?"},
         {"\"comand\":\"x\"", "/comand", "did you mean \"command\"?"},
         {"\"zzzzzzzzzz\":1", "/zzzzzzzzzz", "unknown field"},
@@ -626,6 +640,53 @@ static void test_spec_compiles(void **state)
     job_document_deinit(&job);
 }
 
+static void test_placement(void **state)
+{
+    static const struct {
+        const char *given, *kept;
+        enum placement kind;
+    } rows[] = {
+        {"\"any\"", "\"any\"", PLACEMENT_ANY}, {"null", "\"any\"", PLACEMENT_ANY}, {"{}", "\"any\"", PLACEMENT_ANY},
+        {"{\"tags\":{}}", "\"any\"", PLACEMENT_ANY}, {"{\"tags\":null}", "\"any\"", PLACEMENT_ANY},
+        {"\"leader\"", "\"leader\"", PLACEMENT_LEADER},
+        {"{\"tags\":{\"b\":\"x=y\",\"a.b\":\"\xc3\xa4\",\"a\":\"1\"}}", "{\"tags\":{\"a.b\":\"\xc3\xa4\",\"a\":\"1\",\"b\":\"x=y\"}}",
+         PLACEMENT_ANY},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        char text[400], expected[200];
+        (void)snprintf(text, sizeof text, "{" MINIMAL ",\"placement\":%s}", rows[i].given);
+        (void)snprintf(expected, sizeof expected, ",\"placement\":%s}", rows[i].kept);
+        struct job_document job = take(*state, text);
+        assert_non_null(strstr(job.text.data, expected));
+        assert_int_equal(job.spec.placement, rows[i].kind);
+        job_document_deinit(&job);
+    }
+}
+
+/* `count` tags, the first with a key and a value of these sizes. */
+static void make_placement(char *text, size_t size, uint32_t count, int key_size, int value_size)
+{
+    int at = snprintf(text, size, "\"placement\":{\"tags\":{\"%0*d\":\"%0*d\"", key_size, 0, value_size, 0);
+    for (uint32_t i = 1; i < count; i++)
+        at += snprintf(text + at, size - (size_t)at, ",\"k%u\":\"v\"", i);
+    (void)snprintf(text + at, size - (size_t)at, "}}");
+}
+
+static void test_limits_of_a_placement(void **state)
+{
+    char member[2000], text[2400];
+    make_placement(member, sizeof member, NODE_TAGS_MAX, NODE_TAG_KEY_MAX, NODE_TAG_VALUE_MAX);
+    (void)snprintf(text, sizeof text, "{" MINIMAL ",%s}", member);
+    struct job_document job = take(*state, text);
+    assert_int_equal(job.spec.node_tag_count, NODE_TAGS_MAX);
+    assert_int_equal(strlen(job.spec.node_tags[0]), NODE_TAG_TEXT_SIZE - 1);
+    job_document_deinit(&job);
+    make_placement(member, sizeof member, NODE_TAGS_MAX + 1, 1, 1);
+    refuse(*state, member, "/placement/tags", "asks for at most 16 tags");
+    make_placement(member, sizeof member, 1, 1, NODE_TAG_VALUE_MAX + 1);
+    refuse(*state, member, "/placement/tags/0", "is longer than 63 bytes");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -643,6 +704,8 @@ int main(void)
         cmocka_unit_test_teardown(test_policies, free_inputs),
         cmocka_unit_test_teardown(test_retry_intervals_alone, free_inputs),
         cmocka_unit_test_teardown(test_tags, free_inputs),
+        cmocka_unit_test_teardown(test_placement, free_inputs),
+        cmocka_unit_test_teardown(test_limits_of_a_placement, free_inputs),
         cmocka_unit_test_teardown(test_option_limits, free_inputs),
         cmocka_unit_test_teardown(test_description_size, free_inputs),
         cmocka_unit_test_teardown(test_document_size, free_inputs),

@@ -1,4 +1,5 @@
 /* What must be true of every change, from the schedule alone. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -102,6 +103,10 @@ static void job_changes(struct sim *sim, const struct state_change *change)
     job->id = spec.id;
     job->version = spec.version;
     memcpy(job->executor, spec.executor, sizeof job->executor);
+    job->placement = spec.placement;
+    job->node_tag_count = spec.node_tag_count;
+    for (uint32_t i = 0; i < spec.node_tag_count; i++)
+        (void)snprintf(job->node_tags[i], sizeof job->node_tags[i], "%s", spec.node_tags[i]);
     job->enabled = spec.enabled;
     job->was_allowed |= spec.concurrency == CONCURRENCY_ALLOW;
     schedule_free(job->schedule);
@@ -199,6 +204,39 @@ static void check_overlap(struct sim *sim, const struct sim_job *job)
     assert_in_range(under_way, 0, 1);
 }
 
+static bool carries(const struct node_row *row, const char *tag)
+{
+    uint32_t i = 0;
+    while (i < row->tag_count && strcmp(row->tags[i], tag) != 0)
+        i++;
+    return i < row->tag_count;
+}
+
+static void node_changes(struct sim *sim, const struct state_change *change)
+{
+    struct node_row row;
+    struct sim_node *node = sim->nodes;
+    OK(node_row_decode(change->row, &row, &failure));
+    while (strcmp(node->name, row.name) != 0)
+        assert_true(++node < sim->nodes + sim->node_count);
+    node->row = row;
+}
+
+static void check_placement(struct sim *sim, const struct open_run *open)
+{
+    const struct sim_job *job = job_of(sim, open->serial);
+    const struct sim_node *node = sim->nodes;
+    if (sim->haunted || job == NULL || job->deleted)
+        return;
+    while (strcmp(node->name, open->node) != 0)
+        assert_true(++node < sim->nodes + sim->node_count);
+    assert_string_equal(node->row.executors[0], open->executor);
+    if (job->placement == PLACEMENT_LEADER)
+        assert_string_equal(open->node, sim->config.node_id);
+    for (uint32_t i = 0; i < job->node_tag_count; i++)
+        assert_true(carries(&node->row, job->node_tags[i]));
+}
+
 static void run_changes(struct sim *sim, const struct state_change *change)
 {
     struct open_run open;
@@ -210,8 +248,10 @@ static void run_changes(struct sim *sim, const struct state_change *change)
     }
     assert_int_equal(run->status, RUN_PENDING);
     assert_true(open.attempt == run->attempt || open.attempt == run->attempt + 1);
-    if (open.attempt > run->attempt)
+    if (open.attempt > run->attempt) {
         run->assigned_ms = sim_now(sim);
+        check_placement(sim, &open);
+    }
     bool new_phase = run->phase != open.phase;
     run->phase = open.phase;
     run->attempt = open.attempt;
@@ -264,6 +304,7 @@ void model_change(struct sim *sim, const struct state_change *change)
         slots_dropped(sim, change);
         break;
     case CHANGE_NODE:
+        node_changes(sim, change);
         break;
     }
 }

@@ -55,7 +55,9 @@ struct sim *sim_new(uint64_t seed)
     sim->real_ms = SIM_START;
     sim->duration_ms = 100;
     sim->start_delay_ms = 10;
+    sim->leader = "n1";
     sim->config = (struct scheduler_config){.zones = {.load = zoneinfo_load, .nearest = zoneinfo_nearest},
+                                            .node_id = sim->leader,
                                             .misfire_threshold_ms = SIM_MISFIRE_MS,
                                             .retention_ms = 30 * DAY,
                                             .executions_per_job = 100000,
@@ -308,7 +310,22 @@ static void report(struct sim *sim, struct sim_event *event)
     free_event(event);
 }
 
+static void take_tags(struct node_row *row, const char *tags)
+{
+    while (*tags != '\0') {
+        size_t size = strcspn(tags, " ");
+        assert_true(row->tag_count < NODE_TAGS_MAX && size < NODE_TAG_TEXT_SIZE);
+        memcpy(row->tags[row->tag_count++], tags, size);
+        tags += size + (tags[size] == ' ');
+    }
+}
+
 void sim_node_up(struct sim *sim, const char *name, uint32_t capacity, const char *executor)
+{
+    sim_node_up_tagged(sim, name, capacity, executor, "");
+}
+
+void sim_node_up_tagged(struct sim *sim, const char *name, uint32_t capacity, const char *executor, const char *tags)
 {
     struct node_row row = {.session = ++sim->sessions, .capacity = capacity, .lease_ms = sim->lease_ms, .version = "1",
                            .executor_count = 1};
@@ -320,7 +337,9 @@ void sim_node_up(struct sim *sim, const char *name, uint32_t capacity, const cha
     }
     (void)snprintf(row.name, sizeof row.name, "%s", name);
     (void)snprintf(row.executors[0], sizeof row.executors[0], "%s", executor != NULL ? executor : "shell");
-    sim->nodes[i] = (struct sim_node){.session = row.session, .capacity = capacity};
+    take_tags(&row, tags);
+    sim->nodes[i].session = row.session;
+    sim->nodes[i].capacity = capacity;
     memcpy(sim->nodes[i].name, row.name, sizeof row.name);
     node_up_encode(&row, &command);
     assert_int_equal(user(sim, &command).status, STATUS_OK);
@@ -564,7 +583,9 @@ void sim_rebuild(struct sim *sim, bool ghosts, bool lost)
         else
             OK(heap_set(&sim->events, kept[i], kept[i]->key));
     }
+    sim->haunted |= ghosts;
     scheduler_free(sim->scheduler);
+    sim->config.node_id = sim->leader;
     sim->scheduler = new_leader(sim);
     sim->leadership++;
     sim->poke = true;

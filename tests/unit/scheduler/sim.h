@@ -2,6 +2,7 @@
  * seed. Every change is checked against a model that knows nothing of the scheduler:
  * - whenever a mark moves, each slot of the job's schedule between the old mark and the new one became exactly one run or
  *   lies in exactly one dropped range, and nothing else did; ranges count exactly what they span;
+ * - an attempt is given to a node that has the executor and what the job's placement asks for;
  * - an attempt starts at most once, on the session that it was given to; attempts of a run only grow;
  * - a run that is over stays over; under `forbid` and `replace` at most one run of a job is not waiting. */
 #ifndef CHRONOS_TESTS_SCHEDULER_SIM_H
@@ -65,6 +66,9 @@ struct sim_job {
     struct schedule *schedule;
     uint32_t version;
     char executor[EXECUTOR_TEXT_SIZE];
+    enum placement placement;
+    uint32_t node_tag_count;
+    char node_tags[NODE_TAGS_MAX][NODE_TAG_TEXT_SIZE];
     int64_t mark_ms;
     bool enabled, deleted, was_allowed; /* was_allowed: `allow` was its policy once: several may be active */
     /* decided since the mark moved last */
@@ -82,6 +86,7 @@ struct sim_node {
     char name[NODE_TEXT_SIZE];
     uint64_t session;
     uint32_t capacity;
+    struct node_row row; /* that is applied; the node may have begun a newer session */
 };
 
 struct sim_event {
@@ -109,6 +114,8 @@ struct sim {
     struct state_changes changes;
     struct random random;
     struct id_source ids;
+    const char *leader; /* the node that leads from the next sim_rebuild on */
+    bool haunted;       /* entries of an older leader were applied late: they know nothing of edits since */
     uint64_t index, sessions;
     int64_t real_ms, skew_ms; /* the leader's wall clock shows their sum */
     int64_t proposed_ms;      /* wall clock at which the entry being applied was proposed */
@@ -159,6 +166,8 @@ enum status sim_trigger(struct sim *sim, struct sim_job *job, bool force, struct
 enum status sim_cancel(struct sim *sim, const struct id *execution);
 /* A node, or a new session of it. `executor` NULL: "shell". */
 void sim_node_up(struct sim *sim, const char *name, uint32_t capacity, const char *executor);
+/* With tags, as "disk=ssd zone=a": sorted. */
+void sim_node_up_tagged(struct sim *sim, const char *name, uint32_t capacity, const char *executor, const char *tags);
 
 /* --- time and faults --- */
 void sim_run_for(struct sim *sim, int64_t ms);

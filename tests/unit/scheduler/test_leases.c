@@ -141,7 +141,7 @@ static void test_what_waited_goes_to_a_node_that_is_back(void **state)
     scheduler_node_silent(sim->scheduler, "n2");
     trigger(sim, job, 3);
     assert_int_equal(sim_nth(sim, job, -1, 0)->phase, PHASE_READY);
-    assert_int_equal(scheduler_waits_for(sim->scheduler, "shell"), REASON_NO_NODE);
+    assert_int_equal(scheduler_waits_for(sim->scheduler, job->serial), REASON_NO_NODE);
     beat(sim, 1);
     assert_true(scheduler_next_ms(sim->scheduler) <= sim_now(sim));
     sim->poke = true;

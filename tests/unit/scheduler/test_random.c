@@ -21,7 +21,7 @@ static uint64_t below(struct sim *sim, uint64_t bound)
     return random_below(&sim->random, bound);
 }
 
-static struct job_spec random_spec(struct sim *sim, const char *name)
+static struct job_spec random_spec(struct sim *sim, uint32_t number, const char *name)
 {
     static const char *const schedules[] = {"* * * * *",    "*/5 * * * *",  "*/10 * * * * *", "@every 7m",
                                             "@every 13s",   "0 * * * *",    "30 9,10 * * *",  "@manually",
@@ -40,7 +40,16 @@ static struct job_spec random_spec(struct sim *sim, const char *name)
         spec.schedules[1] = "*/3 * * * *";
         spec.schedule_count = 2;
     }
-    (void)snprintf(spec.executor, sizeof spec.executor, "%s", below(sim, 6) == 0 ? "http" : "shell");
+    /* Every third job may be placed on the leader: for good it has no executor but the one that all who lead have, for its runs
+     * keep the executor that they were decided for. */
+    bool may_lead = number % 3 == 0;
+    (void)snprintf(spec.executor, sizeof spec.executor, "%s", !may_lead && below(sim, 4) == 0 ? "http" : "shell");
+    if (may_lead && below(sim, 2) == 0)
+        spec.placement = PLACEMENT_LEADER;
+    else if (below(sim, 3) == 0)
+        spec.node_tags[spec.node_tag_count++] = "disk=ssd";
+    if (spec.placement == PLACEMENT_ANY && below(sim, 6) == 0)
+        spec.node_tags[spec.node_tag_count++] = "zone=a";
     return spec;
 }
 
@@ -51,16 +60,16 @@ static struct sim_job *any_job(struct sim *sim)
 
 static void node_event(struct sim *sim)
 {
-    static const char *const names[] = {"n1", "n2", "n3"};
+    static const char *const names[] = {"n1", "n2", "n3"}, *const tags[] = {"", "disk=ssd", "zone=a", "disk=ssd zone=a", "zone=b"};
     uint64_t n = below(sim, 3);
-    sim_node_up(sim, names[n], 1 + (uint32_t)below(sim, 12), n == 2 ? "http" : "shell");
+    sim_node_up_tagged(sim, names[n], 1 + (uint32_t)below(sim, 12), n == 2 ? "http" : "shell", tags[below(sim, 5)]);
 }
 
 static void new_job(struct sim *sim)
 {
     char name[32];
     (void)snprintf(name, sizeof name, "job%u", sim->job_count);
-    struct job_spec spec = random_spec(sim, name);
+    struct job_spec spec = random_spec(sim, sim->job_count, name);
     if (sim->job_count < SIM_JOBS)
         (void)sim_create(sim, &spec);
 }
@@ -75,10 +84,9 @@ static void user_event(struct sim *sim)
     uint64_t kind = below(sim, 8);
     if (job->deleted)
         return;
-    (void)snprintf(name, sizeof name, "job%u", (unsigned)(job - sim->jobs));
-    struct job_spec spec = random_spec(sim, name);
-    /* The row of an open run does not name its executor, so a leader that loads it takes the job's present one. */
-    memcpy(spec.executor, job->executor, sizeof spec.executor);
+    uint32_t number = (uint32_t)(job - sim->jobs);
+    (void)snprintf(name, sizeof name, "job%u", number);
+    struct job_spec spec = random_spec(sim, number, name);
     if (kind < 3)
         status = sim_edit(sim, job, &spec, true);
     else if (kind < 5)
@@ -111,7 +119,10 @@ static void step(struct sim *sim)
     case 1: weather(sim); break;
     case 2:
     case 3: user_event(sim); break;
-    case 4: sim_rebuild(sim, below(sim, 2) == 0, below(sim, 2) == 0); break;
+    case 4:
+        sim->leader = below(sim, 2) == 0 ? "n1" : "n2";
+        sim_rebuild(sim, below(sim, 2) == 0, below(sim, 2) == 0);
+        break;
     case 5: node_event(sim); break;
     case 6: sim_sleep(sim, (int64_t)below(sim, below(sim, 5) == 0 ? 2 * HOUR : 2 * MINUTE)); break;
     case 7: sim->skew_ms += (int64_t)below(sim, 4 * MINUTE) - 2 * MINUTE; break;
@@ -132,9 +143,9 @@ static void heal(struct sim *sim)
     sim->random_delay = false;
     sim->random_runs = false;
     sim->duration_ms = 200;
-    sim_node_up(sim, "n1", 20, "shell");
+    sim_node_up_tagged(sim, "n1", 20, "shell", "disk=ssd zone=a");
     sim_node_up(sim, "n2", 20, "shell");
-    sim_node_up(sim, "n3", 20, "http");
+    sim_node_up_tagged(sim, "n3", 20, "http", "disk=ssd zone=a");
     sim_run_for(sim, 10 * MINUTE);
     for (uint32_t i = 0; i < sim->job_count; i++)
         for (uint32_t tries = 0; sim->jobs[i].enabled && sim_enable(sim, &sim->jobs[i], false) != STATUS_OK; tries++) {

@@ -487,7 +487,7 @@ struct job_spec spec_of(struct fixture *f, uint64_t serial)
     OK(state_view_begin(f->state, &view, &failure));
     OK(state_get_spec(&view, serial, &spec, &failure));
     state_view_end(&view);
-    spec.schedule_count = 0;
+    spec.schedule_count = spec.node_tag_count = 0;
     return spec;
 }
 

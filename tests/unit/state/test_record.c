@@ -29,6 +29,7 @@ static void vocabulary(void **state)
     assert_string_equal(concurrency_name(CONCURRENCY_REPLACE), "replace");
     assert_string_equal(missed_policy_name(MISSED_POLICY_IGNORE), "ignore");
     assert_string_equal(node_loss_name(NODE_LOSS_FAIL), "fail");
+    assert_string_equal(placement_name(PLACEMENT_LEADER), "leader");
     assert_true(run_status_parse("timeout", &status) && status == RUN_TIMEOUT);
     assert_false(run_status_parse("Timeout", &status));
     assert_int_equal(status, RUN_TIMEOUT); /* untouched */
@@ -83,7 +84,8 @@ static void spec_sample(struct buffer *out)
         .day_match = 1, .max_concurrent = 5, .catchup_limit = 6, .catchup_window_ms = 7, .timeout_ms = 8,
         .anchor_ms = 9,
         .retry = {3, 1, 2, 2000, 100}, .name = "name", .executor = "shell", .timezone = "Europe/Berlin",
-        .schedule_count = 2, .schedules = {"0 9 * * *", "@every 1h"},
+        .schedule_count = 2, .schedules = {"0 9 * * *", "@every 1h"}, .placement = PLACEMENT_LEADER, .node_tag_count = 2,
+        .node_tags = {"disk=ssd", "zone="},
     };
     job_spec_encode(&spec, out);
 }
@@ -179,7 +181,8 @@ static enum status execution_again(struct bytes bytes, struct buffer *out, struc
 static void node_sample(struct buffer *out)
 {
     static const struct node_row node = {.name = "n1", .session = 7, .capacity = 3, .since_ms = 9, .lease_ms = 30000, .version = "0.1.0",
-                                         .executor_count = 2, .executors = {"shell", "http"}};
+                                         .executor_count = 2, .executors = {"shell", "http"}, .tag_count = 2,
+                                         .tags = {"disk=ssd", "zone=a"}};
     node_row_encode(&node, out);
 }
 
@@ -290,6 +293,25 @@ static void cut_rows_are_refused(void **state)
     }
 }
 
+/* A tag is a key and a value: without its "=" it is damaged. */
+static void tags_without_a_value_are_refused(void **state)
+{
+    (void)state;
+    for (int i = 0; i < CODEC_COUNT; i++) {
+        struct buffer row;
+        struct error err = {.message = ""};
+        buffer_init(&row, 1 << 20);
+        codecs[i].sample(&row);
+        char *tag = memmem(row.data, row.size, "disk=", 5);
+        if (tag != NULL) {
+            tag[4] = '-';
+            assert_int_equal(decode_copy(&codecs[i], row.data, row.size, &err), STATUS_CORRUPT);
+        }
+        assert_int_equal(tag != NULL, strcmp(codecs[i].name, "sched") == 0 || strcmp(codecs[i].name, "nodes") == 0);
+        buffer_deinit(&row);
+    }
+}
+
 /* Whatever byte is damaged, a row is read or refused, never more than its bytes; what was read can be written. */
 static void damaged_rows(void **state)
 {
@@ -315,7 +337,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(vocabulary), cmocka_unit_test(retry_delays), cmocka_unit_test(round_trips),
-        cmocka_unit_test(cut_rows_are_refused), cmocka_unit_test(damaged_rows),
+        cmocka_unit_test(cut_rows_are_refused), cmocka_unit_test(tags_without_a_value_are_refused),
+        cmocka_unit_test(damaged_rows),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
