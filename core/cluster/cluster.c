@@ -520,7 +520,7 @@ enum status cluster_start_applier(struct cluster *cluster, struct error *err)
     return applier_start(&applier, &cluster->applier, err);
 }
 
-static enum status start_threads(struct cluster *cluster, struct error *err)
+enum status cluster_start_threads(struct cluster *cluster, struct error *err)
 {
     struct log_writer_config writer = {.log = cluster->stores.log, .clock = cluster->config.clock,
                                        .directories = {cluster->stores.log_path, cluster->stores.data.path}, .notify = notify,
@@ -536,7 +536,7 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
     if (cluster->clock_fd < 0)
         return error_set_errno(err, STATUS_IO, errno, "make a timer that sees clock steps");
     init_handles(cluster);
-    enum status status = start_threads(cluster, err);
+    enum status status = cluster_start_threads(cluster, err);
     if (status != STATUS_OK)
         return status;
     if (cluster->config.raft_address != NULL)
@@ -545,7 +545,8 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
         return status;
     if (cluster->stores.is_alone && raft_campaign(cluster->raft) != STATUS_OK) /* nobody's heartbeat is worth waiting for */
         return error_set(err, STATUS_CONFLICT, "this node is not a voter of its own cluster");
-    if (raft_last(cluster->raft).index == 0)
+    founding_begin(cluster);
+    if (raft_last(cluster->raft).index == 0 && (!cluster->stores.founds || cluster->config.peer_count > 0))
         LOG_INFO(cluster->config.peer_count > 0 ? "asking for admission to a cluster" : "waiting to be invited to a cluster");
     consensus_tick(cluster);
     beats_start(cluster);

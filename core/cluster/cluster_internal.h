@@ -9,6 +9,7 @@
 #include "cluster/contact.h"
 #include "cluster/data_dir.h"
 #include "cluster/forward.h"
+#include "cluster/founding.h"
 #include "cluster/links.h"
 #include "cluster/log_store.h"
 #include "cluster/log_writer.h"
@@ -26,11 +27,14 @@ struct cluster_stores {
     struct log_store *log;
     struct state *state;
     bool is_alone; /* the log names no other member: all of it is committed */
+    bool founds;   /* blank, and to be the first node of a cluster: founding.h */
 };
 
 /* Locks, opens, compares the state with the log, founds a cluster where the log is new, and replays what the state lacks.
  * Blocks. */
 must_use enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err);
+/* Blank stores become those of a new cluster of this node. Blocks. */
+must_use enum status cluster_stores_found(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
 /* restore.c: makes config->restore_file what the stores hold, unless they came from it. The directories are open, the stores not. */
 must_use enum status cluster_restore(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
@@ -124,6 +128,7 @@ struct cluster {
     char superseded_by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
     uint64_t looks;            /* of membership_look */
     struct beats beats;
+    struct founding founding;
     struct snapshots *snapshots;
     uint64_t ticks;
 
@@ -183,6 +188,7 @@ void consensus_store_removed(struct cluster *cluster, bool removed); /* it was t
 void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id);
 
 /* --- cluster.c --- */
+must_use enum status cluster_start_threads(struct cluster *cluster, struct error *err); /* both */
 must_use enum status cluster_start_applier(struct cluster *cluster, struct error *err);
 /* A snapshot stands in the place of state and log: tells everybody. */
 void cluster_replaced(struct cluster *cluster);

@@ -252,8 +252,10 @@ static void on_up(void *arg, struct transport_link link, const struct hello *rem
         membership_ask_on(cluster, link);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_reached(cluster, link, remote);
-    if (remote->lane == LANE_CONTROL && !is_dialled)
+    if (remote->lane == LANE_CONTROL && !is_dialled) {
         note_acquaintance(cluster, remote);
+        founding_called(cluster, remote);
+    }
 }
 
 static void on_down(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled)

@@ -328,6 +328,7 @@ void membership_look(struct cluster *cluster)
         return;
     beats_sample(cluster);
     leave_if_superseded(cluster);
+    founding_look(cluster);
     raft_status(cluster->raft, &status);
     bool is_out = status.conf->count > 0 && status.conf_index <= status.commit &&
                   raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */

@@ -133,11 +133,12 @@ static enum status found(struct log_store *log, const struct cluster_config *con
 }
 
 /* Term and vote are written anew before anything is promised on them: what was read may never have reached the disk. */
-static enum status settle_log(struct log_store *log, const struct cluster_config *config, struct error *err)
+static enum status settle_log(struct log_store *log, const struct cluster_config *config, bool *ret_founds, struct error *err)
 {
     bool is_blank = log_store_last(log)->index == 0 && id_is_zero(&log_store_hard(log)->cluster_id);
-    if (is_blank && (config->raft_address == NULL || config->bootstrap))
+    if (is_blank && config->raft_address == NULL)
         return found(log, config, err);
+    *ret_founds = is_blank && config->bootstrap; /* once it has listened for others */
     enum status status = log_store_append(log, NULL, 0, log_store_hard(log), err);
     return status == STATUS_OK ? status : error_wrap(err, "write the hard state");
 }
@@ -257,6 +258,14 @@ static enum status replay(struct cluster_stores *stores, struct error *err)
     return replay.status == STATUS_OK ? STATUS_OK : error_wrap(err, "replay the log");
 }
 
+enum status cluster_stores_found(const struct cluster_config *config, struct cluster_stores *stores, struct error *err)
+{
+    enum status status = found(stores->log, config, err);
+    if (status == STATUS_OK)
+        status = look_at_members(stores, config, err);
+    return status == STATUS_OK ? replay(stores, err) : status;
+}
+
 enum status cluster_stores_open(const struct cluster_config *config, struct cluster_stores *ret, struct error *err)
 {
     struct cluster_stores stores = {.data = {.lock_fd = -1}, .log_dir = {.lock_fd = -1}};
@@ -272,7 +281,7 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
     if (status == STATUS_OK)
         remove_leftovers(&stores);
     if (status == STATUS_OK)
-        status = settle_log(stores.log, config, err);
+        status = settle_log(stores.log, config, &stores.founds, err);
     if (status == STATUS_OK)
         status = look_at_members(&stores, config, err);
     if (status == STATUS_OK && stores.is_alone)

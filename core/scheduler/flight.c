@@ -43,6 +43,7 @@ bool flight_add(struct flight *flight, union flight_item item)
 void flight_place(struct scheduler *s, struct flight *flight, int node, bool catchup)
 {
     s->nodes[node].active++;
+    s->nodes[node].placed = ++s->placements;
     flight->placed[node]++;
     if (catchup) {
         s->nodes[node].active_catchup++;

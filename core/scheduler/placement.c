@@ -86,6 +86,12 @@ static bool has_room(const struct node *node, bool catchup)
     return node->active < node->capacity && (!catchup || node->active_catchup < half);
 }
 
+/* Among equals the one that was given a run least lately: short runs, one after the other, go round. */
+static bool is_better(const struct node *a, const struct node *b)
+{
+    return a->active < b->active || (a->active == b->active && a->placed < b->placed);
+}
+
 int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, enum reason *ret_reason)
 {
     uint32_t nodes = demand_nodes(s, demand);
@@ -97,7 +103,7 @@ int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, 
             continue;
         if (!has_room(node, catchup))
             *ret_reason = REASON_CAPACITY;
-        else if (best < 0 || node->active < s->nodes[best].active)
+        else if (best < 0 || is_better(node, &s->nodes[best]))
             best = (int)i;
     }
     if (best >= 0)

@@ -79,6 +79,7 @@ struct node {
     bool is_watched;    /* heard_ms counts */
     int64_t heard_ms;   /* monotonic: the newest answered beat of this session, or since when one is waited for */
     int64_t lease_ms;   /* 0: it does not end */
+    uint64_t placed;    /* when it was given a run last: a number that counts up; 0: never */
     uint32_t capacity, active, active_catchup; /* attempts of this session, and places promised to commands in flight */
     uint32_t executor_count;
     char executors[NODE_EXECUTORS_MAX][EXECUTOR_TEXT_SIZE];
@@ -128,6 +129,7 @@ struct scheduler {
     uint32_t node_count;
     struct run_list orphans;
     struct job *attention;
+    uint64_t placements; /* the newest such number */
     int64_t watched_ms; /* monotonic: scheduler_watch_leases looked last */
     bool leading, again; /* again: more is owed now than fitted, or than was taken */
     struct walk walk;

@@ -282,6 +282,28 @@ class Founding(TestCase):
             lone.start()
             self.assertNotIn("founded", lone.log())
 
+    def test_on_the_empty_disk_of_a_member(self):
+        """The machine of the first node is set up anew, with the same file: that must not be a second cluster."""
+        with Cluster() as cluster:
+            first, *others = cluster.nodes
+            write(first, name="kept", **QUIET)
+            first.kill9()
+            shutil.rmtree(first.data_dir)
+            first.begin()
+            wait_for(lambda: "no cluster is founded" in first.log(), "the others to call it")
+            self.problem(first.post("/api/v1/jobs", {"name": "a", **QUIET}), 503, "NO_LEADER")
+            self.assertEqual(first.get("/health").json["leader"], False)
+            wait_for(lambda: any(n.status()["is_leader"] for n in others), "the others to elect")
+            wait_for(lambda: others[0].delete(f"/api/v1/cluster/nodes/{first.name}").status == 204, "the old member to be removed")
+            first.stop()
+            again = Member(1, peers=others, name=first.name)
+            self.addCleanup(again.close)
+            cluster.nodes[0] = again
+            again.start()
+            cluster.settle()
+            self.assertEqual(again.get("/api/v1/jobs/kept").status, 200)
+            first.close()
+
 
 if __name__ == "__main__":
     unittest.main(verbosity=2)
