@@ -64,7 +64,7 @@ bool edit_read_present(struct operation *operation, struct present *ret)
     if (status == STATUS_OK)
         return true;
     present_deinit(ret);
-    edit_fail(operation, &err);
+    edit_refuse(operation, &err);
     return false;
 }
 
@@ -121,7 +121,10 @@ static bool parse_document(struct operation *operation, cJSON *input, const cJSO
         memcpy(edit->name, ret->spec.name, sizeof edit->name);
         return true;
     }
-    edit_fail_document(operation, code, &errors);
+    if (stored != NULL)
+        edit_refuse_document(operation, code, &errors);
+    else
+        edit_fail_document(operation, code, &errors);
     return false;
 }
 
@@ -160,7 +163,7 @@ static bool check_name_free(struct operation *operation, const struct id *own)
         return true;
     if (status == STATUS_OK)
         (void)error_set_field(&err, STATUS_NAME_TAKEN, "/name", "there is a job named \"%s\" already", edit->name);
-    edit_fail(operation, &err);
+    edit_refuse(operation, &err);
     return false;
 }
 

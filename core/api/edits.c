@@ -40,6 +40,30 @@ void edit_fail_document(struct operation *operation, enum status code, const str
     operation_end(operation);
 }
 
+/* False: it can be refused. */
+static bool confirm(struct operation *operation, enum status code)
+{
+    struct edit *edit = operation->data;
+    if (operation->is_confirmed || status_http(code) >= 500)
+        return false;
+    cJSON_Delete(edit->body); /* what waits holds no tree; the text is read again */
+    edit->body = NULL;
+    operation_confirm(operation, edit_attempt);
+    return true;
+}
+
+void edit_refuse(struct operation *operation, const struct error *err)
+{
+    if (!confirm(operation, err->code))
+        edit_fail(operation, err);
+}
+
+void edit_refuse_document(struct operation *operation, enum status code, const struct field_errors *errors)
+{
+    if (!confirm(operation, code))
+        edit_fail_document(operation, code, errors);
+}
+
 /* The change was made: a 503 would say that it was not. */
 static void fail_after_commit(struct operation *operation, struct error *err)
 {
@@ -135,13 +159,18 @@ bool edit_is_agreed(const struct edit *edit, const struct present *present)
 
 static void fail_check(struct operation *operation, enum status status, const struct error *err)
 {
+    const struct edit *edit = operation->data;
     struct field_errors errors = {.count = 0};
     char pointer[ERROR_FIELD_SIZE + sizeof "/config/"];
     (void)snprintf(pointer, sizeof pointer, "/config%s%s", err->field[0] == '\0' || err->field[0] == '/' ? "" : "/",
                    err->field);
     field_errors_add(&errors, status == STATUS_NO_MEMORY ? "" : pointer, "%s",
                      status == STATUS_NO_MEMORY ? "out of memory" : err->message);
-    edit_fail_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
+    enum status code = status == STATUS_NO_MEMORY ? status : STATUS_INVALID;
+    if (edit->check.version != 0)
+        edit_refuse_document(operation, code, &errors);
+    else
+        edit_fail_document(operation, code, &errors); /* a new job is made from nothing that could be old */
 }
 
 static void on_checked(struct operation *operation, enum status status, const struct error *err)
@@ -180,7 +209,7 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
         edit_fail(operation, &err);
         return false;
     }
-    cJSON_Delete(edit->body); /* what waits holds no tree; the text is read again */
+    cJSON_Delete(edit->body); /* as in confirm */
     edit->body = NULL;
     return false;
 }
@@ -192,9 +221,6 @@ static void answer_refusal(struct operation *operation, const struct apply_resul
     const struct edit *edit = operation->data;
     struct error err;
     switch (result->status) {
-    case STATUS_NOT_FOUND:
-        (void)error_set(&err, STATUS_NOT_FOUND, "the job \"%s\" was deleted meanwhile", edit->job_text);
-        break;
     case STATUS_NAME_TAKEN:
         (void)error_set_field(&err, STATUS_NAME_TAKEN, "/name", "there is a job named \"%s\" already", edit->name);
         break;
@@ -226,6 +252,15 @@ static void answer_done(struct operation *operation)
     }
 }
 
+/* From a state that holds what was in the way. A node that does not catch up would only meet it again. */
+static void try_anew(struct operation *operation, uint64_t met_index)
+{
+    if (met_index > operation->api->applied_index)
+        operation_confirm(operation, edit_attempt);
+    else
+        edit_attempt(operation);
+}
+
 static void on_outcome(struct operation *operation, const struct cluster_outcome *outcome)
 {
     const struct edit *edit = operation->data;
@@ -234,15 +269,16 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
         (void)operation_failed(operation, outcome, ""); /* true: it has answered */
         return;
     }
-    /* Read anew, If-Match is held against the version that stands then. */
+    /* Read anew, If-Match is held against the version that stands then; another job may have got the name. */
     bool raced = result->status == STATUS_STALE || result->status == STATUS_VERSION_MISMATCH ||
+                 result->status == STATUS_NOT_FOUND ||
                  (result->status == STATUS_EXISTS && edit->kind != EDIT_TRIGGER);
     if (result->status == STATUS_OK)
         answer_done(operation);
     else if (!raced)
         answer_refusal(operation, result);
     else if (edit_may_retry(operation))
-        edit_attempt(operation);
+        try_anew(operation, result->index);
 }
 
 void edit_propose(struct operation *operation, const struct buffer *command)

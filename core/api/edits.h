@@ -51,6 +51,10 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
 /* Answers and ends the operation. */
 void edit_fail(struct operation *operation, const struct error *err);
 void edit_fail_document(struct operation *operation, enum status code, const struct field_errors *errors);
+/* The same, because of what this node's copy of the state holds or lacks. It may be behind, also on a node that believes that it
+ * leads: a refusal (4xx) is answered only of a state that holds all that was committed before; till then the edit is tried anew. */
+void edit_refuse(struct operation *operation, const struct error *err);
+void edit_refuse_document(struct operation *operation, enum status code, const struct field_errors *errors);
 
 /* --- edit_job.c --- */
 
