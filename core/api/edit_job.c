@@ -37,6 +37,8 @@ static enum status read_rows(struct edit *edit, struct present *ret, struct erro
         status = state_get_job(&ret->view, &edit->job, &ret->row, err);
     if (status == STATUS_OK)
         status = check_if_match(edit, ret->row.version, err);
+    if (status == STATUS_OK && (edit->kind == EDIT_ENABLE || edit->kind == EDIT_DISABLE))
+        edit_keep_written(edit, ret->row.document, edit->kind == EDIT_ENABLE, ret->row.created_ms);
     if (status == STATUS_OK)
         status = read_document(ret, ret->row.document, err);
     if (status == STATUS_OK)
@@ -182,6 +184,7 @@ void edit_attempt_create(struct operation *operation)
         struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
                               .document = buffer_bytes(&job.text)};
         put.spec.id = edit->job;
+        edit_keep_written(edit, put.document, put.spec.enabled, edit->now_ms);
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
         job_put_encode(&put, command);
         edit_propose(operation, command);
@@ -243,6 +246,7 @@ static void propose_put(struct operation *operation, const struct present *prese
     bool owes = present->row.enabled && (put.resets_mark || !job->spec.enabled);
     if (owes && !find_due(operation, present->row.serial, &decision, &put.due))
         return;
+    edit_keep_written(edit, put.document, put.spec.enabled, present->row.created_ms);
     struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
     job_put_encode(&put, command);
     edit_propose(operation, command);
@@ -294,7 +298,7 @@ void edit_attempt_enable(struct operation *operation)
     struct decision decision;
     if (!edit_read_present(operation, &present))
         return;
-    struct job_enable enable = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
+    struct job_enable enable = {.expected_version = present.row.version, /* what it is answered with */
                                 .enabled = edit->kind == EDIT_ENABLE, .mark_ms = edit->now_ms, .id = edit->job};
     if (enable.enabled || find_due(operation, present.row.serial, &decision, &enable.due)) {
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);

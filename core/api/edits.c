@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DETAIL_SIZE = 640, HEADERS_SIZE = 160 };
+enum { DETAIL_SIZE = 640 };
 
 static void discard(void *data)
 {
@@ -17,6 +17,7 @@ static void discard(void *data)
     cJSON_Delete(edit->body);
     buffer_deinit(&edit->text);
     buffer_deinit(&edit->overrides);
+    buffer_deinit(&edit->written.document);
     free(edit);
 }
 
@@ -62,75 +63,6 @@ void edit_refuse_document(struct operation *operation, enum status code, const s
 {
     if (!confirm(operation, code))
         edit_fail_document(operation, code, errors);
-}
-
-/* The change was made: a 503 would say that it was not. */
-static void fail_after_commit(struct operation *operation, struct error *err)
-{
-    if (err->code != STATUS_NOT_FOUND) {
-        err->code = STATUS_INTERNAL;
-        (void)error_wrap(err, "the change was made, but cannot be shown"); /* answered on the next line */
-    }
-    edit_fail(operation, err);
-}
-
-static void answer_job(struct operation *operation, int status_code)
-{
-    struct api *api = operation->api;
-    struct edit *edit = operation->data;
-    struct state_view view;
-    struct job_row row;
-    struct buffer *body = api_scratch(api, JOB_TEXT_MAX);
-    struct error err;
-    char headers[HEADERS_SIZE], id[ID_TEXT_SIZE], etag[ETAG_HEADER_SIZE];
-    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
-    if (status == STATUS_OK) {
-        status = state_get_job(&view, &edit->job, &row, &err);
-        if (status == STATUS_NOT_FOUND)
-            (void)error_set(&err, status, "the job was deleted right after this change"); /* answered below */
-        if (status == STATUS_OK)
-            status = job_write(api, &view, &edit->job, &row, body, &err);
-        state_view_end(&view);
-    }
-    if (status == STATUS_OK && body->failed != STATUS_OK)
-        status = error_set(&err, body->failed, "it does not fit into memory");
-    if (status != STATUS_OK) {
-        fail_after_commit(operation, &err);
-        return;
-    }
-    id_format(JOB_ID_PREFIX, &edit->job, id);
-    etag_header(row.version, etag);
-    (void)snprintf(headers, sizeof headers, "%s%s%s%s", etag, status_code == 201 ? "Location: /api/v1/jobs/" : "",
-                   status_code == 201 ? id : "", status_code == 201 ? "\r\n" : "");
-    answer_json_copied(api, operation->token, status_code, body, headers);
-    operation_end(operation);
-}
-
-static void answer_execution(struct operation *operation)
-{
-    struct api *api = operation->api;
-    struct edit *edit = operation->data;
-    struct state_view view;
-    struct buffer body;
-    struct error err;
-    char headers[HEADERS_SIZE], id[ID_TEXT_SIZE];
-    buffer_init(&body, API_ANSWER_MAX);
-    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
-    if (status == STATUS_OK) {
-        status = execution_write(&view, &edit->execution, &body, &err);
-        state_view_end(&view);
-    }
-    if (status == STATUS_OK && body.failed != STATUS_OK)
-        status = error_set(&err, body.failed, "it does not fit into memory");
-    if (status != STATUS_OK) {
-        buffer_deinit(&body);
-        fail_after_commit(operation, &err);
-        return;
-    }
-    id_format(EXECUTION_ID_PREFIX, &edit->execution, id);
-    (void)snprintf(headers, sizeof headers, "Location: /api/v1/executions/%s\r\n", id);
-    answer_json(api, operation->token, 202, &body, headers);
-    operation_end(operation);
 }
 
 /* --- trying, and trying again --- */
@@ -233,25 +165,6 @@ static void answer_refusal(struct operation *operation, const struct apply_resul
     edit_fail(operation, &err);
 }
 
-static void answer_done(struct operation *operation)
-{
-    const struct edit *edit = operation->data;
-    switch (edit->kind) {
-    case EDIT_CREATE:
-        answer_job(operation, 201);
-        return;
-    case EDIT_DELETE:
-        answer_empty(operation->api, operation->token, 204, NULL);
-        operation_end(operation);
-        return;
-    case EDIT_TRIGGER:
-        answer_execution(operation);
-        return;
-    default:
-        answer_job(operation, 200);
-    }
-}
-
 /* From a state that holds what was in the way. A node that does not catch up would only meet it again. */
 static void try_anew(struct operation *operation, uint64_t met_index)
 {
@@ -274,7 +187,7 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
                  result->status == STATUS_NOT_FOUND ||
                  (result->status == STATUS_EXISTS && edit->kind != EDIT_TRIGGER);
     if (result->status == STATUS_OK)
-        answer_done(operation);
+        edit_answer(operation, result->version);
     else if (!raced)
         answer_refusal(operation, result);
     else if (edit_may_retry(operation))
@@ -287,8 +200,9 @@ void edit_propose(struct operation *operation, const struct buffer *command)
     struct error err;
     cJSON_Delete(edit->body);
     edit->body = NULL;
-    if (command->failed != STATUS_OK) {
-        (void)error_set(&err, command->failed, "the change does not fit into memory");
+    enum status failed = command->failed != STATUS_OK ? command->failed : edit->written.document.failed;
+    if (failed != STATUS_OK) {
+        (void)error_set(&err, failed, "the change does not fit into memory");
         edit_fail(operation, &err);
         return;
     }
@@ -395,6 +309,7 @@ static void begin_edit(struct api *api, const struct http_request *request, cons
     edit->kind = kind;
     buffer_init(&edit->text, (size_t)api->config.config->server.max_body_bytes);
     buffer_init(&edit->overrides, JOB_DOCUMENT_MAX);
+    buffer_init(&edit->written.document, JOB_DOCUMENT_MAX);
     enum status status = read_target(match, edit, &err);
     if (status == STATUS_OK)
         status = read_queries(request, edit, &err);
