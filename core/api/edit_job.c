@@ -274,6 +274,13 @@ void edit_attempt_put(struct operation *operation)
 
 /* --- delete, enable, disable --- */
 
+/* A name may have gone to another job that this node has not heard of yet; an id stays with its job. */
+static bool is_by_name(const struct edit *edit)
+{
+    struct id id;
+    return !id_parse(JOB_ID_PREFIX, edit->job_text, strlen(edit->job_text), &id);
+}
+
 void edit_attempt_delete(struct operation *operation)
 {
     struct edit *edit = operation->data;
@@ -281,7 +288,8 @@ void edit_attempt_delete(struct operation *operation)
     struct decision decision;
     if (!edit_read_present(operation, &present))
         return;
-    struct job_delete delete = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
+    bool of_this_version = edit->if_match[0] != '\0' || is_by_name(edit);
+    struct job_delete delete = {.expected_version = of_this_version ? present.row.version : 0,
                                 .cancel_running = edit->cancel, .id = edit->job};
     if (find_due(operation, present.row.serial, &decision, &delete.due)) {
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);

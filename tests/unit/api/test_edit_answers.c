@@ -71,6 +71,21 @@ static void test_changed_by_others_right_before(void **state)
     expect_etag("\"4\"");
 }
 
+/* Not the job that had this name before. */
+static void test_deleted_by_its_name(void **state)
+{
+    struct id a = make_job("a"), b = fixture_id(world.f);
+    (void)state;
+    theirs_put(behind(), &a, 1, "b", "renamed");
+    theirs_put(behind(), &b, 0, "a", "another");
+    ask(METHOD_DELETE, "/api/v1/jobs/a", NULL, NULL);
+    expect(204, NULL);
+    ask(METHOD_GET, "/api/v1/jobs/b", NULL, NULL);
+    expect(200, "renamed");
+    ask(METHOD_GET, "/api/v1/jobs/a", NULL, NULL);
+    expect(404, NULL);
+}
+
 #define CASE(test) cmocka_unit_test_setup_teardown(test, world_setup, world_teardown)
 
 int main(void)
@@ -81,6 +96,7 @@ int main(void)
         CASE(test_answered_before_it_has_come),
         CASE(test_a_run_that_cannot_be_shown),
         CASE(test_changed_by_others_right_before),
+        CASE(test_deleted_by_its_name),
     };
     return RUN_ON_BACKENDS("edit answers", tests);
 }
