@@ -126,10 +126,11 @@ static void on_read_index(struct operation *operation, const struct cluster_outc
     struct kept_request *kept = operation->data;
     if (operation_failed(operation, outcome, "the read could not be made consistent"))
         return;
+    operation->api->is_confirmed = true;
     dispatch(operation->api, &kept->request);
+    operation->api->is_confirmed = false;
     operation_end(operation);
 }
-
 
 static void begin_consistent(struct api *api, const struct http_request *request)
 {
@@ -144,6 +145,14 @@ static void begin_consistent(struct api *api, const struct http_request *request
         return;
     if (cluster_read_index(api->config.cluster, operation_outcome, api, operation_token(operation), &err) != STATUS_OK)
         operation_refuse(operation, &err);
+}
+
+bool api_confirm(struct api *api, const struct http_request *request)
+{
+    if (api->is_confirmed)
+        return false;
+    begin_consistent(api, request);
+    return true;
 }
 
 /* --- the way of a request --- */

@@ -62,7 +62,9 @@ struct operation {
     operation_step step;
     void *data;                 /* the resource's own; freed by `discard` */
     void (*discard)(void *data);
-    void (*again)(struct operation *operation); /* of operation_retry_later */
+    void (*again)(struct operation *operation); /* of operation_retry_later and operation_confirm, one at a time */
+    bool is_confirming;         /* it waits for a read index */
+    bool is_confirmed;          /* what it reads holds all that was committed before it began */
     struct operation *next_retry;
 };
 /* NULL: too many, the 503 was answered and `data` discarded. `discard` NULL: there is nothing to be freed. */
@@ -76,9 +78,17 @@ void operation_propose(struct operation *operation, enum proposal_class class, s
 void operation_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome);
 /* Calls `again` after the next apply batch (or within a second): a decision of the job was in the way. */
 void operation_retry_later(struct operation *operation, void (*again)(struct operation *operation));
+/* Calls `again` once the state holds all that was committed before; where that cannot be made sure of, answers 503 and ends it. */
+void operation_confirm(struct operation *operation, void (*again)(struct operation *operation));
 void operation_end(struct operation *operation); /* discards data and frees the slot; the answer was given */
 /* What an outcome that is not OK says: answers it and ends the operation; true. False: status and result are OK. */
 bool operation_failed(struct operation *operation, const struct cluster_outcome *outcome, const char *what);
+
+/* --- refusals (api.c): a node that lags must not say that there is none of what was made elsewhere a moment ago --- */
+
+/* A handler is about to refuse a request because of what the state holds or lacks, and has changed nothing. True: it does nothing
+ * more; it is called anew once the state holds all that was committed before, or 503 is answered. False: that is so already. */
+bool api_confirm(struct api *api, const struct http_request *request);
 
 /* --- scans (scan.c): reads that may touch many rows, on libuv's pool with a view of their own --- */
 
@@ -225,6 +235,7 @@ struct api {
     struct masks *masks; /* which options of executors are secret */
     char common[160]; /* what all answers begin their headers with, up to the applied index */
     bool draining;
+    bool is_confirmed; /* the state holds all that was committed before the request at hand: see api_confirm */
     struct operation *operations;
     uint32_t *free_slots;
     uint32_t free_count, waiting;

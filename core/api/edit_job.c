@@ -37,6 +37,8 @@ static enum status read_rows(struct edit *edit, struct present *ret, struct erro
         status = state_get_job(&ret->view, &edit->job, &ret->row, err);
     if (status == STATUS_OK)
         status = check_if_match(edit, ret->row.version, err);
+    if (status == STATUS_OK && (edit->kind == EDIT_ENABLE || edit->kind == EDIT_DISABLE))
+        edit_keep_written(edit, ret->row.document, edit->kind == EDIT_ENABLE, ret->row.created_ms);
     if (status == STATUS_OK)
         status = read_document(ret, ret->row.document, err);
     if (status == STATUS_OK)
@@ -64,7 +66,7 @@ bool edit_read_present(struct operation *operation, struct present *ret)
     if (status == STATUS_OK)
         return true;
     present_deinit(ret);
-    edit_fail(operation, &err);
+    edit_refuse(operation, &err);
     return false;
 }
 
@@ -121,7 +123,10 @@ static bool parse_document(struct operation *operation, cJSON *input, const cJSO
         memcpy(edit->name, ret->spec.name, sizeof edit->name);
         return true;
     }
-    edit_fail_document(operation, code, &errors);
+    if (stored != NULL)
+        edit_refuse_document(operation, code, &errors);
+    else
+        edit_fail_document(operation, code, &errors);
     return false;
 }
 
@@ -160,7 +165,7 @@ static bool check_name_free(struct operation *operation, const struct id *own)
         return true;
     if (status == STATUS_OK)
         (void)error_set_field(&err, STATUS_NAME_TAKEN, "/name", "there is a job named \"%s\" already", edit->name);
-    edit_fail(operation, &err);
+    edit_refuse(operation, &err);
     return false;
 }
 
@@ -179,6 +184,7 @@ void edit_attempt_create(struct operation *operation)
         struct job_put put = {.id = edit->job, .mark_ms = edit->now_ms, .spec = job.spec,
                               .document = buffer_bytes(&job.text)};
         put.spec.id = edit->job;
+        edit_keep_written(edit, put.document, put.spec.enabled, edit->now_ms);
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
         job_put_encode(&put, command);
         edit_propose(operation, command);
@@ -240,6 +246,7 @@ static void propose_put(struct operation *operation, const struct present *prese
     bool owes = present->row.enabled && (put.resets_mark || !job->spec.enabled);
     if (owes && !find_due(operation, present->row.serial, &decision, &put.due))
         return;
+    edit_keep_written(edit, put.document, put.spec.enabled, present->row.created_ms);
     struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
     job_put_encode(&put, command);
     edit_propose(operation, command);
@@ -267,6 +274,13 @@ void edit_attempt_put(struct operation *operation)
 
 /* --- delete, enable, disable --- */
 
+/* A name may have gone to another job that this node has not heard of yet; an id stays with its job. */
+static bool is_by_name(const struct edit *edit)
+{
+    struct id id;
+    return !id_parse(JOB_ID_PREFIX, edit->job_text, strlen(edit->job_text), &id);
+}
+
 void edit_attempt_delete(struct operation *operation)
 {
     struct edit *edit = operation->data;
@@ -274,7 +288,8 @@ void edit_attempt_delete(struct operation *operation)
     struct decision decision;
     if (!edit_read_present(operation, &present))
         return;
-    struct job_delete delete = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
+    bool of_this_version = edit->if_match[0] != '\0' || is_by_name(edit);
+    struct job_delete delete = {.expected_version = of_this_version ? present.row.version : 0,
                                 .cancel_running = edit->cancel, .id = edit->job};
     if (find_due(operation, present.row.serial, &decision, &delete.due)) {
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
@@ -291,7 +306,7 @@ void edit_attempt_enable(struct operation *operation)
     struct decision decision;
     if (!edit_read_present(operation, &present))
         return;
-    struct job_enable enable = {.expected_version = edit->if_match[0] != '\0' ? present.row.version : 0,
+    struct job_enable enable = {.expected_version = present.row.version, /* what it is answered with */
                                 .enabled = edit->kind == EDIT_ENABLE, .mark_ms = edit->now_ms, .id = edit->job};
     if (enable.enabled || find_due(operation, present.row.serial, &decision, &enable.due)) {
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);

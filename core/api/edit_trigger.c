@@ -70,7 +70,7 @@ static bool check_overrides(struct operation *operation, const struct present *p
     if (status != STATUS_OK)
         add_problem(&errors, err.field, err.message);
     if (errors.count > 0) {
-        edit_fail_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
+        edit_refuse_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
         return false;
     }
     memcpy(edit->name, present->spec.name, sizeof edit->name);

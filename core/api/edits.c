@@ -9,7 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { DETAIL_SIZE = 640, HEADERS_SIZE = 160 };
+enum { DETAIL_SIZE = 640 };
 
 static void discard(void *data)
 {
@@ -17,6 +17,7 @@ static void discard(void *data)
     cJSON_Delete(edit->body);
     buffer_deinit(&edit->text);
     buffer_deinit(&edit->overrides);
+    buffer_deinit(&edit->written.document);
     free(edit);
 }
 
@@ -40,73 +41,28 @@ void edit_fail_document(struct operation *operation, enum status code, const str
     operation_end(operation);
 }
 
-/* The change was made: a 503 would say that it was not. */
-static void fail_after_commit(struct operation *operation, struct error *err)
+/* False: it can be refused. */
+static bool confirm(struct operation *operation, enum status code)
 {
-    if (err->code != STATUS_NOT_FOUND) {
-        err->code = STATUS_INTERNAL;
-        (void)error_wrap(err, "the change was made, but cannot be shown"); /* answered on the next line */
-    }
-    edit_fail(operation, err);
+    struct edit *edit = operation->data;
+    if (operation->is_confirmed || status_http(code) >= 500)
+        return false;
+    cJSON_Delete(edit->body); /* what waits holds no tree; the text is read again */
+    edit->body = NULL;
+    operation_confirm(operation, edit_attempt);
+    return true;
 }
 
-static void answer_job(struct operation *operation, int status_code)
+void edit_refuse(struct operation *operation, const struct error *err)
 {
-    struct api *api = operation->api;
-    struct edit *edit = operation->data;
-    struct state_view view;
-    struct job_row row;
-    struct buffer *body = api_scratch(api, JOB_TEXT_MAX);
-    struct error err;
-    char headers[HEADERS_SIZE], id[ID_TEXT_SIZE], etag[ETAG_HEADER_SIZE];
-    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
-    if (status == STATUS_OK) {
-        status = state_get_job(&view, &edit->job, &row, &err);
-        if (status == STATUS_NOT_FOUND)
-            (void)error_set(&err, status, "the job was deleted right after this change"); /* answered below */
-        if (status == STATUS_OK)
-            status = job_write(api, &view, &edit->job, &row, body, &err);
-        state_view_end(&view);
-    }
-    if (status == STATUS_OK && body->failed != STATUS_OK)
-        status = error_set(&err, body->failed, "it does not fit into memory");
-    if (status != STATUS_OK) {
-        fail_after_commit(operation, &err);
-        return;
-    }
-    id_format(JOB_ID_PREFIX, &edit->job, id);
-    etag_header(row.version, etag);
-    (void)snprintf(headers, sizeof headers, "%s%s%s%s", etag, status_code == 201 ? "Location: /api/v1/jobs/" : "",
-                   status_code == 201 ? id : "", status_code == 201 ? "\r\n" : "");
-    answer_json_copied(api, operation->token, status_code, body, headers);
-    operation_end(operation);
+    if (!confirm(operation, err->code))
+        edit_fail(operation, err);
 }
 
-static void answer_execution(struct operation *operation)
+void edit_refuse_document(struct operation *operation, enum status code, const struct field_errors *errors)
 {
-    struct api *api = operation->api;
-    struct edit *edit = operation->data;
-    struct state_view view;
-    struct buffer body;
-    struct error err;
-    char headers[HEADERS_SIZE], id[ID_TEXT_SIZE];
-    buffer_init(&body, API_ANSWER_MAX);
-    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
-    if (status == STATUS_OK) {
-        status = execution_write(&view, &edit->execution, &body, &err);
-        state_view_end(&view);
-    }
-    if (status == STATUS_OK && body.failed != STATUS_OK)
-        status = error_set(&err, body.failed, "it does not fit into memory");
-    if (status != STATUS_OK) {
-        buffer_deinit(&body);
-        fail_after_commit(operation, &err);
-        return;
-    }
-    id_format(EXECUTION_ID_PREFIX, &edit->execution, id);
-    (void)snprintf(headers, sizeof headers, "Location: /api/v1/executions/%s\r\n", id);
-    answer_json(api, operation->token, 202, &body, headers);
-    operation_end(operation);
+    if (!confirm(operation, code))
+        edit_fail_document(operation, code, errors);
 }
 
 /* --- trying, and trying again --- */
@@ -135,13 +91,18 @@ bool edit_is_agreed(const struct edit *edit, const struct present *present)
 
 static void fail_check(struct operation *operation, enum status status, const struct error *err)
 {
+    const struct edit *edit = operation->data;
     struct field_errors errors = {.count = 0};
     char pointer[ERROR_FIELD_SIZE + sizeof "/config/"];
     (void)snprintf(pointer, sizeof pointer, "/config%s%s", err->field[0] == '\0' || err->field[0] == '/' ? "" : "/",
                    err->field);
     field_errors_add(&errors, status == STATUS_NO_MEMORY ? "" : pointer, "%s",
                      status == STATUS_NO_MEMORY ? "out of memory" : err->message);
-    edit_fail_document(operation, status == STATUS_NO_MEMORY ? status : STATUS_INVALID, &errors);
+    enum status code = status == STATUS_NO_MEMORY ? status : STATUS_INVALID;
+    if (edit->check.version != 0)
+        edit_refuse_document(operation, code, &errors);
+    else
+        edit_fail_document(operation, code, &errors); /* a new job is made from nothing that could be old */
 }
 
 static void on_checked(struct operation *operation, enum status status, const struct error *err)
@@ -180,7 +141,7 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
         edit_fail(operation, &err);
         return false;
     }
-    cJSON_Delete(edit->body); /* what waits holds no tree; the text is read again */
+    cJSON_Delete(edit->body); /* as in confirm */
     edit->body = NULL;
     return false;
 }
@@ -192,9 +153,6 @@ static void answer_refusal(struct operation *operation, const struct apply_resul
     const struct edit *edit = operation->data;
     struct error err;
     switch (result->status) {
-    case STATUS_NOT_FOUND:
-        (void)error_set(&err, STATUS_NOT_FOUND, "the job \"%s\" was deleted meanwhile", edit->job_text);
-        break;
     case STATUS_NAME_TAKEN:
         (void)error_set_field(&err, STATUS_NAME_TAKEN, "/name", "there is a job named \"%s\" already", edit->name);
         break;
@@ -207,23 +165,13 @@ static void answer_refusal(struct operation *operation, const struct apply_resul
     edit_fail(operation, &err);
 }
 
-static void answer_done(struct operation *operation)
+/* From a state that holds what was in the way. A node that does not catch up would only meet it again. */
+static void try_anew(struct operation *operation, uint64_t met_index)
 {
-    const struct edit *edit = operation->data;
-    switch (edit->kind) {
-    case EDIT_CREATE:
-        answer_job(operation, 201);
-        return;
-    case EDIT_DELETE:
-        answer_empty(operation->api, operation->token, 204, NULL);
-        operation_end(operation);
-        return;
-    case EDIT_TRIGGER:
-        answer_execution(operation);
-        return;
-    default:
-        answer_job(operation, 200);
-    }
+    if (met_index > operation->api->applied_index)
+        operation_confirm(operation, edit_attempt);
+    else
+        edit_attempt(operation);
 }
 
 static void on_outcome(struct operation *operation, const struct cluster_outcome *outcome)
@@ -234,15 +182,16 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
         (void)operation_failed(operation, outcome, ""); /* true: it has answered */
         return;
     }
-    /* Read anew, If-Match is held against the version that stands then. */
+    /* Read anew, If-Match is held against the version that stands then; another job may have got the name. */
     bool raced = result->status == STATUS_STALE || result->status == STATUS_VERSION_MISMATCH ||
+                 result->status == STATUS_NOT_FOUND ||
                  (result->status == STATUS_EXISTS && edit->kind != EDIT_TRIGGER);
     if (result->status == STATUS_OK)
-        answer_done(operation);
+        edit_answer(operation, result->version);
     else if (!raced)
         answer_refusal(operation, result);
     else if (edit_may_retry(operation))
-        edit_attempt(operation);
+        try_anew(operation, result->index);
 }
 
 void edit_propose(struct operation *operation, const struct buffer *command)
@@ -251,8 +200,9 @@ void edit_propose(struct operation *operation, const struct buffer *command)
     struct error err;
     cJSON_Delete(edit->body);
     edit->body = NULL;
-    if (command->failed != STATUS_OK) {
-        (void)error_set(&err, command->failed, "the change does not fit into memory");
+    enum status failed = command->failed != STATUS_OK ? command->failed : edit->written.document.failed;
+    if (failed != STATUS_OK) {
+        (void)error_set(&err, failed, "the change does not fit into memory");
         edit_fail(operation, &err);
         return;
     }
@@ -359,6 +309,7 @@ static void begin_edit(struct api *api, const struct http_request *request, cons
     edit->kind = kind;
     buffer_init(&edit->text, (size_t)api->config.config->server.max_body_bytes);
     buffer_init(&edit->overrides, JOB_DOCUMENT_MAX);
+    buffer_init(&edit->written.document, JOB_DOCUMENT_MAX);
     enum status status = read_target(match, edit, &err);
     if (status == STATUS_OK)
         status = read_queries(request, edit, &err);

@@ -22,6 +22,12 @@ struct edit {
         struct id job;                 /* made from this job at this version; zero for one that is new */
         uint32_t version;
     } check;
+    struct {                           /* the job as this change leaves it */
+        struct buffer document;
+        bool enabled;
+        int64_t created_ms;
+        uint32_t version;
+    } written;
     struct id job, execution;
     char name[JOB_NAME_TEXT_SIZE];     /* that the job is to have */
     int64_t now_ms;
@@ -51,6 +57,17 @@ bool edit_ask(struct operation *operation, const struct present *present, const 
 /* Answers and ends the operation. */
 void edit_fail(struct operation *operation, const struct error *err);
 void edit_fail_document(struct operation *operation, enum status code, const struct field_errors *errors);
+/* The same, because of what this node's copy of the state holds or lacks. It may be behind, also on a node that believes that it
+ * leads: a refusal (4xx) is answered only of a state that holds all that was committed before; till then the edit is tried anew. */
+void edit_refuse(struct operation *operation, const struct error *err);
+void edit_refuse_document(struct operation *operation, enum status code, const struct field_errors *errors);
+
+/* --- edit_answer.c --- */
+
+/* Copies what the command at hand writes, for its answer. */
+void edit_keep_written(struct edit *edit, struct bytes document, bool enabled, int64_t created_ms);
+/* The change was made, and made this version of the job: answers and ends the operation. */
+void edit_answer(struct operation *operation, uint32_t version);
 
 /* --- edit_job.c --- */
 

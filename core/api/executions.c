@@ -133,9 +133,9 @@ static void on_cancelled(struct operation *operation, const struct cluster_outco
         answer_cancelled(operation);
 }
 
-/* Apply decides whether there is something to cancel; which job it is of, it does not know. */
-static enum status check_cancel(struct api *api, const struct route_match *match, const struct id *execution,
-                                struct error *err)
+/* Apply decides whether there is something to cancel; which job it is of, it does not know. STALE: the request comes again. */
+static enum status check_cancel(struct api *api, const struct http_request *request, const struct route_match *match,
+                                const struct id *execution, struct error *err)
 {
     struct state_view view;
     enum status status = state_view_begin(cluster_state(api->config.cluster), &view, err);
@@ -143,7 +143,7 @@ static enum status check_cancel(struct api *api, const struct route_match *match
         return status;
     status = execution_check_owner(&view, match, execution, err);
     state_view_end(&view);
-    return status;
+    return status == STATUS_NOT_FOUND && api_confirm(api, request) ? STATUS_STALE : status;
 }
 
 API_HANDLER(handle_execution_cancel)
@@ -155,7 +155,11 @@ API_HANDLER(handle_execution_cancel)
     enum status status = execution == NULL ? error_set(&err, STATUS_NO_MEMORY, "out of memory")
                                            : execution_parse(match, execution, &err);
     if (status == STATUS_OK)
-        status = check_cancel(api, match, execution, &err);
+        status = check_cancel(api, request, match, execution, &err);
+    if (status == STATUS_STALE) {
+        free(execution);
+        return;
+    }
     if (status != STATUS_OK) {
         free(execution);
         answer_error(api, request->token, request->request_id, &err);

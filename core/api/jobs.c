@@ -86,7 +86,7 @@ static void append_time(struct buffer *out, const char *key, int64_t ms)
 enum status job_write_stored(const struct api *api, struct state_view *view, const struct id *id,
                              const struct job_row *row, struct buffer *out, struct error *err)
 {
-    struct job_marks marks;
+    struct job_marks marks = {.last_status = RUN_PENDING};
     char text[ID_TEXT_SIZE];
     if (row->document.size < 2)
         return error_set(err, STATUS_CORRUPT, "a stored job is empty");
@@ -101,7 +101,7 @@ enum status job_write_stored(const struct api *api, struct state_view *view, con
         status = append_masked(api, row->document, out, err);
     else
         buffer_append(out, row->document.data, row->document.size);
-    if (status == STATUS_OK)
+    if (status == STATUS_OK && row->serial != 0)
         status = state_get_marks(view, row->serial, &marks, err);
     if (status != STATUS_OK)
         return status == STATUS_NOT_FOUND ? error_set(err, STATUS_CORRUPT, "job %s has no marks", text) : status;

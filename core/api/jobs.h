@@ -7,7 +7,7 @@
 enum { JOB_TEXT_MAX = JOB_DOCUMENT_MAX + 64 * 1024, JOB_REFERENCE_SIZE = JOB_NAME_MAX + 1 };
 
 /* Everything of a job's JSON that the state knows, from any thread; the object stays open: job_write_next ends it, on
- * the loop, where the scheduler is. Appends; an error leaves `out` unusable. */
+ * the loop, where the scheduler is. Serial 0: a job that is in no table, and has no runs. Appends; an error leaves `out` unusable. */
 must_use enum status job_write_stored(const struct api *api, struct state_view *view, const struct id *id,
                                       const struct job_row *row, struct buffer *out, struct error *err);
 void job_write_next(const struct api *api, uint64_t serial, struct buffer *out);

@@ -34,11 +34,26 @@ void operation_end(struct operation *operation)
     api->waiting--;
 }
 
+static void finish_confirm(struct operation *operation, const struct cluster_outcome *outcome)
+{
+    void (*again)(struct operation *) = operation->again;
+    operation->is_confirming = false;
+    operation->again = NULL;
+    if (operation_failed(operation, outcome, ""))
+        return;
+    operation->is_confirmed = true;
+    again(operation);
+}
+
 void operation_outcome(void *arg, uint64_t token, const struct cluster_outcome *outcome)
 {
     struct api *api = arg;
     struct operation *operation = &api->operations[(uint32_t)token];
-    if (operation->used && operation->generation == (uint32_t)(token >> 32))
+    if (!operation->used || operation->generation != (uint32_t)(token >> 32))
+        return;
+    if (operation->is_confirming)
+        finish_confirm(operation, outcome);
+    else
         operation->step(operation, outcome);
 }
 
@@ -58,6 +73,16 @@ void operation_propose(struct operation *operation, enum proposal_class class, s
     struct error err;
     if (cluster_propose(operation->api->config.cluster, class, command, operation_outcome, operation->api,
                         operation_token(operation), &err) != STATUS_OK)
+        operation_refuse(operation, &err);
+}
+
+void operation_confirm(struct operation *operation, void (*again)(struct operation *operation))
+{
+    struct error err;
+    operation->is_confirming = true;
+    operation->again = again;
+    if (cluster_read_index(operation->api->config.cluster, operation_outcome, operation->api, operation_token(operation), &err) !=
+        STATUS_OK)
         operation_refuse(operation, &err);
 }
 

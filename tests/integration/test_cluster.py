@@ -136,12 +136,16 @@ class Failing(TestCase):
     def test_without_a_majority_it_only_reads(self):
         with Cluster() as cluster:
             write(cluster.nodes[0], name="kept", **QUIET)
+            run = cluster.nodes[0].trigger("kept")["id"]
             leader = cluster.settle()
             dead = cluster.followers()
             for node in dead:
                 node.kill9()
             wait_for(lambda: not leader.status()["is_leader"], "the leader to step down")
             self.problem(leader.post("/api/v1/jobs", {"name": "lost", **QUIET}), 503, "NO_QUORUM")
+            for job, if_match in (("unknown", "*"), ("kept", '"9"')): # it cannot know: neither 404 nor 412
+                self.problem(leader.patch(f"/api/v1/jobs/{job}", {"tags": {}}, headers={"If-Match": if_match}), 503, "NO_QUORUM")
+            self.problem(leader.post(f"/api/v1/jobs/unknown/executions/{run}/cancel"), 503, "NO_QUORUM")
             self.assertEqual(leader.get("/api/v1/jobs/kept").status, 200)
             self.problem(leader.get("/api/v1/jobs/kept?consistent=true"), 503, "NO_QUORUM")
             self.assertEqual(leader.get("/ready").status, 503)
