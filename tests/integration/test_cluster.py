@@ -1,4 +1,4 @@
-# ctest: timeout=600
+# ctest: once timeout=600
 """Several real daemons on loopback: they find each other, elect, replicate, run jobs, and survive each other's death."""
 import json
 import os

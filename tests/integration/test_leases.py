@@ -1,4 +1,4 @@
-# ctest: timeout=600
+# ctest: once timeout=600
 """Runs of nodes that die or fall silent: others take them over, and no run is under way twice."""
 import os
 import signal

@@ -1,4 +1,4 @@
-# ctest: timeout=600
+# ctest: once timeout=600
 """The minority's side of a partition: what it refuses, how soon and in which words, and how old it says that its answers are."""
 import itertools
 import signal

@@ -1,4 +1,4 @@
-# ctest: timeout=600
+# ctest: once timeout=600
 """Output of runs, asked of nodes that did not run them."""
 import signal
 import subprocess

@@ -1,4 +1,4 @@
-# ctest: timeout=600
+# ctest: once timeout=600
 """Jobs that say where they run: on nodes with certain tags, on the leader, or on no node that is there yet."""
 import unittest
 

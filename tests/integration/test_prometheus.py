@@ -1,5 +1,5 @@
 """A real Prometheus scrapes three real nodes under the configuration and the alert rules that ship, and sees one of them stop."""
-# ctest: once
+# ctest: once release
 import json
 import re
 import subprocess
