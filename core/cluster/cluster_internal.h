@@ -142,6 +142,7 @@ struct cluster {
 
     struct batch_queue durable; /* written, not yet committed */
     struct batch_queue held;    /* not to be written before a snapshot is installed */
+    uint64_t submitted_seq, stored_seq; /* of the batches that the core is told about: equal, nothing is on its way to the disk */
     struct truncation truncations[RAFT_BATCHES_MAX]; /* on their way to the disk, by seq */
     uint32_t truncation_count;
     struct batch_queue free_batches;

@@ -145,6 +145,12 @@ static void drop_from(struct cluster *cluster, uint64_t from)
     batch_queue_move(&cluster->durable, &kept);
 }
 
+static void write_batch(struct cluster *cluster, struct entry_batch *batch)
+{
+    cluster->submitted_seq = batch->seq;
+    log_writer_submit(cluster->writer, batch);
+}
+
 static void submit(struct cluster *cluster, const struct raft_output *out)
 {
     struct error err;
@@ -171,14 +177,14 @@ static void submit(struct cluster *cluster, const struct raft_output *out)
     if (snapshots_is_installing(cluster)) /* the core counts on the order */
         batch_queue_push(&cluster->held, batch);
     else
-        log_writer_submit(cluster->writer, batch);
+        write_batch(cluster, batch);
 }
 
 void consensus_release_held(struct cluster *cluster)
 {
     struct entry_batch *batch;
     while ((batch = batch_queue_pop(&cluster->held)) != NULL)
-        log_writer_submit(cluster->writer, batch);
+        write_batch(cluster, batch);
 }
 
 /* Of what comes back from the disk, the entries that no later batch has dropped. Those under way before a truncation may hold
@@ -210,8 +216,10 @@ void consensus_take_durable(struct cluster *cluster)
     while ((batch = batch_queue_pop(&written)) != NULL) {
         if (batch->install != NULL)
             snapshots_switched(cluster);
-        if (batch->seq != 0)
+        if (batch->seq != 0) {
+            cluster->stored_seq = batch->seq;
             raft_persisted(cluster->raft, batch->seq);
+        }
         if (!id_is_zero(&batch->cluster_id))
             membership_stored(cluster, &batch->cluster_id);
         entry_batch_keep(batch, still_valid(cluster, batch));

@@ -7,6 +7,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -37,7 +38,8 @@ static enum found look(const struct cluster_config *config, struct cluster_store
     if (cluster_open_log(config, stores, &err) == STATUS_OK && cluster_open_state(config, stores, &err) == STATUS_OK) {
         bool is_blank = log_store_last(stores->log)->index == 0 && state_applied(stores->state).index == 0 &&
                         id_is_zero(&log_store_hard(stores->log)->cluster_id);
-        found = is_blank ? FOUND_NOTHING : is_of(stores->state, digest) ? FOUND_THIS : FOUND_OTHER;
+        bool is_founded = !id_is_zero(&log_store_hard(stores->log)->cluster_id); /* the last thing that a restore does */
+        found = is_blank ? FOUND_NOTHING : is_founded && is_of(stores->state, digest) ? FOUND_THIS : FOUND_OTHER;
     }
     cluster_close_log_and_state(stores);
     return found;
@@ -65,18 +67,32 @@ static enum status move(const char *folder, const char *aside, const char *name,
     return status;
 }
 
+/* before-restore-<time>, and a further number where that is there already. */
+static enum status name_aside(const struct data_dir *dir, int64_t now_ms, char ret[DATA_DIR_PATH_SIZE], struct error *err)
+{
+    char name[64];
+    int size = snprintf(name, sizeof name, "before-restore-%lld", (long long)(now_ms / 1000));
+    enum status status = path_join(ret, DATA_DIR_PATH_SIZE, dir->path, name, err);
+    for (uint32_t n = 2; status == STATUS_OK && access(ret, F_OK) == 0; n++) {
+        (void)snprintf(name + size, sizeof name - (size_t)size, "-%u", n);
+        status = path_join(ret, DATA_DIR_PATH_SIZE, dir->path, name, err);
+    }
+    return status;
+}
+
 static enum status move_aside(const struct data_dir *dir, int64_t now_ms, struct error *err)
 {
-    char name[64], aside[DATA_DIR_PATH_SIZE];
+    char aside[DATA_DIR_PATH_SIZE];
     const struct dirent *entry;
-    (void)snprintf(name, sizeof name, "before-restore-%lld", (long long)(now_ms / 1000));
-    enum status status = path_join(aside, sizeof aside, dir->path, name, err);
+    enum status status = name_aside(dir, now_ms, aside, err);
     DIR *directory = status == STATUS_OK ? opendir(dir->path) : NULL;
     if (status == STATUS_OK && directory == NULL)
         status = error_set_errno(err, STATUS_IO, errno, "open %s", dir->path);
     while (status == STATUS_OK && (entry = readdir(directory)) != NULL)
         if (is_ours(entry->d_name))
             status = move(dir->path, aside, entry->d_name, err);
+    if (status == STATUS_OK && fsync(dirfd(directory)) != 0) /* before something else takes their names */
+        status = error_set_errno(err, STATUS_IO, errno, "sync %s", dir->path);
     if (directory != NULL)
         (void)closedir(directory); /* nothing was written through it */
     return status;

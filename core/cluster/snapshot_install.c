@@ -135,12 +135,14 @@ void snapshots_switched(struct cluster *cluster)
 
 /* --- beginning --- */
 
-/* What was committed before is applied first: whoever waits for it is told. */
+/* What was committed before is applied first: whoever waits for it is told. And what was given to the writer before is stored, for the
+ * core must hear of that before it hears that the installing failed. */
 void install_step(struct cluster *cluster)
 {
     struct snapshots *snapshots = cluster->snapshots;
     struct installing *installing = &snapshots->installing;
-    if (installing->stage != INSTALL_DRAINING || cluster->applied_index < cluster->given_index || snapshots->retired.state != NULL)
+    bool is_drained = cluster->applied_index >= cluster->given_index && cluster->submitted_seq == cluster->stored_seq;
+    if (installing->stage != INSTALL_DRAINING || !is_drained || snapshots->retired.state != NULL)
         return;
     installing->stage = INSTALL_LOADING;
     installing->applier = cluster->applier;

@@ -20,7 +20,7 @@ enum {
     NS_PER_MS = 1000000,
 };
 
-static const char prefix[] = "snapshot-";
+static const char prefix[] = "snapshot-", shutting_down[] = "this node is shutting down";
 
 int64_t snapshots_now_ms(const struct cluster *cluster)
 {
@@ -121,8 +121,11 @@ static void let_go(struct cluster *cluster, struct taking *taking)
 static void fail(struct cluster *cluster, struct taking *taking)
 {
     cluster->snapshots->retry_ms = snapshots_now_ms(cluster) + RETRY_MS;
-    if (taking->status != STATUS_CANCELLED)
-        LOG_ERROR("a snapshot could not be written", LOG_ERROR_FIELD(&taking->err));
+    if (taking->status == STATUS_CANCELLED) { /* by snapshots_go_on */
+        answer_waiters(taking, STATUS_SHUTTING_DOWN, shutting_down);
+        return;
+    }
+    LOG_ERROR("a snapshot could not be written", LOG_ERROR_FIELD(&taking->err));
     answer_waiters(taking, taking->status, taking->err.message);
 }
 
@@ -183,6 +186,13 @@ static void describe_self(struct cluster *cluster, const struct raft_status *sta
     *ret = info;
 }
 
+/* Written again it would be another file, and this one may be on its way to a node. */
+static bool is_there(const struct cluster *cluster, const struct taking *taking)
+{
+    const struct raft_snapshot_meta *told = raft_snapshot(cluster->raft);
+    return told != NULL && told->last.index == taking->info.last.index && access(taking->path, R_OK) == 0;
+}
+
 /* The configuration in force is the newest of the log; it is the one in force at what the view shows once that has been applied. */
 static void begin(struct cluster *cluster)
 {
@@ -202,6 +212,11 @@ static void begin(struct cluster *cluster)
     describe_self(cluster, &status, &taking->info);
     taking->info.last = taking->view.applied;
     snapshots_path(cluster->snapshots, taking->view.applied.index, taking->path);
+    if (is_there(cluster, taking)) {
+        let_go(cluster, taking);
+        answer_waiters(taking, STATUS_OK, "");
+        return;
+    }
     taking->stage = TAKE_HASH;
     if (log_writer_fetch(cluster->writer, cluster->self.node, taking->view.applied.index + 1, 1) == STATUS_OK)
         return;
@@ -235,7 +250,7 @@ enum status snapshots_take(struct cluster *cluster, cluster_done done, void *arg
 {
     struct taking *taking = &cluster->snapshots->taking;
     if (cluster->stopping)
-        return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
+        return error_set(err, STATUS_SHUTTING_DOWN, "%s", shutting_down);
     if (cluster->applied_index == 0)
         return error_set(err, STATUS_NOT_READY, "this node has no state yet");
     if (done != NULL && taking->waiter_count == SNAPSHOT_WAITERS_MAX)
@@ -313,6 +328,10 @@ static void note_file(struct snapshots *snapshots, const char *name, int folder)
         snapshot_read_info(path, &info, &err) != STATUS_OK) {
         LOG_WARN("a file among the snapshots is none", LOG_STRING("file", name), LOG_ERROR_FIELD(&err));
         return;
+    }
+    if (id_compare(&info.cluster_id, &log_store_hard(snapshots->cluster->stores.log)->cluster_id) != 0) {
+        LOG_WARN("a snapshot of another cluster stays where it is; nobody looks after it", LOG_STRING("file", path));
+        return; /* its index says nothing here */
     }
     if (snapshots->kept_count < SNAPSHOTS_KEPT_MAX)
         snapshots->kept[snapshots->kept_count++] = describe(&info, (uint64_t)file.st_size);
@@ -393,12 +412,16 @@ static bool is_busy(const struct snapshots *snapshots)
 
 void snapshots_look_for_end(struct snapshots *snapshots)
 {
-    if (snapshots->closed == NULL || is_busy(snapshots) || uv_is_closing((uv_handle_t *)&snapshots->wakeup))
+    if (snapshots->closed == NULL || uv_is_closing((uv_handle_t *)&snapshots->wakeup))
         return;
-    if (snapshots->taking.stage == TAKE_HASH) /* the writer that was asked is gone */
-        let_go(snapshots->cluster, &snapshots->taking);
+    if (snapshots->taking.stage == TAKE_HASH) { /* the writer that was asked is gone */
+        snapshots->taking.stage = TAKE_WANTED;
+        let_go(snapshots->cluster, &snapshots->taking); /* a state that was replaced may go now */
+    }
+    if (is_busy(snapshots))
+        return;
     if (snapshots->taking.stage != TAKE_NONE)
-        answer_waiters(&snapshots->taking, STATUS_SHUTTING_DOWN, "this node is shutting down");
+        answer_waiters(&snapshots->taking, STATUS_SHUTTING_DOWN, shutting_down);
     uv_close((uv_handle_t *)&snapshots->timer, on_closed);
     uv_close((uv_handle_t *)&snapshots->wakeup, on_closed);
 }

@@ -47,8 +47,12 @@ static void cancel(struct runner *runner, struct attempt *attempt)
 void on_lease_end(uv_timer_t *timer)
 {
     struct runner *runner = timer->data;
-    if (!runner->has_lease || ends_ms(runner) > runner_now_ms(runner))
+    if (!runner->has_lease)
         return;
+    if (ends_ms(runner) > runner_now_ms(runner)) { /* the loop's clock may be a little ahead of ours */
+        arm(runner);
+        return;
+    }
     runner->has_lease = false;
     if (runner->active > 0)
         LOG_ERROR("no leader has answered for nearly a lease: the runs on this node are cancelled, others will have them",
@@ -67,8 +71,8 @@ void lease_granted(void *arg, int64_t until_ms)
         return;
     if (until_ms > runner->lease_until_ms || runner->lease_until_ms == INT64_MAX) /* an older beat may be answered later */
         runner->lease_until_ms = until_ms;
-    if (ends_ms(runner) <= runner_now_ms(runner))
-        return; /* it comes too late to be of use; the timer does what is to be done */
+    if (!had && ends_ms(runner) <= runner_now_ms(runner))
+        return; /* it comes too late to be of use */
     runner->has_lease = true;
     arm(runner);
     if (!had)

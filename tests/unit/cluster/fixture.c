@@ -38,9 +38,25 @@ uint64_t fault_count(void)
     return atomic_load(&faults_met);
 }
 
+static int32_t crashing_role = -1;
+static uint32_t writes_left;
+
+void crash_at(int32_t role, uint32_t writes)
+{
+    crashing_role = role;
+    writes_left = writes;
+}
+
+static void crash_if_due(void)
+{
+    if (writing != NULL && writing_role == crashing_role && writes_left-- == 0)
+        _exit(CRASHED);
+}
+
 static int32_t meet(struct chronos_error *err)
 {
     int fault = atomic_load(&faults[writing_role]);
+    crash_if_due();
     if (writing == NULL || fault == FAULT_NONE)
         return CHRONOS_OK;
     atomic_fetch_add(&faults_met, 1);
@@ -85,6 +101,19 @@ static int32_t faulty_put(struct chronos_txn *txn, uint32_t table, const struct 
     return code != CHRONOS_OK ? code : writing->put(txn, table, key, value, flags, err);
 }
 
+static int32_t faulty_del_range(struct chronos_txn *txn, uint32_t table, const struct chronos_bytes *from,
+                                const struct chronos_bytes *to, uint64_t max, uint64_t *out_n, struct chronos_error *err)
+{
+    crash_if_due();
+    return writing->del_range(txn, table, from, to, max, out_n, err);
+}
+
+static int32_t faulty_commit(struct chronos_txn *txn, struct chronos_error *err)
+{
+    crash_if_due();
+    return writing->commit(txn, err);
+}
+
 #define WRAP(n)                                                                                                   \
     static int32_t open_##n(void *self, const struct chronos_storage_open *open, struct chronos_error *err)      \
     {                                                                                                             \
@@ -121,6 +150,9 @@ static void wrap(const struct plugin_registry *registry, int n, const char *id)
     faulty[n].ops.storage.open = opens[n];
     faulty[n].ops.storage.begin = begins[n];
     faulty[n].ops.storage.put = faulty_put;
+    faulty[n].ops.storage.commit = faulty_commit;
+    if (found->ops.storage.del_range != NULL)
+        faulty[n].ops.storage.del_range = faulty_del_range;
     faulty[n].ops.storage.close = closes[n];
 }
 

@@ -26,6 +26,9 @@ const struct plugin_component *backend_of(const char *name);
 enum fault { FAULT_NONE, FAULT_NO_SPACE, FAULT_IO };
 void fault_set(int32_t role, enum fault fault);
 uint64_t fault_count(void); /* how often one was met */
+/* This process ends at the write (put, range of deletes, commit) to a store of the role that comes after so many; 0: the next one. */
+void crash_at(int32_t role, uint32_t writes);
+enum { CRASHED = 99 }; /* its exit code */
 
 char *folder_new(void); /* freed by folder_free, with all in it */
 void folder_free(char *folder);
