@@ -28,18 +28,36 @@ void cluster_members_sort(struct cluster_status *status)
     qsort(status->members, status->member_count, sizeof status->members[0], by_name);
 }
 
+/* Whoever was never heard of keeps the level of the cluster where it is. */
+static void write_level(struct json_writer *w, uint32_t level)
+{
+    if (level == 0)
+        json_member_null(w, "feature_level");
+    else
+        json_member_int(w, "feature_level", level);
+}
+
 void cluster_member_write(struct json_writer *w, const struct cluster_member *member, bool has_match)
 {
     json_member_string(w, "id", member->name);
     json_member_string(w, "address", member->address);
     json_member_string(w, "state", member_state(member));
     json_member_bool(w, "reachable", member->is_reachable);
+    write_level(w, member->feature_level);
     if (has_match)
         json_member_int(w, "match_index", (int64_t)member->match_index);
 }
 
-/* leader_id, leader_address, and the peers by name. */
-static void write_members(struct json_writer *w, struct cluster_status *status)
+/* What a member said when its session began; null where it has had none yet. */
+static void write_version(struct json_writer *w, struct state_view *view, const char *name)
+{
+    struct node_row node;
+    struct error ignored; /* a row that cannot be read is told by whoever needs it */
+    json_member_string(w, "version", state_get_node(view, name, &node, &ignored) == STATUS_OK ? node.version : NULL);
+}
+
+/* leader_id, leader_address, and the peers by name. `view` NULL: without what stands in the state. */
+static void write_members(struct json_writer *w, struct cluster_status *status, struct state_view *view)
 {
     cluster_members_sort(status);
     json_member_string(w, "leader_id", status->leader_node);
@@ -49,6 +67,8 @@ static void write_members(struct json_writer *w, struct cluster_status *status)
     for (uint32_t i = 0; i < status->member_count; i++) {
         json_object_begin(w);
         cluster_member_write(w, &status->members[i], status->is_leader);
+        if (view != NULL)
+            write_version(w, view, status->members[i].name);
         json_object_end(w);
     }
     json_array_end(w);
@@ -59,10 +79,18 @@ API_HANDLER(handle_cluster_status)
     static const char *const known[] = {NULL};
     struct api *api = arg;
     struct cluster_status status;
+    struct state_view view = {.state = NULL};
     struct buffer body;
     struct error err;
+    uint32_t feature_level = 0;
     (void)match;
-    if (query_check(request, known, &err) != STATUS_OK) {
+    enum status read = query_check(request, known, &err);
+    if (read == STATUS_OK)
+        read = state_view_begin(cluster_state(api->config.cluster), &view, &err);
+    if (read == STATUS_OK)
+        read = state_get_feature_level(&view, &feature_level, &err);
+    if (read != STATUS_OK) {
+        state_view_end(&view);
         answer_error(api, request->token, request->request_id, &err);
         return;
     }
@@ -72,13 +100,15 @@ API_HANDLER(handle_cluster_status)
     json_object_begin(&w);
     json_member_string(&w, "node_id", cluster_node_id(api->config.cluster));
     json_member_bool(&w, "is_leader", status.is_leader);
-    write_members(&w, &status);
+    write_members(&w, &status, &view);
+    json_member_int(&w, "feature_level", feature_level);
     json_member_bool(&w, "removed", status.is_removed);
     json_member_int(&w, "term", (int64_t)status.term);
     json_member_int(&w, "commit_index", (int64_t)status.commit_index);
     json_member_int(&w, "applied_index", (int64_t)status.applied_index);
     json_member_int(&w, "leader_contact_ms", status.leader_contact_ms);
     json_object_end(&w);
+    state_view_end(&view);
     answer_json(api, request->token, 200, &body, NULL);
 }
 
@@ -153,7 +183,7 @@ static void on_changed(struct operation *operation, const struct cluster_outcome
     buffer_init(&body, STATUS_DOCUMENT_MAX);
     struct json_writer w = json_writer_on(&body);
     json_object_begin(&w);
-    write_members(&w, &status);
+    write_members(&w, &status, NULL);
     json_object_end(&w);
     answer_json(operation->api, operation->token, 200, &body, NULL);
     operation_end(operation);

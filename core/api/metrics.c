@@ -58,6 +58,8 @@ static void cluster_metrics(const struct api *api, struct buffer *out)
           (double)status.leader_contact_ms / 1000);
     gauge(out, "chronos_raft_last_contact_seconds", "The same, under a name with its unit.",
           (double)status.leader_contact_ms / 1000);
+    counter(out, "chronos_raft_frames_unknown_total", "Frames of a kind that this version does not know, from newer nodes; skipped.",
+            status.frames_unknown);
     gauge(out, "chronos_log_bytes", "Bytes of the entries kept in the log.", (double)status.log_bytes);
     counter(out, "chronos_log_entries_total", "Entries written to the log.", status.log_entries);
     duration(out, "chronos_log_append_seconds", "Time of one synced write of the log.", status.log_commits,

@@ -109,6 +109,7 @@ static void set_leading(struct cluster *cluster, bool leading)
     if (cluster->config.leader.lead != NULL)
         cluster->config.leader.lead(cluster->config.leader.arg, leading);
     membership_look(cluster);
+    levels_look(cluster);
 }
 
 /* Whether a proposal has somewhere to go. A node whose log has not begun to arrive does not know yet who is who. */
@@ -727,6 +728,7 @@ static void describe_members(const struct cluster *cluster, const struct raft_st
             .address = member->address,
             .is_leader = member->id == raft->leader,
             .is_voter = (member->role & RAFT_VOTER) != 0,
+            .feature_level = levels_of(cluster, member->id),
             .is_reachable = is_self || (cluster->transport != NULL && transport_is_up(cluster->transport, member->id, LANE_CONTROL)),
         };
         for (uint32_t p = 0; p < raft->peer_count; p++)
@@ -773,6 +775,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .apply_entries = state.entries,
         .log_commit_ns = log.commit_ns,
         .apply_ns = state.apply_ns,
+        .frames_unknown = cluster->frames_unknown,
     };
     if (ret->leader_contact_ms < 0)
         ret->leader_contact_ms = (int64_t)((monotonic_ns(cluster) - cluster->contact.started_ns) / 1000000);

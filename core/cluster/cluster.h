@@ -186,6 +186,7 @@ struct cluster_member {
     bool is_leader, is_voter;
     bool is_reachable;          /* a link to it is up; of this node: true */
     uint64_t match_index;       /* on the leader: how much of the log it has */
+    uint32_t feature_level;     /* the newest that it knows; 0: this node has not heard of it */
 };
 
 struct cluster_status {
@@ -204,6 +205,7 @@ struct cluster_status {
     uint32_t proposals_waiting;
     uint64_t log_commits, log_entries, apply_batches, apply_entries; /* counters */
     uint64_t log_commit_ns, apply_ns;                                /* time spent, counters */
+    uint64_t frames_unknown;    /* from nodes of a newer version: skipped */
 };
 void cluster_status_get(const struct cluster *cluster, struct cluster_status *ret);
 

@@ -10,6 +10,7 @@
 #include "cluster/data_dir.h"
 #include "cluster/forward.h"
 #include "cluster/founding.h"
+#include "cluster/levels.h"
 #include "cluster/links.h"
 #include "cluster/log_store.h"
 #include "cluster/log_writer.h"
@@ -120,6 +121,8 @@ struct cluster {
     bool is_joining;           /* admitted; the log is about to know */
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     struct contact contact;
+    struct levels levels;
+    uint64_t frames_unknown;   /* of a newer version: skipped */
     struct outputs outputs;
     bool is_led;               /* what the runner was told */
     bool is_leaving;           /* it will stop: whenever it leads, it hands over */

@@ -454,6 +454,7 @@ static void on_tick(uv_timer_t *timer)
     if (++cluster->ticks % LOOK_TICKS == 0) {
         contact_look(cluster);
         membership_look(cluster);
+        levels_look(cluster);
     }
     consensus_drive(cluster);
 }

@@ -9,6 +9,7 @@
 #include "cluster/cluster_internal.h"
 #include "cluster/forward.h"
 #include "cluster/membership.h"
+#include "state/level.h"
 
 static const struct id *own_cluster(const struct cluster *cluster)
 {
@@ -240,13 +241,15 @@ static bool on_frame(void *arg, struct transport_link link, const struct hello *
     case FRAME_BEAT_ANSWER:
         return !is_peer || beats_answered(cluster, remote, payload, err);
     }
-    return true; /* of a newer version */
+    cluster->frames_unknown++; /* of a newer version */
+    return true;
 }
 
 static void on_up(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled)
 {
     struct cluster *cluster = arg;
     LOG_DEBUG("node link up", LOG_STRING("node", remote->name), LOG_BOOL("dialled", is_dialled), LOG_INT("lane", remote->lane));
+    levels_heard(cluster, remote);
     contact_look(cluster);
     if (remote->lane == LANE_CONTROL && is_dialled)
         membership_ask_on(cluster, link);
@@ -295,7 +298,8 @@ void links_describe_self(struct cluster *cluster)
     struct hello *self = &cluster->self;
     *self = (struct hello){.protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX,
                            .cluster_id = log_store_hard(cluster->stores.log)->cluster_id,
-                           .node = log_store_hard(cluster->stores.log)->node};
+                           .node = log_store_hard(cluster->stores.log)->node,
+                           .feature_level = feature_level_known()};
     random_bytes_secure(&self->session, sizeof self->session);
     (void)snprintf(self->name, sizeof self->name, "%s", cluster->config.node_id); /* lengths were checked with the config */
     (void)snprintf(self->address, sizeof self->address, "%s",

@@ -137,9 +137,12 @@ static enum status entry_decode(uint64_t index, struct bytes row, struct log_ent
     uint32_t reserved = take_u32(&r);
     entry.data = (struct bytes){r.at, (size_t)(r.end - r.at)};
     if (r.failed || format != ENTRY_FORMAT || flags != 0 || reserved != 0 || entry.data.size != size || crc != entry_crc(&entry) ||
-        entry.type < LOG_ENTRY_NORMAL || entry.type > LOG_ENTRY_CONF)
+        entry.type < LOG_ENTRY_NORMAL)
         return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); restore this node from a backup",
                          (unsigned long long)index);
+    if (entry.type > LOG_ENTRY_CONF)
+        return error_set(err, STATUS_NOT_IMPLEMENTED, "entry %llu was written by a newer version of Chronos (type %u): install that "
+                         "version on this node", (unsigned long long)index, (unsigned)entry.type);
     entry.hash = at.hash;
     *ret = entry;
     *ret_at = at;

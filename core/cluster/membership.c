@@ -155,8 +155,10 @@ void membership_asked(struct cluster *cluster, struct transport_link link, const
         answer_guest(cluster, link, STATUS_OVERLOADED, "too many nodes ask for admission at once");
         return;
     }
-    enum status status = cluster_ask(cluster, REQUEST_JOIN, remote->node, remote->name, remote->address, on_guest_decided, cluster,
-                                     token_of(link), &err);
+    enum status status = levels_admit(cluster, remote->node, remote->name, &err);
+    if (status == STATUS_OK)
+        status = cluster_ask(cluster, REQUEST_JOIN, remote->node, remote->name, remote->address, on_guest_decided, cluster,
+                             token_of(link), &err);
     if (status == STATUS_OK)
         cluster->joins++;
     else
@@ -229,6 +231,9 @@ static enum status add(struct cluster *cluster, uint64_t id, const char *name, c
         return error_set(err, STATUS_BUSY, "a change of membership is under way; try again in a second");
     if (known != NULL && strcmp(known->address, address) == 0)
         return cluster_read_index(cluster, done, arg, token, err); /* nothing to change, if this node leads indeed */
+    enum status fits = known == NULL ? levels_admit(cluster, id, name, err) : STATUS_OK;
+    if (fits != STATUS_OK)
+        return fits;
     struct raft_conf_change wanted = change_of(known == NULL ? RAFT_ADD_LEARNER : RAFT_UPDATE, id, name, address);
     enum status changed = change(cluster, &wanted, done, arg, token, err);
     if (changed == STATUS_OK && known == NULL)

@@ -21,19 +21,20 @@ static enum cell_style state_style(const char *state)
 
 static int show_peers(struct invocation *invocation, const cJSON *status)
 {
-    static const char *const headers[] = {"NODE", "ADDRESS", "STATE", "REACHABLE", "LOG", NULL};
+    static const char *const headers[] = {"NODE", "ADDRESS", "STATE", "REACHABLE", "VERSION", "LOG", NULL};
     struct table table;
     const cJSON *peer;
     table_init(&table, headers);
     cJSON_ArrayForEach(peer, cJSON_GetObjectItemCaseSensitive(status, "peers"))
     {
-        const char *state = member_string(peer, "state");
+        const char *state = member_string(peer, "state"), *version = member_string(peer, "version");
         bool is_reachable = member_true(peer, "reachable");
         int64_t match = member_int(peer, "match_index", -1);
         table_cell(&table, CELL_PLAIN, member_string(peer, "id"));
         table_cell(&table, CELL_PLAIN, member_string(peer, "address"));
         table_cell(&table, state_style(state), state);
         table_cell(&table, is_reachable ? CELL_PLAIN : CELL_BAD, is_reachable ? "yes" : "no");
+        table_cell(&table, CELL_PLAIN, version != NULL ? version : "");
         if (match >= 0)
             table_cellf(&table, CELL_PLAIN, "%" PRId64, match);
         else
@@ -57,6 +58,7 @@ static void append_summary(struct invocation *invocation, const cJSON *status)
     buffer_appendf(&invocation->out, "%-10s %" PRId64 "\n", "Term:", member_int(status, "term", 0));
     buffer_appendf(&invocation->out, "%-10s committed %" PRId64 ", applied %" PRId64 "\n", "Log:",
                    member_int(status, "commit_index", 0), member_int(status, "applied_index", 0));
+    buffer_appendf(&invocation->out, "%-10s feature level %" PRId64 "\n", "Level:", member_int(status, "feature_level", 1));
     if (member_true(status, "removed"))
         append_line(invocation, "Note:", "this node was removed from the cluster");
     else if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(status, "peers")) == 0)

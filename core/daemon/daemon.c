@@ -18,6 +18,7 @@
 #include "http/http.h"
 #include "run/run.h"
 #include "scheduler/scheduler.h"
+#include "state/level.h"
 
 enum { WARN_INSECURE_MS = 60 * 60 * 1000 };
 
@@ -482,6 +483,9 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
         status = start(&node, err);
     if (status != STATUS_OK)
         return status;
+    if (feature_level_known() != FEATURE_LEVEL)
+        LOG_WARN("this node claims another feature level than its own, for a test: never do that to a cluster that is to be kept",
+                 LOG_U64("level", feature_level_known()));
     LOG_INFO("chronos started", LOG_STRING("version", CHRONOS_VERSION), LOG_STRING("node_id", config->cluster.node_id),
              LOG_STRING("data_dir", config->cluster.data_dir), LOG_STRING("backend", config->storage.backend));
     (void)uv_run(&node.loop, UV_RUN_DEFAULT);

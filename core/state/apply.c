@@ -6,7 +6,7 @@
 
 enum status apply_malformed(struct apply *a)
 {
-    return error_set(a->err, STATUS_CORRUPT, "the command's body is damaged");
+    return error_set(a->err, STATUS_CORRUPT, "the command's body is damaged, or another version of Chronos wrote it");
 }
 
 enum status apply_refuse(struct apply *a, enum status status)
@@ -56,10 +56,12 @@ static enum status dispatch(struct apply *a, enum command_type type)
         return apply_sweep(a);
     case COMMAND_RESTORE:
         return apply_restore(a);
+    case COMMAND_FEATURE_LEVEL:
+        return apply_feature_level(a);
     }
     return error_set(a->err, STATUS_NOT_IMPLEMENTED,
                      "the command has type %u, written by a newer version of Chronos; skipping it would let the "
-                     "nodes diverge",
+                     "nodes diverge: install that version on this node",
                      (unsigned)type);
 }
 

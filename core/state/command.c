@@ -239,6 +239,12 @@ void restore_encode(const struct restore *command, struct buffer *out)
     put_u8(out, command->keep_marks);
 }
 
+void feature_level_encode(uint32_t level, struct buffer *out)
+{
+    put_header(out, COMMAND_FEATURE_LEVEL);
+    put_u32(out, level);
+}
+
 void noop_encode(struct buffer *out)
 {
     put_header(out, COMMAND_NOOP);

@@ -21,6 +21,7 @@ enum command_type {
     COMMAND_NODE_UP = 11,
     COMMAND_SWEEP = 12,
     COMMAND_RESTORE = 13,
+    COMMAND_FEATURE_LEVEL = 14,
 };
 enum { COMMAND_FORMAT = 1, COMMAND_STAMP_OFFSET = 4, COMMAND_HEADER_SIZE = 12 };
 
@@ -177,6 +178,9 @@ struct restore {
     bool keep_marks;
 };
 void restore_encode(const struct restore *command, struct buffer *out);
+
+/* FEATURE_LEVEL: every member knows the level, and from this entry on it is in force. STALE where it, or a later one, is already. */
+void feature_level_encode(uint32_t level, struct buffer *out);
 
 void noop_encode(struct buffer *out);
 

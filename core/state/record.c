@@ -172,6 +172,6 @@ enum status row_close(const struct reader *r, const char *what, struct error *er
 {
     if (reader_done(r))
         return STATUS_OK;
-    return error_set(err, STATUS_CORRUPT, "a row of %s is damaged: %s", what,
+    return error_set(err, STATUS_CORRUPT, "a row of %s is damaged, or another version of Chronos wrote it: %s", what,
                      r->failed ? "it is too short or holds an impossible value" : "there are bytes behind its end");
 }

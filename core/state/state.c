@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "state/level.h"
 #include "state/state_internal.h"
 
 /* Rows and texts of one run or job: above the largest document, overrides and output with every byte escaped. */
@@ -30,7 +31,7 @@ static const struct {
 
 static const char meta_format[] = "format";
 static const char meta_applied[] = "applied";
-const char meta_restored[] = "restored";
+const char meta_restored[] = "restored", meta_feature_level[] = "feature_level";
 
 static const struct {
     const char *name;
@@ -44,6 +45,7 @@ static const struct {
     [META_JOBS_COUNT] = {"jobs_count", 8},
     [META_RANGES_CURSOR] = {"ranges_cursor", RANGE_KEY_SIZE},
     [META_RESTORED] = {meta_restored, META_RESTORED_SIZE},
+    [META_FEATURE_LEVEL] = {meta_feature_level, META_FEATURE_LEVEL_SIZE},
 };
 
 const char *state_table_name(enum state_table table)
@@ -111,7 +113,7 @@ enum status state_check_meta_row(struct bytes key, struct bytes row, enum state_
             return error_set(err, STATUS_CORRUPT, "the row \"%s\" has %zu bytes instead of %zu", meta_rows[i].name, row.size,
                              meta_rows[i].size);
         *ret = (enum state_meta_row)i;
-        return STATUS_OK;
+        return i == META_FEATURE_LEVEL ? feature_level_check(load_le32(row.data), err) : STATUS_OK;
     }
     return error_set(err, STATUS_CORRUPT, "this version of Chronos knows no such row");
 }
@@ -132,6 +134,21 @@ static enum status get_meta(const struct state *state, struct store_txn *txn, co
     return STATUS_OK;
 }
 
+/* 1 where no row says more. */
+static enum status get_feature_level(const struct state *state, struct store_txn *txn, uint32_t *ret, struct error *err)
+{
+    struct bytes row;
+    enum status status = store_get(txn, state->tables[STATE_META], text_key(meta_feature_level), &row, err);
+    if (status == STATUS_OK && row.size != META_FEATURE_LEVEL_SIZE)
+        return error_set(err, STATUS_CORRUPT, "table meta: the row \"%s\" has %zu bytes instead of %d", meta_feature_level, row.size,
+                         META_FEATURE_LEVEL_SIZE);
+    if (status == STATUS_OK || status == STATUS_NOT_FOUND) {
+        *ret = status == STATUS_OK ? load_le32(row.data) : 1;
+        return STATUS_OK;
+    }
+    return error_wrap(err, "table meta, row \"%s\"", meta_feature_level);
+}
+
 enum status state_read_meta(const struct state *state, struct store_txn *txn, struct state_meta *ret, struct error *err)
 {
     uint8_t applied[META_APPLIED_SIZE];
@@ -142,6 +159,9 @@ enum status state_read_meta(const struct state *state, struct store_txn *txn, st
         status = get_meta(state, txn, counter_name(i), sizeof counter, counter, err);
         counters[i] = status ? 0 : load_le64(counter);
     }
+    uint32_t feature_level = 1;
+    if (!status)
+        status = get_feature_level(state, txn, &feature_level, err);
     if (status)
         return status;
     *ret = (struct state_meta){
@@ -151,6 +171,7 @@ enum status state_read_meta(const struct state *state, struct store_txn *txn, st
         .executions_bytes = counters[1],
         .executions_count = counters[2],
         .jobs_count = counters[3],
+        .feature_level = feature_level,
     };
     return STATUS_OK;
 }
@@ -203,7 +224,7 @@ static enum status found_state(struct state *state, struct store_txn *txn, struc
 {
     uint8_t format[4];
     store_le32(format, STATE_FORMAT);
-    state->meta = (struct state_meta){.next_serial = 1};
+    state->meta = (struct state_meta){.next_serial = 1, .feature_level = 1};
     enum status status = put_meta(state, txn, meta_format, format, sizeof format, err);
     if (!status)
         status = put_applied(state, txn, &state->meta, err);
@@ -236,7 +257,9 @@ static enum status load_state(struct state *state, struct store_txn *txn, bool m
         return found_state(state, txn, err);
     if (!status)
         status = check_format(row, err);
-    return status ? status : state_read_meta(state, txn, &state->meta, err);
+    if (!status)
+        status = state_read_meta(state, txn, &state->meta, err);
+    return status ? status : feature_level_check(state->meta.feature_level, err);
 }
 
 enum status state_open_tables(struct store *store, uint32_t ret[STATE_TABLE_COUNT], struct error *err)
@@ -342,6 +365,11 @@ enum status state_view_begin(const struct state *state, struct state_view *ret, 
     view.applied = (struct state_position){.index = load_le64(applied), .term = load_le64(applied + 8)};
     *ret = view;
     return STATUS_OK;
+}
+
+enum status state_get_feature_level(struct state_view *view, uint32_t *ret, struct error *err)
+{
+    return get_feature_level(view->state, &view->txn, ret, err);
 }
 
 void state_view_end(struct state_view *view)

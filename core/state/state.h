@@ -113,6 +113,8 @@ uint64_t state_executions_bytes(struct state_view *view);
 must_use enum status state_get_restored(struct state_view *view, struct id *ret_cluster, uint8_t ret_digest[RESTORE_DIGEST_SIZE],
                                         struct error *err);
 
+must_use enum status state_get_feature_level(struct state_view *view, uint32_t *ret, struct error *err); /* in force; at least 1 */
+
 /* Walk a table in key order. `from`: empty = the end where the walk begins; the walk begins at the first key >= from (or <=
  * from when descending). The callback returns false to stop; rows are borrowed until it returns, and it may not use the
  * view. */

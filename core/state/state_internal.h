@@ -11,11 +11,12 @@ enum {
     STATE_FORMAT_LOADING = 0, /* a snapshot is being loaded into the store: no state yet, and never one if that stopped */
     META_APPLIED_SIZE = 24, /* index, term, last stamp */
     META_RESTORED_SIZE = ID_SIZE + RESTORE_DIGEST_SIZE,
+    META_FEATURE_LEVEL_SIZE = 4,
 };
 
 /* Every row that `meta` can hold. */
 enum state_meta_row { META_FORMAT, META_APPLIED, META_NEXT_SERIAL, META_EXECUTIONS_BYTES, META_EXECUTIONS_COUNT,
-                      META_JOBS_COUNT, META_RANGES_CURSOR, META_RESTORED, META_ROW_COUNT };
+                      META_JOBS_COUNT, META_RANGES_CURSOR, META_RESTORED, META_FEATURE_LEVEL, META_ROW_COUNT };
 
 /* The rows of `meta` that every batch may change; written once, at its end. */
 struct state_meta {
@@ -25,6 +26,7 @@ struct state_meta {
     uint64_t executions_bytes;
     uint64_t executions_count;
     uint64_t jobs_count;
+    uint32_t feature_level; /* in force; the row is written by the entry that raises it, and missing at level 1 */
 };
 
 /* An open run of a job and the version it was decided for. */
@@ -49,7 +51,7 @@ struct state {
     uint32_t open_run_capacity;
 };
 
-extern const char meta_restored[];
+extern const char meta_restored[], meta_feature_level[];
 must_use enum status state_open_tables(struct store *store, uint32_t ret[STATE_TABLE_COUNT], struct error *err);
 /* CORRUPT unless this may stand in the table: the size of the key, the row's format and values, and that both speak of the same.
  * The caller names the row (state_wrap_row). */

@@ -12,7 +12,8 @@ void hello_encode(const struct hello *hello, struct buffer *out)
     buffer_append(out, hello->cluster_id.bytes, sizeof hello->cluster_id.bytes);
     put_u64(out, hello->node);
     put_u64(out, hello->session);
-    put_u64(out, hello->features);
+    put_u32(out, hello->feature_level);
+    put_u32(out, 0); /* bits of features: none are given yet */
     put_string(out, hello->name);
     put_string(out, hello->address);
     buffer_append(out, hello->restored_from.bytes, sizeof hello->restored_from.bytes);
@@ -45,7 +46,8 @@ enum status hello_decode(struct bytes encoded, struct hello *ret, struct error *
     take_raw(&r, hello.cluster_id.bytes, sizeof hello.cluster_id.bytes);
     hello.node = take_u64(&r);
     hello.session = take_u64(&r);
-    hello.features = take_u64(&r);
+    hello.feature_level = take_u32(&r);
+    (void)take_u32(&r); /* bits of features: none are known yet */
     take_string(&r, hello.name, sizeof hello.name);
     take_string(&r, hello.address, sizeof hello.address);
     take_raw(&r, hello.restored_from.bytes, sizeof hello.restored_from.bytes);

@@ -22,7 +22,7 @@ struct hello {
     struct id cluster_id;  /* zero: of a node that belongs to no cluster yet */
     uint64_t node;         /* its raft id, never 0 */
     uint64_t session;      /* of this start of its process */
-    uint64_t features;     /* bits; none are given yet */
+    uint32_t feature_level; /* the newest one that it knows */
     char name[NODE_NAME_MAX + 1]; /* its node_id */
     char address[HELLO_ADDRESS_SIZE]; /* where its node link can be reached; "" is allowed for tools */
     struct id restored_from; /* the cluster whose snapshot this one began with; zero: none */

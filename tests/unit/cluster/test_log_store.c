@@ -316,6 +316,15 @@ static void test_a_newer_format(void **state)
     expect_refusal(f, STATUS_NOT_IMPLEMENTED, "entry 2 was written by a newer version");
 }
 
+static void test_a_newer_type(void **state)
+{
+    struct log_fixture *f = *state;
+    struct log_entry entry = {.index = 3, .term = 1, .type = (enum log_entry_type)(LOG_ENTRY_CONF + 1), .data = {"?", 1}};
+    append(f, 2, 1);
+    OK(log_store_append(f->log, &entry, 1, NULL, &failure));
+    expect_refusal(f, STATUS_NOT_IMPLEMENTED, "entry 3 was written by a newer version of Chronos (type 4)");
+}
+
 static void test_no_space_changes_nothing(void **state)
 {
     struct log_fixture *f = *state;
@@ -543,6 +552,7 @@ int main(void)
         TEST(test_a_missing_entry),
         TEST(test_a_missing_first_entry),
         TEST(test_a_newer_format),
+        TEST(test_a_newer_type),
         TEST(test_no_space_changes_nothing),
         TEST(test_cut),
         TEST(test_cut_in_bounded_steps),

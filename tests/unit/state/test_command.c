@@ -100,6 +100,9 @@ static void encode(enum command_type type, struct buffer *out)
     case COMMAND_RESTORE:
         restore_encode(&(struct restore){.cluster = id_a, .digest = {1, 2}, .keep_marks = true}, out);
         return;
+    case COMMAND_FEATURE_LEVEL:
+        feature_level_encode(7, out);
+        return;
     }
     fail();
 }
@@ -194,6 +197,7 @@ static bool decode(enum command_type type, struct reader r)
     struct node_row node;
     struct sweep sweep;
     struct restore restore;
+    uint32_t level;
     switch (type) {
     case COMMAND_NOOP:
         break;
@@ -231,6 +235,11 @@ static bool decode(enum command_type type, struct reader r)
         if (reader_done(&r))
             assert_true(restore.keep_marks && restore.digest[1] == 2);
         break;
+    case COMMAND_FEATURE_LEVEL:
+        level = take_u32(&r);
+        if (reader_done(&r))
+            assert_int_equal(level, 7);
+        break;
     }
     return reader_done(&r);
 }
@@ -238,7 +247,7 @@ static bool decode(enum command_type type, struct reader r)
 static void every_command(void **state)
 {
     (void)state;
-    for (int type = COMMAND_NOOP; type <= COMMAND_RESTORE; type++) {
+    for (int type = COMMAND_NOOP; type <= COMMAND_FEATURE_LEVEL; type++) {
         struct buffer command;
         buffer_init(&command, ENTRY_SIZE_MAX);
         encode((enum command_type)type, &command);

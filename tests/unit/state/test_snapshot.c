@@ -440,6 +440,22 @@ static void newer_versions_are_refused(void **state)
     buffer_deinit(&content);
 }
 
+static void a_newer_feature_level_is_refused(void **state)
+{
+    struct fixture *f = *state;
+    struct buffer command = command_buffer();
+    feature_level_encode(2, &command);
+    assert_int_equal(setenv("CHRONOS_TEST_FEATURE_LEVEL", "2", 1), 0);
+    assert_int_equal(fixture_apply(f, &command).status, STATUS_OK);
+    carry(f, other_backend());
+    const char *path = path_of(f, "snapshot");
+    (void)write_snapshot(f, path);
+    OK(verify(path));
+    assert_int_equal(unsetenv("CHRONOS_TEST_FEATURE_LEVEL"), 0);
+    assert_int_equal(verify(path), STATUS_NOT_IMPLEMENTED);
+    assert_says("the cluster is at feature level 2");
+}
+
 static void what_is_no_snapshot_is_refused(void **state)
 {
     struct fixture *f = *state;
@@ -817,7 +833,7 @@ int main(void)
         T(carries_a_state), T(carries_an_empty_state), T(carries_several_blocks), T(carries_the_largest),
         cmocka_unit_test(blocks_are_bounded),
         T(shows_what_its_view_shows), T(every_flipped_byte_is_found), T(every_cut_is_found), T(blocks_out_of_order_are_found),
-        T(newer_versions_are_refused), T(what_is_no_snapshot_is_refused), T(foreign_rows_are_named),
+        T(newer_versions_are_refused), T(a_newer_feature_level_is_refused), T(what_is_no_snapshot_is_refused), T(foreign_rows_are_named),
         T(rows_stand_in_their_order), T(what_does_not_add_up_is_refused), T(a_stopped_writer_leaves_nothing),
         T(a_failing_disk_leaves_nothing), T(a_stopped_loader_is_seen), T(a_killed_loader_is_seen),
         T(a_damaged_file_leaves_no_state), T(a_store_that_is_too_small), T(a_store_in_use_is_left_alone),

@@ -10,6 +10,7 @@
 #include <unistd.h>
 
 #include "base/codec.h"
+#include "state/level.h"
 
 static void reopening_goes_on(void **state)
 {
@@ -127,6 +128,85 @@ static void unknown_commands_stop_the_node(void **state)
     noop_encode(&command);
     put_u8(&command, 0);
     assert_int_equal(fixture_apply_fatal(f, &command, &err), STATUS_CORRUPT);
+}
+
+static struct apply_result apply_level(struct fixture *f, uint32_t level)
+{
+    struct buffer command = command_buffer();
+    feature_level_encode(level, &command);
+    return fixture_apply(f, &command);
+}
+
+static uint32_t level_of(struct fixture *f)
+{
+    struct state_view view;
+    uint32_t level = 0;
+    OK(state_view_begin(f->state, &view, &failure));
+    OK(state_get_feature_level(&view, &level, &failure));
+    state_view_end(&view);
+    return level;
+}
+
+static int claim_level(const char *level)
+{
+    return setenv("CHRONOS_TEST_FEATURE_LEVEL", level, 1);
+}
+
+static void the_feature_level_only_rises(void **state)
+{
+    struct fixture *f = *state;
+    assert_int_equal(feature_level_known(), FEATURE_LEVEL);
+    assert_int_equal(claim_level("5"), 0);
+    assert_int_equal(level_of(f), 1);
+    assert_int_equal(apply_level(f, 3).status, STATUS_OK);
+    assert_int_equal(level_of(f), 3);
+    fixture_reopen(f);
+    assert_int_equal(level_of(f), 3);
+    assert_int_equal(apply_level(f, 3).status, STATUS_STALE);
+    assert_int_equal(apply_level(f, 2).status, STATUS_STALE);
+    assert_int_equal(level_of(f), 3);
+    assert_int_equal(apply_level(f, 5).status, STATUS_OK);
+    assert_int_equal(level_of(f), 5);
+    assert_int_equal(unsetenv("CHRONOS_TEST_FEATURE_LEVEL"), 0);
+}
+
+static void a_level_that_is_not_known_stops_the_node(void **state)
+{
+    struct fixture *f = *state;
+    struct buffer command = command_buffer();
+    struct error err;
+    feature_level_encode(3, &command);
+    assert_int_equal(claim_level("2"), 0);
+    assert_int_equal(fixture_apply_fatal(f, &command, &err), STATUS_NOT_IMPLEMENTED);
+    assert_non_null(strstr(err.message, "the cluster is at feature level 3"));
+    assert_non_null(strstr(err.message, "knows levels up to 2: install the version of the other nodes on this one"));
+    command = command_buffer();
+    feature_level_encode(2, &command);
+    put_u8(&command, 0);
+    assert_int_equal(fixture_apply_fatal(f, &command, &err), STATUS_CORRUPT);
+    assert_int_equal(level_of(f), 1);
+    assert_int_equal(unsetenv("CHRONOS_TEST_FEATURE_LEVEL"), 0);
+}
+
+static void a_state_of_a_level_that_is_not_known(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    assert_int_equal(claim_level("2"), 0);
+    assert_int_equal(apply_level(f, 2).status, STATUS_OK);
+    assert_int_equal(claim_level("1"), 0);
+    assert_int_equal(reopen_status(f, &err), STATUS_NOT_IMPLEMENTED);
+    assert_non_null(strstr(err.message, "the cluster is at feature level 2"));
+    assert_int_equal(unsetenv("CHRONOS_TEST_FEATURE_LEVEL"), 0);
+}
+
+static void a_damaged_level(void **state)
+{
+    struct fixture *f = *state;
+    struct error err;
+    f->unchecked = true;
+    put_raw(f, "meta", "feature_level", 13, "\0\0\0\0", 4);
+    assert_int_equal(reopen_status(f, &err), STATUS_CORRUPT);
 }
 
 /* The second entry is damaged: the first one must not stay either. */
@@ -268,7 +348,9 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(reopening_goes_on), T(time_never_goes_back), T(a_newer_format), T(damage_is_named), T(damaged_open_row),
-        T(unknown_commands_stop_the_node), T(a_batch_is_one), cmocka_unit_test(a_full_disk_changes_nothing),
+        T(unknown_commands_stop_the_node), T(the_feature_level_only_rises),
+        T(a_level_that_is_not_known_stops_the_node), T(a_state_of_a_level_that_is_not_known), T(a_damaged_level),
+        T(a_batch_is_one), cmocka_unit_test(a_full_disk_changes_nothing),
         T(entries_out_of_order), T(walks), T(a_view_is_a_snapshot),
     };
     return RUN_ON_BACKENDS("store", tests);

@@ -8,7 +8,7 @@
 static struct hello sample(void)
 {
     return (struct hello){.protocol_min = 1, .protocol_max = 3, .lane = LANE_BULK, .cluster_id = {{1, 2, 3}}, .node = 7,
-                          .session = 8, .features = 9, .name = "chronos-1", .address = "10.0.0.1:7000"};
+                          .session = 8, .feature_level = 9, .name = "chronos-1", .address = "10.0.0.1:7000"};
 }
 
 static struct buffer encoded(const struct hello *hello)
@@ -33,7 +33,7 @@ static void there_and_back(void **state)
     assert_int_equal(id_compare(&got.cluster_id, &hello.cluster_id), 0);
     assert_int_equal(got.node, 7);
     assert_int_equal(got.session, 8);
-    assert_int_equal(got.features, 9);
+    assert_int_equal(got.feature_level, 9);
     assert_string_equal(got.name, "chronos-1");
     assert_string_equal(got.address, "10.0.0.1:7000");
     buffer_deinit(&out);
