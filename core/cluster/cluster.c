@@ -716,6 +716,16 @@ const char *cluster_node_id(const struct cluster *cluster)
     return cluster->config.node_id;
 }
 
+bool cluster_has_member(const struct cluster *cluster, const char *name)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    for (uint8_t i = 0; i < status.conf->count; i++)
+        if (strcmp(status.conf->members[i].name, name) == 0)
+            return true;
+    return false;
+}
+
 static void describe_members(const struct cluster *cluster, const struct raft_status *raft, struct cluster_status *ret)
 {
     static_assert((int)CLUSTER_MEMBERS_MAX == (int)RAFT_MEMBERS_MAX, "one place each");

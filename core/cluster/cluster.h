@@ -163,6 +163,8 @@ typedef enum status (*cluster_output_read)(void *arg, const struct cluster_outpu
                                            uint64_t *ret_total, bool *ret_is_complete, struct error *err);
 void cluster_attach_output(struct cluster *cluster, cluster_output_read read, void *arg);
 
+bool cluster_has_member(const struct cluster *cluster, const char *name); /* by the newest configuration */
+
 /* The time that the leader would stamp now: max(wall, last stamp). */
 int64_t cluster_now_ms(const struct cluster *cluster);
 /* Writes a snapshot of what this node has applied, into data_dir/snapshots: `done` tells its index. */

@@ -1,5 +1,7 @@
 #include "daemon/leader.h"
 
+#include <string.h>
+
 #include "base/fatal.h"
 #include "base/log.h"
 
@@ -97,6 +99,34 @@ static void on_silent(void *arg, const char *node)
     scheduler_node_silent(leader->scheduler, node);
 }
 
+static void on_forgotten(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    (void)arg;
+    (void)token;
+    (void)outcome; /* if it was not taken, the next look asks again */
+}
+
+/* Of nodes that have left the cluster nothing stays: names of containers never come back. */
+static void forget_nodes(struct leader *leader)
+{
+    struct placement_node idle[COMMAND_NODES_MAX];
+    struct error err;
+    uint32_t count = scheduler_idle_lost_nodes(leader->scheduler, idle);
+    for (uint32_t i = 0; i < count; i++) {
+        struct node_gone gone = {.session = idle[i].session};
+        struct buffer command;
+        if (cluster_has_member(leader->cluster, idle[i].name))
+            continue;
+        memcpy(gone.name, idle[i].name, sizeof gone.name);
+        buffer_init(&command, ENTRY_SIZE_MAX);
+        node_gone_encode(&gone, &command);
+        if (command.failed == STATUS_OK && cluster_propose(leader->cluster, PROPOSE_DECISION, buffer_bytes(&command), on_forgotten,
+                                                           leader, 0, &err) == STATUS_OK)
+            LOG_INFO("a node that has left the cluster is forgotten", LOG_STRING("node", gone.name));
+        buffer_deinit(&command);
+    }
+}
+
 static bool on_watch(void *arg)
 {
     struct leader *leader = arg;
@@ -104,6 +134,7 @@ static bool on_watch(void *arg)
     uint32_t count = scheduler_watch_leases(leader->scheduler, monotonic_ms(leader), lost);
     for (uint32_t i = 0; i < count; i++)
         LOG_WARN("a node was not heard of for longer than its lease: its runs go to others", LOG_STRING("node", lost[i]));
+    forget_nodes(leader);
     return count > 0;
 }
 

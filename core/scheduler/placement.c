@@ -31,18 +31,48 @@ static bool has_runs(const struct scheduler *s, int node)
     return false;
 }
 
+static bool is_idle(const struct scheduler *s, int node)
+{
+    return s->nodes[node].health == NODE_LOST && s->nodes[node].active == 0 && !has_runs(s, node);
+}
+
 /* For a node that is new; -1: none is free. A node that is lost, and of which nothing is left, makes room. */
 static int take_place(struct scheduler *s)
 {
     if (s->node_count < COMMAND_NODES_MAX)
         return (int)s->node_count++;
     for (int i = 0; i < COMMAND_NODES_MAX; i++) {
-        if (s->nodes[i].health != NODE_LOST || s->nodes[i].active > 0 || has_runs(s, i))
+        if (!is_idle(s, i))
             continue;
         s->nodes[i] = (struct node){.session = 0};
         return i;
     }
     return -1;
+}
+
+/* Its place is free for another one; runs name nodes by place, so the others stay where they are. */
+void node_left(struct scheduler *s, struct bytes name)
+{
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        struct node *node = &s->nodes[i];
+        if (strlen(node->name) != name.size || memcmp(node->name, name.data, name.size) != 0 || node->active > 0 ||
+            has_runs(s, (int)i))
+            continue;
+        *node = (struct node){.health = NODE_LOST};
+        s->nodes_version++;
+    }
+}
+
+uint32_t scheduler_idle_lost_nodes(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX])
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i].name[0] == '\0' || !is_idle(s, (int)i))
+            continue;
+        memcpy(out[count].name, s->nodes[i].name, sizeof out[count].name);
+        out[count++].session = s->nodes[i].session;
+    }
+    return count;
 }
 
 void node_changed(struct scheduler *s, const struct node_row *row)

@@ -263,6 +263,9 @@ void scheduler_change(struct scheduler *s, const struct state_change *change)
         break;
     case CHANGE_DROPPED:
         break;
+    case CHANGE_NODE_GONE:
+        node_left(s, change->row);
+        break;
     case CHANGE_NODE:
         must_be(node_row_decode(change->row, &node, &err));
         node_changed(s, &node);

@@ -59,6 +59,8 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
 must_use bool scheduler_node_beat(struct scheduler *scheduler, const char *name, uint64_t session, bool is_behind, int64_t now_ms);
 /* It cannot be reached: it gets no new runs before its next beat. What it has stays its own until its lease ends. */
 void scheduler_node_silent(struct scheduler *scheduler, const char *name);
+/* Those that are lost and of which nothing is left: if they are no members any more, their rows may go. */
+uint32_t scheduler_idle_lost_nodes(const struct scheduler *scheduler, struct placement_node out[COMMAND_NODES_MAX]);
 /* Several times a lease. Nodes that were not heard of for longer than their leases last have lost what they were given: whoever
  * has just begun to lead, and whoever did not look for half a lease, counts from now. *ret_lost names them, borrowed, at most
  * COMMAND_NODES_MAX; returns how many. */

@@ -183,6 +183,7 @@ uint32_t demands_count_waiting(const struct scheduler *s);
 
 /* placement.c */
 int node_find(const struct scheduler *s, const char *name);
+void node_left(struct scheduler *s, struct bytes name);
 void node_changed(struct scheduler *s, const struct node_row *row);
 int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, enum reason *ret_reason);
 void node_occupy(struct scheduler *s, struct run *run);  /* an attempt of the node's session counts there */

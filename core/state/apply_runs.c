@@ -164,6 +164,27 @@ enum status apply_node_up(struct apply *a)
     return apply_put(a, STATE_NODES, (struct bytes){node.name, strlen(node.name)}, buffer_bytes(row));
 }
 
+enum status apply_node_gone(struct apply *a)
+{
+    struct node_gone gone = take_node_gone(&a->body);
+    struct placement_node node = {.session = gone.session};
+    bool is_current;
+    if (!reader_done(&a->body))
+        return apply_malformed(a);
+    memcpy(node.name, gone.name, sizeof node.name);
+    enum status status = node_is_current(a, &node, &is_current);
+    if (status)
+        return status;
+    if (!is_current)
+        return apply_refuse(a, STATUS_STALE);
+    struct bytes key = {gone.name, strlen(gone.name)};
+    struct state_change *change = state_changes_add(a->changes, CHANGE_NODE_GONE, 0);
+    if (!change)
+        return error_set(a->err, STATUS_NO_MEMORY, "out of memory for the changes of a batch");
+    state_changes_row(a->changes, change, key);
+    return apply_delete(a, STATE_NODES, key);
+}
+
 /* --- ASSIGN --- */
 
 static bool can_assign(const struct apply *a, const struct open_run *run, const struct job_marks *marks)

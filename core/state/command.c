@@ -231,6 +231,13 @@ void sweep_encode(const struct sweep *command, struct buffer *out)
     put_u64(out, command->max_bytes);
 }
 
+void node_gone_encode(const struct node_gone *command, struct buffer *out)
+{
+    put_header(out, COMMAND_NODE_GONE);
+    put_string(out, command->name);
+    put_u64(out, command->session);
+}
+
 void restore_encode(const struct restore *command, struct buffer *out)
 {
     put_header(out, COMMAND_RESTORE);

@@ -22,6 +22,7 @@ enum command_type {
     COMMAND_SWEEP = 12,
     COMMAND_RESTORE = 13,
     COMMAND_FEATURE_LEVEL = 14,
+    COMMAND_NODE_GONE = 15,
 };
 enum { COMMAND_FORMAT = 1, COMMAND_STAMP_OFFSET = 4, COMMAND_HEADER_SIZE = 12 };
 
@@ -178,6 +179,13 @@ struct restore {
     bool keep_marks;
 };
 void restore_encode(const struct restore *command, struct buffer *out);
+
+/* NODE_GONE: the node is no member any more, and nothing of its session is open: its row goes. STALE where it has another session. */
+struct node_gone {
+    char name[NODE_TEXT_SIZE];
+    uint64_t session;
+};
+void node_gone_encode(const struct node_gone *command, struct buffer *out);
 
 /* FEATURE_LEVEL: every member knows the level, and from this entry on it is in force. STALE where it, or a later one, is already. */
 void feature_level_encode(uint32_t level, struct buffer *out);

@@ -215,6 +215,14 @@ void take_node(struct reader *r, struct node_row *ret)
     r->at = r->end;
 }
 
+struct node_gone take_node_gone(struct reader *r)
+{
+    struct node_gone gone = {.session = 0};
+    take_string(r, gone.name, sizeof gone.name);
+    gone.session = take_u64(r);
+    return gone;
+}
+
 struct restore take_restore(struct reader *r)
 {
     struct restore restore = {.cluster = take_id(r)};

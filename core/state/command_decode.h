@@ -33,6 +33,7 @@ struct cancel_run take_cancel(struct reader *r);
 struct close_attempt take_close(struct reader *r);
 void take_node(struct reader *r, struct node_row *ret);
 struct sweep take_sweep(struct reader *r);
+struct node_gone take_node_gone(struct reader *r);
 struct restore take_restore(struct reader *r);
 
 /* The reader of a command's body, behind the header. */

@@ -52,6 +52,7 @@ enum state_change_kind {
     CHANGE_CLOSED,      /* execution, serial, status, trigger, reason, times: left `open`, or was skipped at once */
     CHANGE_DROPPED,     /* serial, reason, count: a range of slots that will not run */
     CHANGE_NODE,        /* `row` = node row */
+    CHANGE_NODE_GONE,   /* `row` = the node's name: it has left the cluster */
 };
 struct state_change {
     enum state_change_kind kind;

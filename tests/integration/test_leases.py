@@ -123,6 +123,16 @@ class Leases(TestCase):
                 return run["output"].strip() == node.name
             wait_for(comes_to_it, "runs to be given to it again")
 
+    def test_a_node_that_left_is_forgotten(self):
+        pids = Pids(self)
+        with Cluster(extra=LEASE) as cluster:
+            _, execution, gone, _ = self.long_run(cluster, pids)
+            gone.kill9()
+            left = cluster.leader()
+            wait_for(lambda: left.delete(f"/api/v1/cluster/nodes/{gone.name}").status == 204, "the removal")
+            wait_for(lambda: f"is forgotten node={gone.name}" in left.log(), "its row to go")
+            self.assertEqual(left.execution(execution)["attempts"][0]["outcome"], "lost") # what it had was given away before
+
     def test_a_node_that_is_alone_needs_nobody(self):
         pids = Pids(self)
         with Cluster(size=1, extra=LEASE) as cluster:

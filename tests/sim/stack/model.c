@@ -209,6 +209,7 @@ static void change_one(struct sim *sim, struct node *node, const struct state_ch
         break;
     case CHANGE_JOB_DELETED:
     case CHANGE_NODE:
+    case CHANGE_NODE_GONE:
         break;
     }
 }

@@ -304,6 +304,7 @@ void model_change(struct sim *sim, const struct state_change *change)
         slots_dropped(sim, change);
         break;
     case CHANGE_NODE:
+    case CHANGE_NODE_GONE:
         node_changes(sim, change);
         break;
     }

@@ -193,6 +193,7 @@ static void mirror_change(struct mirror *mirror, const struct state_change *chan
         assert_int_not_equal(change->count, 0);
         return;
     case CHANGE_NODE:
+    case CHANGE_NODE_GONE:
         assert_int_not_equal(change->row.size, 0);
         return;
     }

@@ -97,6 +97,9 @@ static void encode(enum command_type type, struct buffer *out)
     case COMMAND_SWEEP:
         sweep_encode(&(struct sweep){id_a, 5, 6, 7}, out);
         return;
+    case COMMAND_NODE_GONE:
+        node_gone_encode(&(struct node_gone){"n1", 8}, out);
+        return;
     case COMMAND_RESTORE:
         restore_encode(&(struct restore){.cluster = id_a, .digest = {1, 2}, .keep_marks = true}, out);
         return;
@@ -197,6 +200,7 @@ static bool decode(enum command_type type, struct reader r)
     struct node_row node;
     struct sweep sweep;
     struct restore restore;
+    struct node_gone gone;
     uint32_t level;
     switch (type) {
     case COMMAND_NOOP:
@@ -230,6 +234,11 @@ static bool decode(enum command_type type, struct reader r)
         if (reader_done(&r))
             assert_int_equal(sweep.per_job, 6);
         break;
+    case COMMAND_NODE_GONE:
+        gone = take_node_gone(&r);
+        if (reader_done(&r))
+            assert_true(gone.session == 8 && gone.name[0] == 'n');
+        break;
     case COMMAND_RESTORE:
         restore = take_restore(&r);
         if (reader_done(&r))
@@ -247,7 +256,7 @@ static bool decode(enum command_type type, struct reader r)
 static void every_command(void **state)
 {
     (void)state;
-    for (int type = COMMAND_NOOP; type <= COMMAND_FEATURE_LEVEL; type++) {
+    for (int type = COMMAND_NOOP; type <= COMMAND_NODE_GONE; type++) {
         struct buffer command;
         buffer_init(&command, ENTRY_SIZE_MAX);
         encode((enum command_type)type, &command);
