@@ -68,6 +68,13 @@ def jobs(machine, query=""):
     return {job["name"] for job in answer.json["jobs"]}
 
 
+def tell(machines):
+    """What went wrong, as the nodes saw it."""
+    for machine in machines.all:
+        if machine.process:
+            print(f"--- {machine.name}: {machine.process.poll()}\n{machine.log()[-4000:]}", flush=True)
+
+
 class Page(TestCase):
     """One cluster; the parts of the page in their order, each beginning with what the one before has left."""
 
@@ -82,10 +89,8 @@ class Page(TestCase):
     def run(self, result=None):
         known = len(result.failures) + len(result.errors)
         super().run(result)
-        if len(result.failures) + len(result.errors) > known: # what went wrong is told by them
-            for machine in self.machines.all:
-                if machine.process:
-                    print(f"--- {machine.name}: {machine.process.poll()}\n{machine.log()[-4000:]}", flush=True)
+        if len(result.failures) + len(result.errors) > known:
+            tell(self.machines)
 
     def start(self, machine, arguments=""):
         machine.start(f"./chronos --config {machine.name}.yaml{arguments}")
@@ -328,8 +333,12 @@ server:"""))
 
     def test_08_restore(self):
         with sentence("Snapshots are created automatically"):
+            def edit(number):
+                write(self.one, name=f"edited-{number}", **QUIET)
+                for i in range(150):
+                    write(self.one, "PATCH", f"/edited-{number}", description=f"edit {i}")
             with concurrent.futures.ThreadPoolExecutor(8) as pool:
-                list(pool.map(lambda i: write(self.one, "PATCH", "/kept", description=f"edit {i}"), range(1000)))
+                list(pool.map(edit, range(8)))
             for machine in self.machines.all:
                 wait_for(lambda m=machine: m.get("/api/v1/cluster/snapshot").json["snapshots"], "a snapshot")
         with sentence(CURL_SNAPSHOT):
@@ -351,6 +360,12 @@ server:"""))
             self.assertIs(self.machines.settled([self.one]), self.one)
             self.assertEqual(jobs(self.one), wanted)
             self.assertEqual(len(self.one.get("/api/v1/jobs/kept/executions").json["executions"]), 1)
+            write(self.one, name="behind-the-restore", **QUIET)
+            self.one.stop()
+            self.start(self.one, " --restore-snapshot /var/lib/chronos/snapshot-123") # as a service manager does, with the copy
+            self.assertIs(self.machines.settled([self.one]), self.one)
+            self.assertEqual(jobs(self.one), wanted | {"behind-the-restore"})
+            write(self.one, "DELETE", "/behind-the-restore")
         with sentence("Start bootstrap node: the others follow, as they are"):
             self.start(self.two)
             self.start(self.three)
@@ -443,7 +458,15 @@ class Sizes(TestCase):
 
     def check(self, size, failures):
         machines = Machines(size, ENVIRONMENT)
-        self.addCleanup(machines.close)
+        try:
+            self.walk(machines, size, failures)
+        except Exception:
+            tell(machines)
+            raise
+        finally:
+            machines.close()
+
+    def walk(self, machines, size, failures):
         for machine in machines.all:
             peers = ", ".join(f"{m.address}:7000" for m in machines.all[:machine.number - 1])
             configure(machine, re.sub(r"peers: \[\].*", f"peers: [{peers}]", shipped(1)).replace("chronos-1", machine.name).replace(
