@@ -56,9 +56,14 @@ static void fill(struct sim *sim)
     assert_int_equal(sim_enable(sim, &sim->jobs[4], false), STATUS_OK);
 }
 
-static const char *name_of(const struct executor *executor)
+static void compare_demands(const struct demand *a, const struct demand *b)
 {
-    return executor != NULL ? executor->name : "";
+    assert_true((a == NULL) == (b == NULL));
+    if (a == NULL)
+        return;
+    assert_int_equal(a->key_size, b->key_size);
+    assert_memory_equal(a->key, b->key, a->key_size);
+    assert_int_equal(a->references, b->references);
 }
 
 static uint32_t length(const struct run_list *list)
@@ -85,7 +90,7 @@ static void compare_jobs(const struct scheduler *a, const struct scheduler *b)
         assert_true(job->active == other->active && job->waiting == other->waiting && job->enabled == other->enabled);
         assert_true(job->deleted == other->deleted && job->in_attention == other->in_attention);
         assert_true(job->concurrency == other->concurrency && job->missed_policy == other->missed_policy);
-        assert_string_equal(name_of(job->executor), name_of(other->executor));
+        compare_demands(job->demand, other->demand);
         for (const struct run *run = job->runs; run != NULL; run = run->job_next)
             runs++;
         for (const struct run *run = other->runs; run != NULL; run = run->job_next)
@@ -140,13 +145,14 @@ static void compare(const struct scheduler *a, const struct scheduler *b)
         assert_true(x->active_catchup == y->active_catchup && x->health == y->health && x->is_watched == y->is_watched);
         assert_true(x->lease_ms == y->lease_ms && x->executor_count == y->executor_count);
     }
-    for (uint32_t i = 0; i < b->executor_count; i++) {
-        const struct executor *y = b->executors[i], *x = NULL;
-        for (uint32_t k = 0; k < a->executor_count; k++)
-            if (strcmp(a->executors[k]->name, y->name) == 0)
-                x = a->executors[k];
+    const struct demand *y;
+    uint32_t cursor = 0;
+    assert_int_equal(a->demands.count, b->demands.count);
+    while ((y = map_next(&b->demands, &cursor)) != NULL) {
+        const struct demand *x = map_get(&a->demands, y->key, y->key_size);
         assert_non_null(x);
-        assert_true(length(&x->ready) == length(&y->ready) && length(&x->ready_catchup) == length(&y->ready_catchup));
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(length(&x->queues[i].runs), length(&y->queues[i].runs));
     }
     assert_true(a->executions == b->executions && a->flight_count == 0 && b->flight_count == 0 && a->walk.job == NULL);
 }
