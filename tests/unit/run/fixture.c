@@ -65,6 +65,20 @@ void remove_directory(const char *directory)
 
 /* --- life --- */
 
+int64_t clock_shift_ms;
+
+static int64_t wall_ms(void *arg)
+{
+    return clock_system.wall_ms(arg);
+}
+
+static uint64_t monotonic_ns(void *arg)
+{
+    return clock_system.monotonic_ns(arg) + (uint64_t)clock_shift_ms * 1000000;
+}
+
+static const struct clock shifted_clock = {wall_ms, monotonic_ns, NULL};
+
 static void no_changes(void *arg, const struct state_changes *changes, struct state_position applied)
 {
     (void)arg;
@@ -91,7 +105,7 @@ static void open_runner(struct node *node, const struct node_options *options)
     cJSON_AddStringToObject(probe_options, "journal", node->journal);
     const cJSON *const executor_options[] = {probe_options};
     struct runner_config config = {.loop = &node->loop,
-                                   .clock = &clock_system,
+                                   .clock = &shifted_clock,
                                    .node_id = NODE,
                                    .data_dir = node->directory,
                                    .backend = backend(),
@@ -100,6 +114,7 @@ static void open_runner(struct node *node, const struct node_options *options)
                                    .executor_count = 1,
                                    .max_concurrent = 64,
                                    .grace_ms = options->grace_ms,
+                                   .lease_ms = options->lease_ms,
                                    .replicated_output_bytes = options->replicated_bytes,
                                    .captured_output_bytes = options->captured_bytes,
                                    .output_retention_ms = options->retention_ms};

@@ -31,8 +31,11 @@ struct node {
 struct node_options {
     uint32_t replicated_bytes;
     int64_t captured_bytes, grace_ms, write_off_ms, wedged_ms, retention_ms;
+    int64_t lease_ms; /* 0: no lease is needed; else the test grants it, for the cluster sends no beats */
 };
 extern const struct node_options node_defaults;
+/* The runner's monotonic clock shows so much more than the loop's. */
+extern int64_t clock_shift_ms;
 
 const struct plugin_component *backend(void);
 void temporary_directory(char out[256]);
