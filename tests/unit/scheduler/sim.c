@@ -29,17 +29,31 @@ static const struct plugin_component *backend(void)
     return found;
 }
 
-static struct scheduler *new_leader(struct sim *sim)
+static void load(struct sim *sim, struct scheduler *scheduler)
 {
-    struct scheduler *scheduler = NULL;
     struct state_view view;
-    sim->config.seed = random_next(&sim->random) | 1;
-    OK(scheduler_new(&sim->config, &scheduler, &failure));
     OK(state_view_begin(sim->state, &view, &failure));
     OK(scheduler_load(scheduler, &view, &failure));
     state_view_end(&view);
+}
+
+static struct scheduler *new_leader(struct sim *sim)
+{
+    struct scheduler *scheduler = NULL;
+    sim->config.seed = random_next(&sim->random) | 1;
+    OK(scheduler_new(&sim->config, &scheduler, &failure));
+    load(sim, scheduler);
     scheduler_lead(scheduler, true);
     return scheduler;
+}
+
+/* As a node does that led, followed, was given a snapshot, and leads again: what it knew before is of no account. */
+static void reload_leader(struct sim *sim)
+{
+    sim->config.seed = random_next(&sim->random) | 1; /* as many draws as for a new one */
+    scheduler_lead(sim->scheduler, false);
+    load(sim, sim->scheduler);
+    scheduler_lead(sim->scheduler, true);
 }
 
 struct sim *sim_new(uint64_t seed)
@@ -584,9 +598,14 @@ void sim_rebuild(struct sim *sim, bool ghosts, bool lost)
             OK(heap_set(&sim->events, kept[i], kept[i]->key));
     }
     sim->haunted |= ghosts;
-    scheduler_free(sim->scheduler);
+    bool is_same = sim->config.node_id != NULL && sim->leader != NULL && strcmp(sim->config.node_id, sim->leader) == 0;
     sim->config.node_id = sim->leader;
-    sim->scheduler = new_leader(sim);
+    if (is_same && sim->leadership % 2 == 0) {
+        reload_leader(sim);
+    } else {
+        scheduler_free(sim->scheduler);
+        sim->scheduler = new_leader(sim);
+    }
     sim->leadership++;
     sim->poke = true;
 }
