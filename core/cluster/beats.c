@@ -51,14 +51,16 @@ static bool take_answer(struct bytes payload, uint64_t *ret_seq, bool *ret_over)
 
 static void answered(struct cluster *cluster, uint64_t seq, bool is_over)
 {
-    const struct beats *beats = &cluster->beats;
+    struct beats *beats = &cluster->beats;
     const struct cluster_runner_ops *runner = &cluster->config.runner;
-    if (seq == 0 || seq > beats->seq || beats->seq - seq >= BEATS_UNANSWERED_MAX)
+    if (seq <= beats->over_seq || seq > beats->seq || beats->seq - seq >= BEATS_UNANSWERED_MAX)
         return;
-    if (is_over)
+    if (is_over) {
+        beats->over_seq = beats->seq; /* those on their way are of the same session */
         runner->session_over(runner->arg);
-    else
+    } else {
         runner->lease(runner->arg, beats->sent_ms[seq % BEATS_UNANSWERED_MAX] + cluster->config.lease_timeout_ms);
+    }
 }
 
 /* --- on the leader --- */

@@ -28,7 +28,7 @@ struct heard_beat {
 struct beats {
     uv_timer_t timer;
     uint64_t leader, term;     /* that was told last; leader 0: there is none */
-    uint64_t seq;
+    uint64_t seq, over_seq;    /* those up to over_seq were of a session that is over */
     int64_t sent_ms[BEATS_UNANSWERED_MAX]; /* by seq; monotonic */
     bool is_alone;             /* nobody could take its runs over: its lease does not end */
     struct heard_beat heard[BEATS_HEARD_MAX];
