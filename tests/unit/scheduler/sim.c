@@ -598,10 +598,11 @@ void sim_rebuild(struct sim *sim, bool ghosts, bool lost)
             OK(heap_set(&sim->events, kept[i], kept[i]->key));
     }
     sim->haunted |= ghosts;
-    if (sim->leadership % 2 == 0 && strcmp(sim->config.node_id, sim->leader) == 0) { /* the same node leads again */
+    bool is_same = sim->config.node_id != NULL && sim->leader != NULL && strcmp(sim->config.node_id, sim->leader) == 0;
+    sim->config.node_id = sim->leader;
+    if (is_same && sim->leadership % 2 == 0) {
         reload_leader(sim);
     } else {
-        sim->config.node_id = sim->leader;
         scheduler_free(sim->scheduler);
         sim->scheduler = new_leader(sim);
     }

@@ -56,16 +56,6 @@ static void fill(struct sim *sim)
     assert_int_equal(sim_enable(sim, &sim->jobs[4], false), STATUS_OK);
 }
 
-static void compare_demands(const struct demand *a, const struct demand *b)
-{
-    assert_true((a == NULL) == (b == NULL));
-    if (a == NULL)
-        return;
-    assert_int_equal(a->key_size, b->key_size);
-    assert_memory_equal(a->key, b->key, a->key_size);
-    assert_int_equal(a->references, b->references);
-}
-
 static uint32_t length(const struct run_list *list)
 {
     uint32_t count = 0;
@@ -74,6 +64,26 @@ static uint32_t length(const struct run_list *list)
         assert_true(run->list == list && run->previous == previous);
     assert_true(list->tail == previous && list->count == count);
     return count;
+}
+
+static bool is_same(const struct demand *a, const struct demand *b)
+{
+    return a->key_size == b->key_size && memcmp(a->key, b->key, a->key_size) == 0;
+}
+
+static void compare_demands(const struct scheduler *a, const struct scheduler *b)
+{
+    const struct demand *demand;
+    uint32_t cursor = 0;
+    assert_int_equal(a->demands.count, b->demands.count);
+    while ((demand = map_next(&a->demands, &cursor)) != NULL) {
+        const struct demand *other = map_get(&b->demands, demand->key, demand->key_size);
+        assert_non_null(other);
+        assert_int_equal(demand->references, other->references);
+        for (int i = 0; i < 2; i++)
+            assert_int_equal(length(&demand->queues[i].runs), length(&other->queues[i].runs));
+    }
+    assert_true(a->waiting[0].count == b->waiting[0].count && a->waiting[1].count == b->waiting[1].count);
 }
 
 static void compare_jobs(const struct scheduler *a, const struct scheduler *b)
@@ -90,7 +100,7 @@ static void compare_jobs(const struct scheduler *a, const struct scheduler *b)
         assert_true(job->active == other->active && job->waiting == other->waiting && job->enabled == other->enabled);
         assert_true(job->deleted == other->deleted && job->in_attention == other->in_attention);
         assert_true(job->concurrency == other->concurrency && job->missed_policy == other->missed_policy);
-        compare_demands(job->demand, other->demand);
+        assert_true(is_same(job->demand, other->demand));
         for (const struct run *run = job->runs; run != NULL; run = run->job_next)
             runs++;
         for (const struct run *run = other->runs; run != NULL; run = run->job_next)
@@ -143,17 +153,9 @@ static void compare(const struct scheduler *a, const struct scheduler *b)
         assert_string_equal(x->name, y->name);
         assert_true(x->session == y->session && x->capacity == y->capacity && x->active == y->active);
         assert_true(x->active_catchup == y->active_catchup && x->health == y->health && x->is_watched == y->is_watched);
-        assert_true(x->lease_ms == y->lease_ms && x->executor_count == y->executor_count);
+        assert_true(x->lease_ms == y->lease_ms && x->executor_count == y->executor_count && x->tag_count == y->tag_count);
     }
-    const struct demand *y;
-    uint32_t cursor = 0;
-    assert_int_equal(a->demands.count, b->demands.count);
-    while ((y = map_next(&b->demands, &cursor)) != NULL) {
-        const struct demand *x = map_get(&a->demands, y->key, y->key_size);
-        assert_non_null(x);
-        for (int i = 0; i < 2; i++)
-            assert_int_equal(length(&x->queues[i].runs), length(&y->queues[i].runs));
-    }
+    compare_demands(a, b);
     assert_true(a->executions == b->executions && a->flight_count == 0 && b->flight_count == 0 && a->walk.job == NULL);
 }
 
