@@ -278,7 +278,8 @@ static bool is_due(const struct cluster *cluster)
     const struct snapshots *snapshots = cluster->snapshots;
     const struct cluster_snapshot *newest = snapshots->kept_count > 0 ? &snapshots->kept[snapshots->kept_count - 1] : NULL;
     struct log_writer_stats log;
-    uint64_t since = cluster->applied_index - (newest != NULL ? newest->index : 0);
+    uint64_t newest_index = newest != NULL ? newest->index : 0;
+    uint64_t since = cluster->applied_index > newest_index ? cluster->applied_index - newest_index : 0; /* after a crash: behind it */
     if (since == 0 || cluster->disk != DISK_OK || snapshots_now_ms(cluster) < snapshots->retry_ms)
         return false;
     log_writer_stats_get(cluster->writer, &log);
@@ -316,7 +317,7 @@ static void note_file(struct snapshots *snapshots, const char *name, int folder)
     struct snapshot_info info;
     struct error err;
     struct stat file;
-    char path[DATA_DIR_PATH_SIZE];
+    char path[DATA_DIR_PATH_SIZE], own_path[DATA_DIR_PATH_SIZE];
     if (name[0] == '.')
         return;
     bool is_snapshot = strncmp(name, prefix, sizeof prefix - 1) == 0 && strchr(name, '.') == NULL;
@@ -332,6 +333,12 @@ static void note_file(struct snapshots *snapshots, const char *name, int folder)
     if (id_compare(&info.cluster_id, &log_store_hard(snapshots->cluster->stores.log)->cluster_id) != 0) {
         LOG_WARN("a snapshot of another cluster stays where it is; nobody looks after it", LOG_STRING("file", path));
         return; /* its index says nothing here */
+    }
+    snapshots_path(snapshots, info.last.index, own_path);
+    if (strcmp(path, own_path) != 0) {
+        LOG_WARN("a snapshot under another name than it was given here stays where it is; nobody looks after it",
+                 LOG_STRING("file", path));
+        return;
     }
     if (snapshots->kept_count < SNAPSHOTS_KEPT_MAX)
         snapshots->kept[snapshots->kept_count++] = describe(&info, (uint64_t)file.st_size);

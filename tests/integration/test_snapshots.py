@@ -49,6 +49,32 @@ class Taking(TestCase):
             self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], listed)
             self.assertEqual(sorted(os.listdir(folder)), sorted(m["id"] for m in listed))
 
+    def test_as_many_as_can_be_kept(self):
+        limit = 100 # SNAPSHOTS_KEPT_MAX
+        with Node(config=f"cluster: {{raft: {{retain_snapshots: {limit}}}}}") as node:
+            job = node.create(name="edited", **QUIET)["id"]
+            made = []
+            for i in range(limit + 1):
+                self.assertEqual(node.patch(f"/api/v1/jobs/{job}", {"description": f"edit {i}"}).status, 200)
+                made.append(take(node))
+                if i == limit - 1:
+                    self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], made[::-1])
+            self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], made[:0:-1])
+            self.assertEqual(node.stop(), 0)
+            node.start()
+            self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], made[:0:-1])
+
+    def test_a_copy_under_another_name_is_none_of_its_own(self):
+        with Cluster(size=1) as cluster:
+            node = cluster.nodes[0]
+            made = take(node)
+            copy = os.path.join(os.path.dirname(made["file"]), "snapshot-123456789")
+            shutil.copy(made["file"], copy)
+            node.stop()
+            node.start()
+            self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], [made])
+            self.assertTrue(os.path.exists(copy))
+
     def test_by_itself(self):
         with Cluster(size=1) as cluster:
             node = cluster.nodes[0]
@@ -127,6 +153,28 @@ class Restoring(TestCase):
             self.assertEqual([j["name"] for j in other.get("/api/v1/jobs").json["jobs"]], ["restored"])
             (aside,) = other.data_dir.glob("before-restore-*")
             self.assertEqual({p.name for p in aside.iterdir()}, {"log", "local", "state-1"})
+
+    def test_snapshots_of_before_are_not_of_the_new_cluster(self):
+        """One that was taken earlier is restored, from where it lies: the later ones are in nobody's way, and stay there."""
+        with Cluster(size=1) as cluster:
+            node = cluster.nodes[0]
+            made = []
+            for i in range(30): # more entries than come later, so that the numbers of the old ones are ahead
+                write(node, name=f"job-{i}", **QUIET)
+                if i % 10 == 9:
+                    made.append(take(node))
+            self.assertEqual(node.stop(), 0)
+            node.arguments = ["--restore-snapshot", made[0]["file"]]
+            for _ in range(2): # the second time it does nothing
+                node.start()
+                self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], [])
+                self.assertEqual(len(node.get("/api/v1/jobs").json["jobs"]), 10)
+                self.assertEqual(node.stop(), 0)
+            node.start()
+            new = take(node)
+            self.assertLess(new["index"], made[2]["index"])
+            self.assertEqual(node.get("/api/v1/cluster/snapshot").json["snapshots"], [new])
+            self.assertEqual({p.name for p in (node.data_dir / "snapshots").iterdir()}, {m["id"] for m in made} | {new["id"]})
 
     def test_a_damaged_file(self):
         with Cluster(size=1) as cluster:
