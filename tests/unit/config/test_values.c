@@ -461,6 +461,20 @@ static void test_every_range(void **state)
     assert_int_equal(checked, 31); /* none was passed over */
 }
 
+static void test_snapshots_kept(void **state)
+{
+    (void)state;
+    char text[100], message[200];
+    (void)snprintf(text, sizeof text, "cluster: {raft: {retain_snapshots: %d}}", SNAPSHOTS_KEPT_MAX);
+    struct outcome outcome = accepted(text);
+    assert_int_equal(outcome.config->cluster_raft.retain_snapshots, SNAPSHOTS_KEPT_MAX);
+    outcome_deinit(&outcome);
+    (void)snprintf(text, sizeof text, "cluster: {raft: {retain_snapshots: %d}}", SNAPSHOTS_KEPT_MAX + 1);
+    (void)snprintf(message, sizeof message, "chronos.yaml:1: cluster.raft.retain_snapshots: %d is out of range: 1 to %d",
+                   SNAPSHOTS_KEPT_MAX + 1, SNAPSHOTS_KEPT_MAX);
+    assert_refused(text, message);
+}
+
 static void test_unlimited_window(void **state)
 {
     (void)state;
@@ -647,6 +661,7 @@ int main(void)
         cmocka_unit_test(test_words_refused),
         cmocka_unit_test(test_words_accepted),
         cmocka_unit_test(test_every_range),
+        cmocka_unit_test(test_snapshots_kept),
         cmocka_unit_test(test_unlimited_window),
         cmocka_unit_test(test_decimals_are_exact),
         cmocka_unit_test(test_keys_that_depend_on_each_other),
