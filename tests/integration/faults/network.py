@@ -18,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 PREFIX = "chronos-faults-"
+SUBNET = "10.77.0"
 CLIENTS = 254
 CLONE_NEWNET = 0x40000000
 HERE = Path(__file__).resolve().parent
@@ -35,8 +36,8 @@ def run(*command, check=True):
     return done.stdout
 
 
-def address(number):
-    return f"10.77.0.{number}"
+def address(number, subnet=SUBNET):
+    return f"{subnet}.{number}"
 
 
 def enter(namespace):
@@ -98,8 +99,8 @@ def sweep():
 
 
 class Network:
-    def __init__(self, folder):
-        self.folder = folder
+    def __init__(self, folder, subnet=SUBNET):
+        self.folder, self.subnet = folder, subnet
         self.numbers = []
         self.wires = {}
         self.switch = self.namespace("s")
@@ -111,10 +112,13 @@ class Network:
         ip = ("ip", "-n", self.switch)
         run(*ip, "link", "set", "lo", "up")
         run(*ip, "link", "add", "br0", "type", "bridge")
-        run(*ip, "addr", "add", f"{address(CLIENTS)}/24", "dev", "br0")
+        run(*ip, "addr", "add", f"{self.address(CLIENTS)}/24", "dev", "br0")
         run(*ip, "link", "set", "br0", "up")
         # A port that hangs on a wire has no address, and must not answer for the bridge's.
         run("ip", "netns", "exec", self.switch, "sh", "-c", "echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore")
+
+    def address(self, number):
+        return address(number, self.subnet)
 
     def namespace(self, what):
         return f"{self.folder.name}-{what}"
@@ -127,7 +131,7 @@ class Network:
         run("ip", "netns", "add", name)
         run("ip", "-n", self.switch, "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", name)
         run("ip", "-n", self.switch, "link", "set", port, "master", "br0", "up")
-        run("ip", "-n", name, "addr", "add", f"{address(number)}/24", "dev", "eth0")
+        run("ip", "-n", name, "addr", "add", f"{self.address(number)}/24", "dev", "eth0")
         for link in ("lo", "eth0"):
             run("ip", "-n", name, "link", "set", link, "up")
         self.nft(number, "add table inet faults; add chain inet faults in { type filter hook input priority 0; }")
@@ -140,10 +144,10 @@ class Network:
 
     def drop(self, source, target):
         """Nothing that `source` sends reaches `target`; the other way stays open."""
-        self.nft(target, f"add rule inet faults in ip saddr {address(source)} drop")
+        self.nft(target, f"add rule inet faults in ip saddr {self.address(source)} drop")
 
     def lose(self, source, target, percent):
-        self.nft(target, f"add rule inet faults in ip saddr {address(source)} numgen random mod 100 < {percent} drop")
+        self.nft(target, f"add rule inet faults in ip saddr {self.address(source)} numgen random mod 100 < {percent} drop")
 
     def cut(self, one, other):
         self.drop(one, other)
