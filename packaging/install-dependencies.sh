@@ -8,7 +8,7 @@ packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcjson-dev lib
  libcurl4-openssl-dev libssl-dev libzstd-dev llhttp-dev tzdata ca-certificates curl python3"
 case $what in
 build) ;;
-test) packages="$packages make g++ clang libclang-rt-14-dev libcmocka-dev prometheus iproute2 nftables" ;;
+test) packages="$packages make g++ clang libclang-rt-14-dev libcmocka-dev git prometheus iproute2 nftables" ;;
 bench) packages="$packages etcd-server nginx-light wrk" ;;
 *)
     echo "usage: $0 [build|test|bench]" >&2
