@@ -168,7 +168,12 @@ class Upgrade(TestCase):
         with tempfile.TemporaryDirectory(prefix="chronos-upgrade-") as folder:
             commit = earlier_commit()
             print(f"from {git('log', '-1', '--format=%h %s', commit).stdout.decode().strip()}", flush=True)
-            self.upgrade(build(commit, folder))
+            old = build(commit, folder)
+            try:
+                self.upgrade(old)
+            except AssertionError as error:
+                raise AssertionError(f"{error}\nThat was {commit} beside this tree. Where a format has changed on purpose, which is "
+                                     f"allowed before the first release alone, change the number in {EPOCH}.") from error
 
     def upgrade(self, old):
         self.cluster = Cluster()
