@@ -557,6 +557,14 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
     return STATUS_OK;
 }
 
+enum status cluster_reload_tls(struct cluster *cluster, struct error *err)
+{
+    if (cluster->transport == NULL || cluster->config.tls == NULL)
+        return STATUS_OK;
+    enum status status = transport_reload_tls(cluster->transport, cluster->config.tls, err);
+    return status == STATUS_OK ? status : error_wrap(err, "cluster.raft.tls");
+}
+
 static void handle_closed(struct cluster *cluster)
 {
     if (--cluster->open_handles > 0)

@@ -191,6 +191,18 @@ static void reload_tokens(struct node *node)
     api_set_tokens(node->api, tokens);
 }
 
+/* Certificates end: new ones are taken without a restart. */
+static void reload_tls(struct node *node)
+{
+    struct error err;
+    if (node->cluster_config.tls == NULL || node->cluster == NULL)
+        return;
+    if (cluster_reload_tls(node->cluster, &err) != STATUS_OK)
+        LOG_ERROR("the certificate of the node links cannot be read again; the one before stays in use", LOG_ERROR_FIELD(&err));
+    else
+        LOG_INFO("certificate of the node links read again; new links use it");
+}
+
 /* Log rotation renames the file and sends SIGHUP; who changed the tokens sends it as well. */
 static void on_hangup(uv_signal_t *handle, int number)
 {
@@ -198,6 +210,7 @@ static void on_hangup(uv_signal_t *handle, int number)
     struct error err;
     (void)number;
     reload_tokens(node);
+    reload_tls(node);
     if (reopen_log(node->config, &err) != STATUS_OK)
         LOG_ERROR("the log cannot be reopened; writing goes on in the old file", LOG_ERROR_FIELD(&err));
     else
