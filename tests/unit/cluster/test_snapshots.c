@@ -234,6 +234,30 @@ static void test_junk_in_the_folder(void **state)
     assert_true(listed[0].index == index);
 }
 
+/* More than are looked after, and one more is written: the newest stay. */
+static void test_more_than_are_kept(void **state)
+{
+    struct node *node = *state;
+    char first[CLUSTER_PATH_SIZE], copy[700];
+    struct cluster_snapshot listed[SNAPSHOTS_KEPT_MAX + 2];
+    propose_and_wait(node, 0, 5);
+    uint64_t index = take(node);
+    cluster_snapshot_path(node->cluster, index, first);
+    for (uint32_t i = 0; i < SNAPSHOTS_KEPT_MAX + 1; i++) {
+        (void)snprintf(copy, sizeof copy, "%s/snapshots/snapshot-%u", node->folder, 1000 + i);
+        assert_int_equal(link(first, copy), 0);
+    }
+    node_stop(node);
+    node_start(node);
+    assert_int_equal(cluster_list_snapshots(node->cluster, listed, SNAPSHOTS_KEPT_MAX + 2), SNAPSHOTS_KEPT_MAX);
+    propose_and_wait(node, 5, 1);
+    uint64_t newest = take(node);
+    assert_true(newest > index);
+    (void)verify(node, newest);
+    uint32_t count = cluster_list_snapshots(node->cluster, listed, SNAPSHOTS_KEPT_MAX + 2);
+    assert_true(count > 0 && count <= 3 && listed[0].index == newest);
+}
+
 /* --- a new cluster --- */
 
 /* A snapshot of a node with `jobs` jobs, moved to `path`. */
@@ -327,6 +351,8 @@ static int restore_in_child(char *folder, const char *path, int32_t role, uint32
     return WEXITSTATUS(status);
 }
 
+enum { JOBS = 4 };
+
 /* Wherever it ends, a start with the same flag brings the whole of it. */
 static void crash_everywhere(int32_t role)
 {
@@ -335,7 +361,7 @@ static void crash_everywhere(int32_t role)
     uint32_t writes = 0;
     int code;
     (void)snprintf(path, sizeof path, "%s/restored", folder);
-    snapshot_to(path, 30);
+    snapshot_to(path, JOBS);
     do {
         char data[300];
         (void)snprintf(data, sizeof data, "%s/%u", folder, writes);
@@ -344,7 +370,7 @@ static void crash_everywhere(int32_t role)
         struct node *node = configured(data);
         node->config.restore_file = path;
         node_start(node);
-        for (uint64_t n = 0; n < 30; n++)
+        for (uint64_t n = 0; n < JOBS; n++)
             assert_true(node_has_job(node, n));
         propose_and_wait(node, 100, 1);
         node_stop(node);
@@ -378,6 +404,7 @@ int main(void)
         TEST(test_a_stop_meanwhile),
         TEST(test_a_full_disk),
         TEST(test_junk_in_the_folder),
+        TEST(test_more_than_are_kept),
         TEST(test_those_of_another_cluster_do_not_count),
         TEST(test_what_was_there_is_moved_aside_again_and_again),
         cmocka_unit_test(test_a_crash_at_each_write_of_the_log),
