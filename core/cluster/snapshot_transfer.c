@@ -147,6 +147,8 @@ static void store_chunk(uv_work_t *work)
         return;
     }
     storing->is_stored = write_chunk(storing, fd) == STATUS_OK;
+    if (!storing->is_stored && ftruncate(fd, 0) != 0) /* it begins anew, and others may need the room meanwhile */
+        LOG_DEBUG("what was received stays until the next try", LOG_INT("errno", errno));
     if (close(fd) != 0 && storing->is_stored) {
         storing->is_stored = false;
         (void)error_set_errno(&storing->err, STATUS_IO, errno, "close it");

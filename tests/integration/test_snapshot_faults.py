@@ -110,6 +110,8 @@ class FaultCase(TestCase):
 
     def one_state(self):
         """Everybody is a member, has everything, and takes writes; who joined is sound on disk."""
+        for node in self.cluster.nodes[len(self.base):]: # the leader asks a node that went away again after longer and longer waits
+            wait_for(lambda: node.status()["applied_index"] >= JOBS, f"{node.name} to have the state", 120)
         self.cluster.settle()
         name = f"after-{prepared['next']}"
         write(self.cluster.nodes[-1], name=name, **QUIET)
@@ -258,8 +260,11 @@ class FullDisk(FaultCase):
         self.assertIsNone(node.process.poll())
         if stopped:
             self.assertEqual(node.stop(), 0)
+            self.sound(node)
+            ballast.unlink() # a start needs a little room
             node.begin()
-        ballast.unlink()
+        else:
+            ballast.unlink()
         wait_for(node.has_installed, "all of it to arrive", 120)
         self.one_state()
 
