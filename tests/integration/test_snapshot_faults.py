@@ -1,4 +1,4 @@
-# ctest: timeout=900
+# ctest: once release timeout=900
 """Snapshots on their way, and somebody dies, stops, hands over, or has no room: all nodes come to one state, and every data directory is
 sound afterwards.
 
