@@ -77,8 +77,6 @@ static void give_up(struct cluster *cluster, struct installing *installing)
 {
     struct error err;
     installing->stage = INSTALL_NONE;
-    if (installing->status == STATUS_NOT_IMPLEMENTED)
-        fatal("a snapshot that was received is of a newer version of Chronos", &installing->err); /* no other would come */
     if (installing->status != STATUS_CANCELLED)
         LOG_ERROR("a snapshot that was received cannot be taken over; it is asked for again", LOG_ERROR_FIELD(&installing->err));
     if (cluster_start_applier(cluster, &err) != STATUS_OK)

@@ -166,6 +166,8 @@ static void on_stored(uv_work_t *work, int cancelled)
         snapshots_look_for_end(cluster->snapshots);
         return;
     }
+    if (!storing->is_stored && storing->err.code == STATUS_NOT_IMPLEMENTED)
+        fatal("a snapshot that was received is of a newer version of Chronos", &storing->err); /* no other one would come */
     if (!storing->is_stored)
         LOG_ERROR("a snapshot that is being received cannot be stored; it begins anew",
                   LOG_STRING("file", cluster->snapshots->incoming), LOG_ERROR_FIELD(&storing->err));

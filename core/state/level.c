@@ -18,7 +18,6 @@ enum status feature_level_check(uint32_t level, struct error *err)
     if (level <= known)
         return STATUS_OK;
     return error_set(err, STATUS_NOT_IMPLEMENTED,
-                     "the cluster is at feature level %u and this version of Chronos (%s) knows levels up to %u: install the version "
-                     "of the other nodes on this one; there is no way back to an older one",
-                     level, CHRONOS_VERSION, known);
+                     "the cluster is at feature level %u, this version of Chronos (%s) knows %u: install that of the other nodes",
+                     level, CHRONOS_VERSION, known); /* short: paths and keys are put before it */
 }

@@ -322,7 +322,8 @@ class Commands(TestCase):
             rows = [line.split() for line in lines[-3:]]
             self.assertEqual([row[0] for row in rows], [n.name for n in cluster.nodes])
             self.assertEqual({row[0] for row in rows if row[2] == "Leader"}, {leader.name})
-            self.assertTrue(all(int(row[4]) > 0 for row in rows), rows)
+            self.assertEqual({row[4] for row in rows}, {leader.get("/version").json["version"]}, rows)
+            self.assertTrue(all(int(row[5]) > 0 for row in rows), rows)
             self.assertEqual(self.ctl(one, "cluster", "nodes", "-o", "name").split(), [n.name for n in cluster.nodes])
             self.assertEqual(self.ctl(one, "cluster", "transfer", two.name), f'node "{two.name}" leads\n')
             self.assertEqual(json.loads(self.ctl(one, "cluster", "status", "-o", "json"))["leader_id"], two.name)

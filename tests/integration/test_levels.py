@@ -45,7 +45,7 @@ class Levels(TestCase):
             late.spawn()
             self.assertNotEqual(late.wait_exit(), 0)
             self.assertIn("the cluster is at feature level 2", late.log())
-            self.assertIn("install the version of the other nodes on this one", late.log())
+            self.assertIn("knows 1: install that of the other nodes", late.log())
 
             joining = Member(4, peers=cluster.nodes[:2])
             try:

@@ -55,6 +55,33 @@ class Sending(TestCase):
             cluster.settle()
             self.check_equal(cluster)
 
+    def test_a_node_that_is_too_old(self):
+        """The feature level rises while it is down, and it comes back as an older version: it takes no snapshot that it cannot read."""
+        cluster = Cluster()
+        first, heard, behind = cluster.nodes
+        for node in (heard, behind):
+            node.environment["CHRONOS_TEST_FEATURE_LEVEL"] = "2"
+        with cluster:
+            behind.kill9()
+            self.assertEqual(first.post("/api/v1/cluster/transfer-leadership", {"node_id": heard.name}).status, 200)
+            self.assertEqual(first.stop(), 0)
+            first.environment["CHRONOS_TEST_FEATURE_LEVEL"] = "2"
+            first.start()
+            if cluster.settle() is first: # who has not heard of the one that is down does not raise the level
+                self.assertEqual(first.post("/api/v1/cluster/transfer-leadership", {"node_id": heard.name}).status, 200)
+            wait_for(lambda: heard.status()["feature_level"] == 2, "the level to rise")
+            fill(cluster.leader(), 320)
+            del behind.environment["CHRONOS_TEST_FEATURE_LEVEL"]
+            behind.spawn()
+            self.assertNotEqual(behind.wait_exit(25), 0)
+            self.assertIn("a snapshot that was received is of a newer version of Chronos", behind.log())
+            self.assertIn("the cluster is at feature level 2, this version of Chronos", behind.log())
+            self.assertIn("knows 1: install that of the other nodes", behind.log())
+            behind.environment["CHRONOS_TEST_FEATURE_LEVEL"] = "2"
+            behind.start()
+            cluster.settle()
+            self.check_equal(cluster)
+
     def test_a_new_node_behind_the_log(self):
         with Cluster(size=2) as cluster:
             fill(cluster.leader(), 320)
