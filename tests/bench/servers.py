@@ -12,7 +12,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BUILD = Path(os.environ.get("CHRONOS_BUILD", ROOT / "build")).resolve()
 PROGRAM = BUILD / "bin" / "chronos"
-CHRONOS_PORT, ETCD_PORT, ETCD_PEER_PORT, NGINX_PORT = 18400, 18410, 18411, 18420
+CHRONOS_PORT, ETCD_PORT, ETCD_PEER_PORT, NGINX_PORT, CHRONOS_PEER_PORT = 18400, 18410, 18411, 18420, 18430
 START_DEADLINE_S = 60
 
 
@@ -241,6 +241,101 @@ class Etcd(Server):
         if status != 200:
             raise BenchError(f"etcd range: {status} {body[:300]!r}")
         return int(json.loads(body).get("count", 0))
+
+
+class ChronosMember(Chronos):
+    """Node `number` (1 to 3) of a cluster on loopback, with the timeouts of the user's page; the first one founds it."""
+
+    def __init__(self, work, backend, number):
+        super().__init__(work, backend)
+        self.number, self.name = number, f"chronos-{number}"
+        self.folder = work / self.name
+        self.ports = (CHRONOS_PORT + number, CHRONOS_PEER_PORT + number)
+
+    def prepare(self):
+        peers = ", ".join(f'"127.0.0.1:{CHRONOS_PEER_PORT + n}"' for n in range(1, self.number))
+        (self.folder / "chronos.yaml").write_text(f"""cluster:
+  node_id: {self.name}
+  data_dir: {self.data_dir}
+  raft: {{address: "127.0.0.1:{self.ports[1]}", peers: [{peers}], bootstrap: {"true" if self.number == 1 else "false"}}}
+server:
+  http: {{address: "127.0.0.1:{self.ports[0]}"}}
+storage:
+  backend: {self.backend}
+""")
+
+
+class EtcdMember(Etcd):
+    """Node `number` (1 to 3) of a cluster of etcd with its defaults."""
+
+    def __init__(self, work, number):
+        super().__init__(work)
+        self.number, self.name = number, f"etcd-{number}"
+        self.folder = work / self.name
+        self.ports = (ETCD_PORT + 2 * number, ETCD_PORT + 2 * number + 1)
+
+    def command(self):
+        client, peer = (f"http://127.0.0.1:{port}" for port in self.ports)
+        members = ",".join(f"etcd-{n}=http://127.0.0.1:{ETCD_PORT + 2 * n + 1}" for n in (1, 2, 3))
+        return ["etcd", "--name", self.name, "--data-dir", str(self.folder / "data"), "--listen-client-urls", client,
+                "--advertise-client-urls", client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer,
+                "--initial-cluster", members, "--initial-cluster-state", "new", "--logger", "zap", "--log-level", "error"]
+
+    def start(self, poll_s=0.01):
+        """Ready only with the others: see Trio."""
+        self.waits = False
+        return super().start(poll_s)
+
+    def wait_ready(self, poll_s):
+        if self.waits:
+            super().wait_ready(poll_s)
+
+
+class Trio:
+    """Three members, started one after the other and ended together; a context."""
+
+    def __init__(self, *members):
+        self.members = members
+
+    def __enter__(self):
+        try:
+            for member in self.members:
+                member.start()
+            for member in self.members:
+                member.waits = True
+                member.wait_ready(0.01)
+            return self
+        except BaseException:
+            self.end()
+            raise
+
+    def end(self):
+        tails = [m.log_tail() for m in self.members if m.process is not None and m.process.poll() is not None]
+        for member in self.members:
+            member.stop()
+            member.discard()
+        return tails
+
+    def __exit__(self, kind, *ignored):
+        tails = self.end()
+        if tails and kind is None:
+            raise BenchError(f"a member ended while it was measured:\n{tails[0]}")
+
+    def leader(self):
+        for member in self.members:
+            if member.get_json("/api/v1/cluster/status")["is_leader"]:
+                return member
+        raise BenchError("no member leads")
+
+    def settle(self):
+        """All members vote: only then a write needs two disks."""
+        deadline = time.monotonic() + START_DEADLINE_S
+        while time.monotonic() < deadline:
+            peers = self.members[0].get_json("/api/v1/cluster/status")["peers"]
+            if len(peers) == len(self.members) and all(p["state"] in ("Leader", "Follower") for p in peers):
+                return
+            time.sleep(0.05)
+        raise BenchError("the members do not vote")
 
 
 class Nginx(Server):

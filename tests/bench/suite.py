@@ -19,6 +19,8 @@ from servers import BUILD, PROGRAM, ROOT, BenchError
 FIGURES = {
     "create": throughput.create,
     "read": throughput.read,
+    "create_3": throughput.create_3,
+    "read_3": throughput.read_3,
     "fires_1k": fires.fires_1k,
     "fires_10k": fires.fires_10k,
     "idle": footprint.idle,
