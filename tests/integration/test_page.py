@@ -1,4 +1,4 @@
-# ctest: timeout=600
+# ctest: once release timeout=900
 """The user's page about clusters, from its first sentence to its last, on machines that have the addresses and folders of the page.
 
 Every step names the sentence that it proves. Commands are typed as they stand there. What the page asks of people (where to place
