@@ -76,13 +76,18 @@ static void on_drained(void *arg)
     cluster_stop(node->cluster, on_cluster_stopped, node);
 }
 
-static void stop(struct node *node)
+/* From here on nobody gets in; what is under way goes on. */
+static void accept_nothing(struct node *node)
 {
     node->stopping = true;
     node->leader.draining = true;
     cluster_hand_over(node->cluster);
     api_drain(node->api);
     http_server_drain(node->server);
+}
+
+static void let_runs_end(struct node *node)
+{
     runner_drain(node->runner, node->config->server.shutdown_timeout_ms, on_drained, node);
 }
 
@@ -93,9 +98,10 @@ static void on_stop_signal(uv_signal_t *handle, int number)
         LOG_WARN("second signal: leaving at once", LOG_INT("signal", number));
         _exit(1);
     }
+    accept_nothing(node);
     LOG_INFO("stopping: letting runs end", LOG_INT("signal", number),
              LOG_MS("at_most", node->config->server.shutdown_timeout_ms));
-    stop(node);
+    let_runs_end(node);
 }
 
 /* Its cluster is over: it ends, and begins anew with an empty data directory. */
@@ -103,8 +109,10 @@ static void on_superseded(void *arg)
 {
     struct node *node = arg;
     node->begins_anew = true;
-    if (!node->stopping)
-        stop(node);
+    if (node->stopping)
+        return;
+    accept_nothing(node);
+    let_runs_end(node);
 }
 
 /* --- logging --- */
