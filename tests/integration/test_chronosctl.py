@@ -124,11 +124,11 @@ class Jobs(CtlCase):
         self.assertIn("needs what is to change", self.err("job", "update", "x", code=USAGE))
 
     def test_list(self):
-        self.node.create(name="alpha", schedule="*/5 * * * *", command="true", tags={"team": "be"})
+        self.node.create(name="alpha", schedule="0 0 29 2 *", command="true", tags={"team": "be"}) # never just now
         self.node.create(name="beta", schedule=["@daily", "@hourly"], webhook={"url": "http://127.0.0.1:9/"}, enabled=False)
         lines = self.out("job", "list").splitlines()
         self.assertEqual(lines[0].split("  ")[0], "NAME")
-        self.assertRegex(lines[1], r"^alpha +\*/5 \* \* \* \* +yes +shell +in \d+[sm] +- +-$")
+        self.assertRegex(lines[1], r"^alpha +0 0 29 2 \* +yes +shell +in \d+d +- +-$")
         self.assertRegex(lines[2], r"^beta +@daily; @hourly +no +http +- +- +-$")
         self.assertEqual(self.out("job", "list", "-o", "name"), "alpha\nbeta\n")
         self.assertEqual(self.out("job", "list", "--tag", "team=be", "-o", "name"), "alpha\n")
@@ -150,9 +150,9 @@ class Jobs(CtlCase):
         self.assertIsInstance(limited["next_cursor"], str)
 
     def test_get(self):
-        self.node.create(name="x", schedule="*/5 * * * *", command="true")
+        self.node.create(name="x", schedule="0 0 29 2 *", command="true") # never just now
         out = self.out("job", "get", "x")
-        self.assertRegex(out, r"(?m)^schedule: +\*/5 \* \* \* \*$")
+        self.assertRegex(out, r"(?m)^schedule: +0 0 29 2 \*$")
         upcoming = self.node.get("/api/v1/jobs/x/upcoming?count=5").json["upcoming"]
         self.assertEqual(re.findall(r"^  (\S+Z)  in ", out, re.M), upcoming)
         self.assertEqual(json.loads(self.out("job", "get", "x", "-o", "json")), self.job("x"))
