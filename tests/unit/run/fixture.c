@@ -65,7 +65,7 @@ void remove_directory(const char *directory)
 
 /* --- life --- */
 
-int64_t clock_shift_ms;
+_Atomic int64_t clock_shift_ms;
 
 static int64_t wall_ms(void *arg)
 {

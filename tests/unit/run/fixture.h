@@ -35,7 +35,7 @@ struct node_options {
 };
 extern const struct node_options node_defaults;
 /* The runner's monotonic clock shows so much more than the loop's. */
-extern int64_t clock_shift_ms;
+extern _Atomic int64_t clock_shift_ms;
 
 const struct plugin_component *backend(void);
 void temporary_directory(char out[256]);
