@@ -105,7 +105,7 @@ static void test_not_admitted(void **state)
     static const char *const heads[] = {
         "POST /stranger HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1000000\r\n\r\n",
         "POST /stranger HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\nthe beginning",
-        "POST /stranger HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" OK_TAIL,
+        ("POST /stranger HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n" OK_TAIL),
     };
     static const char whole[] = "POST /stranger HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello" OK_TAIL;
     struct harness h;
