@@ -13,7 +13,7 @@ void hello_encode(const struct hello *hello, struct buffer *out)
     put_u64(out, hello->node);
     put_u64(out, hello->session);
     put_u32(out, hello->feature_level);
-    put_u32(out, 0); /* bits of features: none are given yet */
+    put_u32(out, hello->features);
     put_string(out, hello->name);
     put_string(out, hello->address);
     buffer_append(out, hello->restored_from.bytes, sizeof hello->restored_from.bytes);
@@ -47,7 +47,7 @@ enum status hello_decode(struct bytes encoded, struct hello *ret, struct error *
     hello.node = take_u64(&r);
     hello.session = take_u64(&r);
     hello.feature_level = take_u32(&r);
-    (void)take_u32(&r); /* bits of features: none are known yet */
+    hello.features = take_u32(&r);
     take_string(&r, hello.name, sizeof hello.name);
     take_string(&r, hello.address, sizeof hello.address);
     take_raw(&r, hello.restored_from.bytes, sizeof hello.restored_from.bytes);

@@ -23,6 +23,7 @@ struct hello {
     uint64_t node;         /* its raft id, never 0 */
     uint64_t session;      /* of this start of its process */
     uint32_t feature_level; /* the newest one that it knows */
+    uint32_t features;      /* bits; none are given yet */
     char name[NODE_NAME_MAX + 1]; /* its node_id */
     char address[HELLO_ADDRESS_SIZE]; /* where its node link can be reached; "" is allowed for tools */
     struct id restored_from; /* the cluster whose snapshot this one began with; zero: none */
