@@ -3,12 +3,7 @@
 #include "base/codec.h"
 #include "cluster/cluster_internal.h"
 
-enum { BEAT_FRAME_MAX = 64, BEAT_EVERY_MAX_MS = 1000, NS_PER_MS = 1000000 };
-
-static int64_t monotonic_ms(const struct cluster *cluster)
-{
-    return (int64_t)(cluster->config.clock->monotonic_ns(cluster->config.clock->arg) / NS_PER_MS);
-}
+enum { BEAT_FRAME_MAX = 64, BEAT_EVERY_MAX_MS = 1000 };
 
 /* --- formats: writer and reader side by side --- */
 
@@ -65,13 +60,6 @@ static void answered(struct cluster *cluster, uint64_t seq, bool is_over)
 
 /* --- on the leader --- */
 
-static const struct raft_member *member_of(const struct cluster *cluster, uint64_t node)
-{
-    struct raft_status status;
-    raft_status(cluster->raft, &status);
-    return raft_conf_find(status.conf, node);
-}
-
 static void answer(struct cluster *cluster, const struct heard_beat *beat, bool is_over)
 {
     if (beat->node == cluster->self.node) {
@@ -89,7 +77,7 @@ static void answer(struct cluster *cluster, const struct heard_beat *beat, bool 
 static void confirm(struct cluster *cluster, const struct heard_beat *beat)
 {
     const struct cluster_leader_ops *leader = &cluster->config.leader;
-    const struct raft_member *member = member_of(cluster, beat->node);
+    const struct raft_member *member = links_member(cluster, beat->node);
     if (member == NULL || !cluster->is_leader)
         return;
     bool lives = leader->beat(leader->arg, member->name, beat->session, beat->is_behind || beat->is_full);
@@ -160,7 +148,7 @@ static void silence(struct cluster *cluster, const struct raft_member *member)
 
 void beats_link_lost(struct cluster *cluster, uint64_t node)
 {
-    silence(cluster, member_of(cluster, node));
+    silence(cluster, links_member(cluster, node));
 }
 
 /* Who cannot be reached when this node begins to lead gets no runs before it is heard of. */
@@ -194,7 +182,7 @@ static bool beat_alone(struct cluster *cluster, uint64_t session)
     cluster->beats.is_alone = is_alone(cluster);
     if (!cluster->beats.is_alone) {
         if (was_alone)
-            runner->lease(runner->arg, monotonic_ms(cluster) + cluster->config.lease_timeout_ms);
+            runner->lease(runner->arg, cluster_monotonic_ms(cluster) + cluster->config.lease_timeout_ms);
         return false;
     }
     if (leader->beat(leader->arg, cluster->config.node_id, session, false))
@@ -213,7 +201,7 @@ static void send_beat(struct cluster *cluster)
     if (beat_alone(cluster, beat.session) || beats->leader == 0)
         return;
     beat.seq = ++beats->seq;
-    beats->sent_ms[beat.seq % BEATS_UNANSWERED_MAX] = monotonic_ms(cluster);
+    beats->sent_ms[beat.seq % BEATS_UNANSWERED_MAX] = cluster_monotonic_ms(cluster);
     if (beats->leader == cluster->self.node) {
         hear(cluster, &beat);
         return;

@@ -45,9 +45,14 @@ static void warn_if_behind(const struct cluster *cluster)
                   LOG_MS("behind", ahead), LOG_STRING("mend", "check the clock of this machine (timedatectl)"));
 }
 
-static uint64_t monotonic_ns(const struct cluster *cluster)
+uint64_t cluster_monotonic_ns(const struct cluster *cluster)
 {
     return cluster->config.clock->monotonic_ns(cluster->config.clock->arg);
+}
+
+int64_t cluster_monotonic_ms(const struct cluster *cluster)
+{
+    return (int64_t)(cluster_monotonic_ns(cluster) / 1000000);
 }
 
 /* --- the leader's decisions --- */
@@ -229,7 +234,7 @@ uint64_t cluster_deadline_ns(struct cluster *cluster)
 {
     if (!uv_is_active((uv_handle_t *)&cluster->expire_timer))
         (void)uv_timer_again(&cluster->expire_timer); /* has a repeat: cannot fail */
-    return monotonic_ns(cluster) + PROPOSE_DEADLINE_MS * UINT64_C(1000000);
+    return cluster_monotonic_ns(cluster) + PROPOSE_DEADLINE_MS * UINT64_C(1000000);
 }
 
 enum status cluster_propose(struct cluster *cluster, enum proposal_class class, struct bytes command, cluster_done done,
@@ -297,7 +302,7 @@ static bool expire_reads(struct cluster *cluster, uint64_t now_ns)
 static void on_expire(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
-    uint64_t now = monotonic_ns(cluster);
+    uint64_t now = cluster_monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
     bool waits_for_members = membership_expire(cluster, now), reads = expire_reads(cluster, now);
     bool outputs = outputs_expire(cluster, now);
@@ -603,7 +608,7 @@ static bool must_wait(const struct cluster *cluster)
     bool is_handing_over = cluster->is_leader && cluster->handover.done != NULL;
     bool are_waiting = (proposals_count(cluster->proposals) > 0 || forward_count(cluster->forward) > 0) &&
                        has_leader(cluster); /* it may be the next one */
-    return (is_handing_over || are_waiting) && monotonic_ns(cluster) < cluster->stop_deadline_ns;
+    return (is_handing_over || are_waiting) && cluster_monotonic_ns(cluster) < cluster->stop_deadline_ns;
 }
 
 /* Stopped once everything proposed is applied, or cannot be because the disk is full. */
@@ -728,10 +733,7 @@ bool cluster_has_member(const struct cluster *cluster, const char *name)
 {
     struct raft_status status;
     raft_status(cluster->raft, &status);
-    for (uint8_t i = 0; i < status.conf->count; i++)
-        if (strcmp(status.conf->members[i].name, name) == 0)
-            return true;
-    return false;
+    return membership_find(status.conf, name) != NULL;
 }
 
 static void describe_members(const struct cluster *cluster, const struct raft_status *raft, struct cluster_status *ret)
@@ -796,6 +798,6 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .frames_unknown = cluster->frames_unknown,
     };
     if (ret->leader_contact_ms < 0)
-        ret->leader_contact_ms = (int64_t)((monotonic_ns(cluster) - cluster->contact.started_ns) / 1000000);
+        ret->leader_contact_ms = (int64_t)((cluster_monotonic_ns(cluster) - cluster->contact.started_ns) / 1000000);
     describe_members(cluster, &raft, ret);
 }

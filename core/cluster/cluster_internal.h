@@ -192,6 +192,8 @@ void consensus_store_removed(struct cluster *cluster, bool removed); /* it was t
 void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_id);
 
 /* --- cluster.c --- */
+uint64_t cluster_monotonic_ns(const struct cluster *cluster);
+int64_t cluster_monotonic_ms(const struct cluster *cluster);
 must_use enum status cluster_start_threads(struct cluster *cluster, struct error *err); /* both */
 must_use enum status cluster_start_applier(struct cluster *cluster, struct error *err);
 /* A snapshot stands in the place of state and log: tells everybody. */

@@ -6,19 +6,14 @@
 
 enum { NS_PER_MS = 1000000 };
 
-static uint64_t now_ns(const struct cluster *cluster)
-{
-    return cluster->config.clock->monotonic_ns(cluster->config.clock->arg);
-}
-
 void contact_begin(struct cluster *cluster)
 {
-    cluster->contact = (struct contact){.started_ns = now_ns(cluster)};
+    cluster->contact = (struct contact){.started_ns = cluster_monotonic_ns(cluster)};
 }
 
 void contact_heard(struct cluster *cluster)
 {
-    cluster->contact.heard_ns = now_ns(cluster);
+    cluster->contact.heard_ns = cluster_monotonic_ns(cluster);
 }
 
 /* This node's own links, as it has dialled them: what it could send to whom. */
@@ -44,7 +39,7 @@ void contact_look(struct cluster *cluster)
 {
     struct contact *contact = &cluster->contact;
     struct raft_status status;
-    uint64_t now = now_ns(cluster);
+    uint64_t now = cluster_monotonic_ns(cluster);
     if (cluster->transport == NULL)
         return; /* alone, it is its own majority */
     raft_status(cluster->raft, &status);
@@ -61,7 +56,7 @@ void contact_look(struct cluster *cluster)
 bool contact_is_unheard(const struct cluster *cluster)
 {
     uint64_t patience_ns = (uint64_t)cluster->config.election_timeout_ms * NS_PER_MS / 5 * 4; /* elections take longer */
-    return cluster->contact.heard_ns == 0 && now_ns(cluster) - cluster->contact.started_ns > patience_ns;
+    return cluster->contact.heard_ns == 0 && cluster_monotonic_ns(cluster) - cluster->contact.started_ns > patience_ns;
 }
 
 int64_t cluster_leader_contact_ms(const struct cluster *cluster)
@@ -70,7 +65,7 @@ int64_t cluster_leader_contact_ms(const struct cluster *cluster)
         return 0;
     if (cluster->contact.heard_ns == 0)
         return -1;
-    return (int64_t)((now_ns(cluster) - cluster->contact.heard_ns) / NS_PER_MS);
+    return (int64_t)((cluster_monotonic_ns(cluster) - cluster->contact.heard_ns) / NS_PER_MS);
 }
 
 enum status contact_refuse(const struct cluster *cluster, struct error *err)

@@ -8,16 +8,11 @@
 
 enum { LISTEN_MS = 3000, NS_PER_MS = 1000000 }; /* longer than a node waits between two calls */
 
-static uint64_t now_ns(const struct cluster *cluster)
-{
-    return cluster->config.clock->monotonic_ns(cluster->config.clock->arg);
-}
-
 void founding_begin(struct cluster *cluster)
 {
     if (!cluster->stores.founds)
         return;
-    cluster->founding = (struct founding){.is_pending = true, .due_ns = now_ns(cluster) + (uint64_t)LISTEN_MS * NS_PER_MS};
+    cluster->founding = (struct founding){.is_pending = true, .due_ns = cluster_monotonic_ns(cluster) + (uint64_t)LISTEN_MS * NS_PER_MS};
     LOG_INFO("about to found a cluster; listening first whether one has this node as a member", LOG_MS("for", LISTEN_MS));
 }
 
@@ -60,7 +55,7 @@ void founding_look(struct cluster *cluster)
         founding->is_pending = false; /* it was admitted to one */
         return;
     }
-    if (now_ns(cluster) < founding->due_ns)
+    if (cluster_monotonic_ns(cluster) < founding->due_ns)
         return;
     founding->is_pending = false;
     if (founding->called_by[0] != '\0') {

@@ -23,7 +23,7 @@ static bool is_of_this_cluster(const struct cluster *cluster, const struct hello
 
 /* --- who may speak --- */
 
-static const struct raft_member *member_of(const struct cluster *cluster, uint64_t id)
+const struct raft_member *links_member(const struct cluster *cluster, uint64_t id)
 {
     struct raft_status status;
     raft_status(cluster->raft, &status);
@@ -34,7 +34,7 @@ static const struct raft_member *member_of(const struct cluster *cluster, uint64
  * made for a host alone proves no more than that the node runs there. */
 static bool is_itself(const struct cluster *cluster, const struct hello *remote, struct error *err)
 {
-    const struct raft_member *member = member_of(cluster, remote->node);
+    const struct raft_member *member = links_member(cluster, remote->node);
     if (member == NULL || (strcmp(member->name, remote->name) == 0 &&
                            (remote->is_name_proven || strcmp(member->address, remote->address) == 0)))
         return true;
@@ -89,7 +89,7 @@ static bool take_message(struct cluster *cluster, const struct hello *remote, st
     if (message.to != cluster->self.node)
         return true; /* for an earlier life of this node */
     status = raft_step(cluster->raft, &message, &has_diverged);
-    if (has_diverged && member_of(cluster, remote->node) != NULL) {
+    if (has_diverged && links_member(cluster, remote->node) != NULL) {
         LOG_ERROR("the logs of two nodes differ in an entry that both count as one: this node stops before it does harm",
                   LOG_STRING("other", remote->name), LOG_U64("index", message.log.index), LOG_U64("term", message.term),
                   LOG_STRING("mend", "compare the nodes' data; restore the one that is wrong, or remove it and let it join anew"));
@@ -229,11 +229,11 @@ static bool on_frame(void *arg, struct transport_link link, const struct hello *
     case FRAME_ADMITTED:
         return membership_answered(cluster, remote, is_dialled, payload, err);
     case FRAME_REQUEST: /* of members alone; only the leader acts on it, and it knows them all */
-        return !is_peer || member_of(cluster, remote->node) == NULL || forward_requested(cluster, remote, payload, err);
+        return !is_peer || links_member(cluster, remote->node) == NULL || forward_requested(cluster, remote, payload, err);
     case FRAME_ANSWER:
         return !is_peer || forward_answered(cluster, remote, payload, err);
     case FRAME_OUTPUT_WANTED: /* likewise of members alone */
-        return !is_peer || member_of(cluster, remote->node) == NULL || outputs_requested(cluster, remote, payload, err);
+        return !is_peer || links_member(cluster, remote->node) == NULL || outputs_requested(cluster, remote, payload, err);
     case FRAME_OUTPUT:
         return !is_peer || outputs_answered(cluster, remote, payload, err);
     case FRAME_BEAT:

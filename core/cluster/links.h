@@ -20,6 +20,8 @@ enum cluster_frame {
     FRAME_OUTPUT = 24,
 };
 
+/* By the newest configuration; NULL: no member. Borrowed until the next call into the core. */
+const struct raft_member *links_member(const struct cluster *cluster, uint64_t id);
 /* Who this node is, out of its log; before the log writer begins. */
 void links_describe_self(struct cluster *cluster);
 /* Which cluster this one was restored from, out of its state: at first, and when a snapshot has replaced that. */

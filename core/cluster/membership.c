@@ -195,7 +195,7 @@ static enum status change(struct cluster *cluster, const struct raft_conf_change
     return STATUS_OK;
 }
 
-static const struct raft_member *find_name(const struct raft_conf *conf, const char *name)
+const struct raft_member *membership_find(const struct raft_conf *conf, const char *name)
 {
     for (uint8_t i = 0; i < conf->count; i++)
         if (strcmp(conf->members[i].name, name) == 0)
@@ -216,7 +216,7 @@ static enum status add(struct cluster *cluster, uint64_t id, const char *name, c
 {
     struct raft_status status;
     raft_status(cluster->raft, &status);
-    const struct raft_member *known = raft_conf_find(status.conf, id), *namesake = find_name(status.conf, name);
+    const struct raft_member *known = raft_conf_find(status.conf, id), *namesake = membership_find(status.conf, name);
     struct address parsed;
     if (address_split(address, &parsed) != NULL || !address_is_callable(&parsed))
         return error_set(err, STATUS_INVALID, "node \"%s\" does not say where it can be reached", name);
@@ -364,7 +364,7 @@ static enum status remove_member(struct cluster *cluster, const char *name, clus
 {
     struct raft_status status;
     raft_status(cluster->raft, &status);
-    const struct raft_member *member = find_name(status.conf, name);
+    const struct raft_member *member = membership_find(status.conf, name);
     if (member == NULL)
         return error_set(err, STATUS_NOT_FOUND, "no member of the cluster is called \"%s\"", name);
     if ((member->role & RAFT_VOTER) && raft_conf_voters(status.conf) == 1)
@@ -400,7 +400,7 @@ static enum status transfer(struct cluster *cluster, const char *name, cluster_d
     uint64_t to = 0;
     raft_status(cluster->raft, &status);
     if (name[0] != '\0') {
-        const struct raft_member *member = find_name(status.conf, name);
+        const struct raft_member *member = membership_find(status.conf, name);
         if (member == NULL)
             return error_set(err, STATUS_NOT_FOUND, "no member of the cluster is called \"%s\"", name);
         if (member->id == cluster->self.node)
@@ -447,7 +447,7 @@ static enum status invite(struct cluster *cluster, const char *name, const char 
     struct raft_status status;
     struct invitation *place = NULL;
     raft_status(cluster->raft, &status);
-    const struct raft_member *namesake = find_name(status.conf, name);
+    const struct raft_member *namesake = membership_find(status.conf, name);
     if (cluster->transport == NULL)
         return error_set(err, STATUS_CONFLICT, "this node cannot be reached by others: cluster.raft.address is not set");
     if (namesake != NULL)

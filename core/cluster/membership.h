@@ -3,6 +3,7 @@
 #define CHRONOS_CLUSTER_MEMBERSHIP_H
 
 #include "cluster/forward.h"
+#include "raft/conf.h"
 #include "transport/transport.h"
 
 /* --- a node that belongs to none --- */
@@ -18,6 +19,7 @@ void membership_stored(struct cluster *cluster, const struct id *cluster_id);
 void membership_superseded(struct cluster *cluster, const struct hello *remote);
 
 /* --- members --- */
+const struct raft_member *membership_find(const struct raft_conf *conf, const char *name); /* NULL: there is none */
 void membership_asked(struct cluster *cluster, struct transport_link link, const struct hello *remote);
 /* A few times a second: the leader makes voters of learners that have caught up, and notes where members are now; who belongs to
  * no cluster asks again; who was removed says so. */

@@ -17,15 +17,9 @@
 enum {
     LOOK_MS = 10000,
     RETRY_MS = 10 * 60 * 1000, /* one that failed is not tried again by itself before that */
-    NS_PER_MS = 1000000,
 };
 
 static const char prefix[] = "snapshot-", shutting_down[] = "this node is shutting down";
-
-int64_t snapshots_now_ms(const struct cluster *cluster)
-{
-    return (int64_t)(cluster->config.clock->monotonic_ns(cluster->config.clock->arg) / NS_PER_MS);
-}
 
 void snapshots_path(const struct snapshots *snapshots, uint64_t index, char out[DATA_DIR_PATH_SIZE])
 {
@@ -120,7 +114,7 @@ static void let_go(struct cluster *cluster, struct taking *taking)
 
 static void fail(struct cluster *cluster, struct taking *taking)
 {
-    cluster->snapshots->retry_ms = snapshots_now_ms(cluster) + RETRY_MS;
+    cluster->snapshots->retry_ms = cluster_monotonic_ms(cluster) + RETRY_MS;
     if (taking->status == STATUS_CANCELLED) { /* by snapshots_go_on */
         answer_waiters(taking, STATUS_SHUTTING_DOWN, shutting_down);
         return;
@@ -166,7 +160,7 @@ static void on_written(struct task *task)
     tell_core(cluster, taking);
     snapshots_keep(cluster, &made);
     LOG_INFO("snapshot written", LOG_STRING("file", taking->path), LOG_U64("index", made.index), LOG_U64("bytes", made.size),
-             LOG_MS("took", snapshots_now_ms(cluster) - taking->began_ms));
+             LOG_MS("took", cluster_monotonic_ms(cluster) - taking->began_ms));
     answer_waiters(taking, STATUS_OK, "");
 }
 
@@ -208,7 +202,7 @@ static void begin(struct cluster *cluster)
         fail(cluster, taking);
         return;
     }
-    taking->began_ms = snapshots_now_ms(cluster);
+    taking->began_ms = cluster_monotonic_ms(cluster);
     describe_self(cluster, &status, &taking->info);
     taking->info.last = taking->view.applied;
     snapshots_path(cluster->snapshots, taking->view.applied.index, taking->path);
@@ -280,7 +274,7 @@ static bool is_due(const struct cluster *cluster)
     struct log_writer_stats log;
     uint64_t newest_index = newest != NULL ? newest->index : 0;
     uint64_t since = cluster->applied_index > newest_index ? cluster->applied_index - newest_index : 0; /* after a crash: behind it */
-    if (since == 0 || cluster->disk != DISK_OK || snapshots_now_ms(cluster) < snapshots->retry_ms)
+    if (since == 0 || cluster->disk != DISK_OK || cluster_monotonic_ms(cluster) < snapshots->retry_ms)
         return false;
     log_writer_stats_get(cluster->writer, &log);
     int64_t now_ms = cluster->config.clock->wall_ms(cluster->config.clock->arg);

@@ -106,7 +106,6 @@ struct snapshots {
     void *closed_arg;
 };
 
-int64_t snapshots_now_ms(const struct cluster *cluster); /* monotonic */
 void snapshots_keep(struct cluster *cluster, const struct cluster_snapshot *made); /* the oldest ones go */
 bool snapshots_go_on(void *arg, uint64_t bytes); /* struct snapshot_watch; any thread */
 void snapshots_look_for_end(struct snapshots *snapshots); /* closing: is anything still under way? */
