@@ -234,28 +234,37 @@ static void test_junk_in_the_folder(void **state)
     assert_true(listed[0].index == index);
 }
 
-/* More than are looked after, and one more is written: the newest stay. */
+/* One file more than are looked after lies there at a start, and one more is written: the newest stay. */
 static void test_more_than_are_kept(void **state)
 {
     struct node *node = *state;
-    char first[CLUSTER_PATH_SIZE], copy[700];
+    char first[CLUSTER_PATH_SIZE], aside[700];
     struct cluster_snapshot listed[SNAPSHOTS_KEPT_MAX + 2];
-    propose_and_wait(node, 0, 5);
-    uint64_t index = take(node);
-    cluster_snapshot_path(node->cluster, index, first);
-    for (uint32_t i = 0; i < SNAPSHOTS_KEPT_MAX + 1; i++) {
-        (void)snprintf(copy, sizeof copy, "%s/snapshots/snapshot-%u", node->folder, 1000 + i);
-        assert_int_equal(link(first, copy), 0);
+    uint64_t newest = 0;
+    node_stop(node);
+    node->config.retain_snapshots = SNAPSHOTS_KEPT_MAX;
+    node_start(node);
+    for (uint32_t i = 0; i <= SNAPSHOTS_KEPT_MAX; i++) {
+        propose_and_wait(node, i, 1);
+        newest = take(node);
+        if (i > 0)
+            continue;
+        cluster_snapshot_path(node->cluster, newest, first);
+        (void)snprintf(aside, sizeof aside, "%s/aside", node->folder);
+        assert_int_equal(link(first, aside), 0);
     }
     node_stop(node);
+    assert_int_equal(files(node, "snapshot-"), SNAPSHOTS_KEPT_MAX);
+    assert_int_equal(rename(aside, first), 0);
+    node->config.retain_snapshots = 3;
     node_start(node);
     assert_int_equal(cluster_list_snapshots(node->cluster, listed, SNAPSHOTS_KEPT_MAX + 2), SNAPSHOTS_KEPT_MAX);
-    propose_and_wait(node, 5, 1);
-    uint64_t newest = take(node);
-    assert_true(newest > index);
-    (void)verify(node, newest);
+    propose_and_wait(node, 1000, 1);
+    uint64_t index = take(node);
+    assert_true(index > newest);
+    (void)verify(node, index);
     uint32_t count = cluster_list_snapshots(node->cluster, listed, SNAPSHOTS_KEPT_MAX + 2);
-    assert_true(count > 0 && count <= 3 && listed[0].index == newest);
+    assert_true(count > 0 && count <= 3 && listed[0].index == index);
 }
 
 /* --- a new cluster --- */
