@@ -27,13 +27,13 @@ def noop_settings(options, max_concurrent=256, **storage):
             "storage": [f"{key}: {value}" for key, value in storage.items()]}
 
 
-def create_due_each_second(count, spacing_s):
+def create_due_each_second(count, spacing_s, port=CHRONOS_PORT):
     """`count` jobs, one every `spacing_s`: a job's slots lie at its own creation plus whole seconds, so they spread."""
     problems = []
     begin = time.monotonic() + 0.1
 
     def creator(first):
-        connection = http.client.HTTPConnection("127.0.0.1", CHRONOS_PORT, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
         for number in range(first, count, CREATORS):
             time.sleep(max(0.0, begin + number * spacing_s - time.monotonic()))
             body = json.dumps({"name": f"fire-{number:06d}", "schedule": "@every 1s", "executor": "noop", "config": {}})

@@ -157,9 +157,12 @@ class Chronos(Server):
     def data_dir(self):
         return self.folder / "data"
 
+    def cluster_settings(self):
+        return ["node_id: bench"]
+
     def prepare(self):
-        sections = {"cluster": [f"data_dir: {self.data_dir}", "node_id: bench"],
-                    "server": [f"http: {{address: 127.0.0.1:{CHRONOS_PORT}}}"],
+        sections = {"cluster": [f"data_dir: {self.data_dir}", *self.cluster_settings()],
+                    "server": [f"http: {{address: 127.0.0.1:{self.ports[0]}}}"],
                     "storage": [f"backend: {self.backend}"]}
         for section, lines in self.settings.items():
             sections.setdefault(section, []).extend(lines)
@@ -246,23 +249,16 @@ class Etcd(Server):
 class ChronosMember(Chronos):
     """Node `number` (1 to 3) of a cluster on loopback, with the timeouts of the user's page; the first one founds it."""
 
-    def __init__(self, work, backend, number):
-        super().__init__(work, backend)
+    def __init__(self, work, backend, number, settings=None):
+        super().__init__(work, backend, settings)
         self.number, self.name = number, f"chronos-{number}"
         self.folder = work / self.name
         self.ports = (CHRONOS_PORT + number, CHRONOS_PEER_PORT + number)
 
-    def prepare(self):
+    def cluster_settings(self):
         peers = ", ".join(f'"127.0.0.1:{CHRONOS_PEER_PORT + n}"' for n in range(1, self.number))
-        (self.folder / "chronos.yaml").write_text(f"""cluster:
-  node_id: {self.name}
-  data_dir: {self.data_dir}
-  raft: {{address: "127.0.0.1:{self.ports[1]}", peers: [{peers}], bootstrap: {"true" if self.number == 1 else "false"}}}
-server:
-  http: {{address: "127.0.0.1:{self.ports[0]}"}}
-storage:
-  backend: {self.backend}
-""")
+        return [f"node_id: {self.name}", f'raft: {{address: "127.0.0.1:{self.ports[1]}", peers: [{peers}], '
+                                         f'bootstrap: {"true" if self.number == 1 else "false"}}}']
 
 
 class EtcdMember(Etcd):

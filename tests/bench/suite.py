@@ -12,6 +12,7 @@ from pathlib import Path
 import fires
 import footprint
 import machine
+import traffic
 import throughput
 from load import say
 from servers import BUILD, PROGRAM, ROOT, BenchError
@@ -26,6 +27,8 @@ FIGURES = {
     "idle": footprint.idle,
     "jobs_100k": footprint.jobs_100k,
     "growth": footprint.growth,
+    "bytes_3": traffic.bytes_3,
+    "growth_3": traffic.growth_3,
 }
 
 
