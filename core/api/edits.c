@@ -218,7 +218,7 @@ void edit_attempt(struct operation *operation)
         edit_fail(operation, &err);
         return;
     }
-    edit->now_ms = operation->api->config.clock->wall_ms(operation->api->config.clock->arg);
+    edit->now_ms = cluster_wall_ms(operation->api->config.cluster);
     switch (edit->kind) {
     case EDIT_CREATE:
         edit_attempt_create(operation);

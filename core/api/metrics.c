@@ -44,6 +44,17 @@ static uint32_t reachable_count(const struct cluster_status *status)
     return count;
 }
 
+static void clock_metrics(struct buffer *out, const struct cluster_status *status, bool agrees)
+{
+    head(out, "chronos_clock_ahead_seconds", "gauge", "Wall clock of a member before this node's; the leader knows all, others the leader's.");
+    for (uint32_t i = 0; i < status->member_count; i++)
+        if (status->members[i].is_clock_known)
+            buffer_appendf(out, "chronos_clock_ahead_seconds{node=\"%s\"} %.15g\n", status->members[i].name,
+                           (double)status->members[i].clock_ahead_ms / 1000);
+    gauge(out, "chronos_clock_held", "1 where this node leads and decides nothing, since its clock may be wrong.",
+          status->is_leader && !agrees);
+}
+
 static void cluster_metrics(const struct api *api, struct buffer *out)
 {
     struct cluster_status status;
@@ -69,6 +80,7 @@ static void cluster_metrics(const struct api *api, struct buffer *out)
     gauge(out, "chronos_proposals_waiting", "Changes that wait for their commit.", status.proposals_waiting);
     gauge(out, "chronos_stamp_ahead_seconds", "Newest stamp before the wall clock; above 0 after the clock was set back.",
           (double)status.stamp_ahead_ms / 1000);
+    clock_metrics(out, &status, cluster_clock_agrees(api->config.cluster));
     gauge(out, "chronos_disk_free_bytes", "Free bytes on the file system of the log; -1 if it cannot be told.",
           (double)status.disk_free_bytes);
     gauge(out, "chronos_disk_state", "0 enough space, 1 client writes are refused, 2 no slots are decided.", status.disk);

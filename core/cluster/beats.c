@@ -13,6 +13,16 @@ static void put_beat(struct buffer *out, const struct heard_beat *beat, uint64_t
     put_u64(out, beat->session);
     put_u64(out, applied);
     put_u8(out, beat->is_full);
+    put_i64(out, beat->wall_ms);
+}
+
+/* Since the clocks are compared; a node of an older version does not say. */
+static int64_t take_wall_ms(struct reader *r)
+{
+    int64_t wall_ms = r->at < r->end ? take_i64(r) : 0;
+    if (wall_ms < 0 || wall_ms > CLOCK_WALL_MAX_MS)
+        r->failed = true;
+    return wall_ms;
 }
 
 static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *ret_applied)
@@ -23,22 +33,25 @@ static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *re
     *ret_applied = take_u64(&r);
     uint8_t is_full = take_u8(&r);
     beat.is_full = is_full == 1;
+    beat.wall_ms = take_wall_ms(&r);
     *ret = beat;
     return !r.failed && beat.session != 0 && is_full <= 1;
 }
 
-static void put_answer(struct buffer *out, uint64_t seq, bool is_over)
+static void put_answer(struct buffer *out, uint64_t seq, bool is_over, int64_t wall_ms)
 {
     put_u64(out, seq);
     put_u8(out, is_over);
+    put_i64(out, wall_ms);
 }
 
-static bool take_answer(struct bytes payload, uint64_t *ret_seq, bool *ret_over)
+static bool take_answer(struct bytes payload, uint64_t *ret_seq, bool *ret_over, int64_t *ret_wall_ms)
 {
     struct reader r = reader_of(payload.data, payload.size);
     *ret_seq = take_u64(&r);
     uint8_t is_over = take_u8(&r);
     *ret_over = is_over == 1;
+    *ret_wall_ms = take_wall_ms(&r);
     return !r.failed && is_over <= 1;
 }
 
@@ -68,7 +81,7 @@ static void answer(struct cluster *cluster, const struct heard_beat *beat, bool 
     }
     struct buffer payload;
     buffer_init(&payload, BEAT_FRAME_MAX);
-    put_answer(&payload, beat->seq, is_over);
+    put_answer(&payload, beat->seq, is_over, clocks_wall_ms(cluster));
     if (payload.failed == STATUS_OK)
         (void)links_send_frame(cluster, beat->node, FRAME_BEAT_ANSWER, buffer_bytes(&payload)); /* lost: the next one comes soon */
     buffer_deinit(&payload);
@@ -115,6 +128,7 @@ bool beats_heard(struct cluster *cluster, const struct hello *remote, struct byt
         return false;
     }
     beat.node = remote->node;
+    clocks_told(cluster, remote, beat.wall_ms);
     beat.is_behind = applied < cluster->beats.commits[cluster->beats.samples % COMMIT_SAMPLES]; /* the oldest */
     if (cluster->is_leader)
         hear(cluster, &beat);
@@ -125,12 +139,15 @@ bool beats_answered(struct cluster *cluster, const struct hello *remote, struct 
 {
     uint64_t seq;
     bool is_over;
-    if (!take_answer(payload, &seq, &is_over)) {
+    int64_t wall_ms;
+    if (!take_answer(payload, &seq, &is_over, &wall_ms)) {
         (void)error_set(err, STATUS_MALFORMED, "an answer to a beat is damaged"); /* told by false */
         return false;
     }
-    if (remote->node == cluster->beats.leader && cluster->config.lease_timeout_ms > 0)
-        answered(cluster, seq, is_over);
+    if (remote->node != cluster->beats.leader || cluster->config.lease_timeout_ms == 0)
+        return true;
+    clocks_told(cluster, remote, wall_ms);
+    answered(cluster, seq, is_over);
     return true;
 }
 
@@ -197,7 +214,7 @@ static void send_beat(struct cluster *cluster)
     struct beats *beats = &cluster->beats;
     const struct cluster_runner_ops *runner = &cluster->config.runner;
     struct heard_beat beat = {.node = cluster->self.node, .session = runner->session(runner->arg),
-                              .is_full = cluster->disk == DISK_CRITICAL};
+                              .is_full = cluster->disk == DISK_CRITICAL, .wall_ms = clocks_wall_ms(cluster)};
     if (beat_alone(cluster, beat.session) || beats->leader == 0)
         return;
     beat.seq = ++beats->seq;
@@ -219,6 +236,7 @@ static void on_timer(uv_timer_t *timer)
     struct cluster *cluster = timer->data;
     const struct cluster_leader_ops *leader = &cluster->config.leader;
     send_beat(cluster);
+    clocks_look(cluster);
     if (cluster->is_leader && !cluster->stopping && leader->watch(leader->arg))
         (void)uv_async_send(&cluster->progress); /* runs are to be given to others */
 }

@@ -22,6 +22,7 @@ enum {
 /* Being confirmed. node 0: the place is free. */
 struct heard_beat {
     uint64_t node, seq, session;
+    int64_t wall_ms; /* its clock when it was sent; 0: it does not say */
     bool is_behind, is_full; /* its state lags; its disk takes no more: in both cases no new runs */
 };
 

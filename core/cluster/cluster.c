@@ -26,7 +26,9 @@ static void maybe_stopped(struct cluster *cluster);
 
 int64_t cluster_now_ms(const struct cluster *cluster)
 {
-    int64_t now = cluster->config.clock->wall_ms(cluster->config.clock->arg);
+    int64_t now = cluster_wall_ms(cluster);
+    if (cluster->is_leader && cluster->last_stamp_ms > 0 && !cluster_clock_agrees(cluster))
+        return cluster->last_stamp_ms; /* what a wrong clock stamps would stay ahead for good */
     return now > cluster->last_stamp_ms ? now : cluster->last_stamp_ms;
 }
 
@@ -756,6 +758,8 @@ static void describe_members(const struct cluster *cluster, const struct raft_st
                 to->match_index = raft->peers[p].match;
         if (is_self)
             to->match_index = raft->persisted;
+        to->is_clock_known = is_self || clocks_offset(&cluster->clocks, member->id, clocks_wall_ms(cluster),
+                                                      cluster_monotonic_ms(cluster), &to->clock_ahead_ms);
         if (to->is_leader) {
             ret->leader_node = member->name;
             ret->leader_address = member->address;

@@ -101,6 +101,7 @@ struct cluster_config {
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed, and outlives the cluster */
     int64_t lease_timeout_ms;  /* 0: no leases, and no beats */
+    int64_t clock_tolerance_ms; /* between this clock and the middle of all, for a leader that decides */
     uint32_t snapshot_threshold; /* entries after which one is written by itself */
     int64_t snapshot_interval_ms;
     uint32_t retain_snapshots;
@@ -168,8 +169,14 @@ void cluster_attach_output(struct cluster *cluster, cluster_output_read read, vo
 
 bool cluster_has_member(const struct cluster *cluster, const char *name); /* by the newest configuration */
 
+/* --- time: clocks.h has the rule. All in milliseconds since 1970 UTC --- */
+/* The leader's wall clock, as far as it is known here: this node's own where the two hardly differ, or none leads. */
+int64_t cluster_wall_ms(const struct cluster *cluster);
 /* The time that the leader would stamp now: max(wall, last stamp). */
 int64_t cluster_now_ms(const struct cluster *cluster);
+/* Whether this node, leading, may decide by its clock. */
+bool cluster_clock_agrees(const struct cluster *cluster);
+
 /* Writes a snapshot of what this node has applied, into data_dir/snapshots: `done` tells its index. */
 must_use enum status cluster_take_snapshot(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err);
 /* Those that are there, the newest first; returns how many. */
@@ -192,6 +199,8 @@ struct cluster_member {
     bool is_reachable;          /* a link to it is up; of this node: true */
     uint64_t match_index;       /* on the leader: how much of the log it has */
     uint32_t feature_level;     /* the newest that it knows; 0: this node has not heard of it */
+    bool is_clock_known;        /* on the leader of all that live, elsewhere of the leader */
+    int64_t clock_ahead_ms;     /* of this node's wall clock */
 };
 
 struct cluster_status {

@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "cluster/applier.h"
 #include "cluster/beats.h"
+#include "cluster/clocks.h"
 #include "cluster/cluster.h"
 #include "cluster/contact.h"
 #include "cluster/data_dir.h"
@@ -131,6 +132,7 @@ struct cluster {
     char superseded_by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
     uint64_t looks;            /* of membership_look */
     struct beats beats;
+    struct clocks clocks;
     struct founding founding;
     struct snapshots *snapshots;
     uint64_t ticks;

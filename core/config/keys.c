@@ -141,7 +141,7 @@ const struct config_key config_keys[] = {
      .maximum = CATCHUP_LIMIT_MAX, .help = "Missed slots of one job that `execute_all` runs at most: the newest."},
     {.path = "scheduler.clock_tolerance", .type = &config_type_duration, AT(scheduler.clock_tolerance_ms),
      .minimum = 100 * MILLISECONDS, .maximum = 1 * HOURS,
-     .help = "How far the clocks of the nodes may lie apart. Checked, but not used by this version."},
+     .help = "How far the leader's clock may lie from the middle of all nodes' clocks; beyond it, it decides nothing and another node is to lead."},
     {.path = "scheduler.grace", .type = &config_type_duration, AT(scheduler.grace_ms), .minimum = 0,
      .maximum = 1 * HOURS, .help = "Time between asking a run to end and killing it."},
     {.path = "scheduler.execution_timeout", .type = &config_type_duration, AT(scheduler.execution_timeout_ms),

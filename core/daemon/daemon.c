@@ -321,6 +321,7 @@ static enum status open_cluster(struct node *node, struct error *err)
         .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
         .election_timeout_ms = config->cluster_raft.election_timeout_ms,
         .lease_timeout_ms = config->executors.lease_timeout_ms,
+        .clock_tolerance_ms = config->scheduler.clock_tolerance_ms,
         .snapshot_threshold = config->cluster_raft.snapshot_threshold,
         .snapshot_interval_ms = config->cluster_raft.snapshot_interval_ms,
         .retain_snapshots = config->cluster_raft.retain_snapshots,

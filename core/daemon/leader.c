@@ -70,6 +70,8 @@ static int64_t on_run(void *arg, int64_t now)
     bool taken = true;
     if (leader->draining)
         return INT64_MAX;
+    if (!cluster_clock_agrees(leader->cluster))
+        return now + REFUSED_RETRY_MS; /* by a wrong clock nothing is due, late or old; the next beat calls sooner */
     cluster_status_get(leader->cluster, &cluster);
     uint32_t count = scheduler_run(leader->scheduler, now, cluster.disk != DISK_CRITICAL, &commands);
     for (uint32_t i = 0; i < count; i++)

@@ -11,6 +11,12 @@ static uint64_t monotonic_ns(void *arg)
     return 1000;
 }
 
+static int64_t wall_ms(void *arg)
+{
+    (void)arg;
+    return INT64_C(1700000000000);
+}
+
 static void on_lease(void *arg, int64_t until_ms)
 {
     (void)arg;
@@ -26,7 +32,7 @@ static void on_over(void *arg)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct clock clock = {.monotonic_ns = monotonic_ns};
+    static const struct clock clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms};
     static struct cluster cluster; /* one that follows node 7 and has sent ten beats */
     const struct hello remote = {.node = 7};
     struct error err = {.message = ""};

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "../base/check.h"
+#include "base/codec.h"
 #include "cluster/cluster_internal.h"
 #include "cluster/links.h"
 
@@ -111,7 +112,16 @@ static uint64_t monotonic_ns(void *arg)
     return (uint64_t)world.now_ms * 1000000;
 }
 
-static const struct clock test_clock = {.monotonic_ns = monotonic_ns};
+/* The clocks of the two lie so far apart. */
+static int64_t wall_ms(void *arg)
+{
+    const int64_t *ahead_ms = arg;
+    return INT64_C(1700000000000) + world.now_ms + *ahead_ms;
+}
+
+static int64_t leader_ahead_ms, follower_ahead_ms;
+static const struct clock leader_clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms, .arg = &leader_ahead_ms};
+static const struct clock follower_clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms, .arg = &follower_ahead_ms};
 
 static bool on_beat(void *arg, const char *node, uint64_t session, bool is_behind)
 {
@@ -160,7 +170,8 @@ static void describe(struct cluster *cluster, uint64_t node)
     cluster->transport = (struct transport *)(uintptr_t)1; /* never looked into */
     cluster->is_led = true;
     cluster->is_leader = node == LEADER;
-    cluster->config.clock = &test_clock;
+    cluster->config.clock = node == LEADER ? &leader_clock : &follower_clock;
+    cluster->config.clock_tolerance_ms = 5000;
     cluster->config.node_id = node == LEADER ? "n1" : "n2";
     cluster->config.lease_timeout_ms = LEASE_MS;
     cluster->config.leader = (struct cluster_leader_ops){.beat = on_beat, .silent = on_silent};
@@ -171,6 +182,7 @@ static int begin(void **state)
 {
     struct pair *pair = calloc(1, sizeof *pair);
     memset(&world, 0, sizeof world);
+    leader_ahead_ms = follower_ahead_ms = 0;
     world.now_ms = 5000;
     world.term = 3;
     world.leader = LEADER;
@@ -269,11 +281,13 @@ static void cut_short(void **state)
     struct pair *pair = *state;
     uint32_t frame = beat(pair);
     for (size_t size = 0; size < world.frames[frame].size; size++)
-        assert_false(heard(pair, world.frames[frame].data, size));
+        if (size != world.frames[frame].size - sizeof(int64_t)) /* the time is missing in those of older nodes */
+            assert_false(heard(pair, world.frames[frame].data, size));
     assert_int_equal(world.read_count, 0);
     uint32_t back = answer(pair);
     for (size_t size = 0; size < world.frames[back].size; size++)
-        assert_false(told(pair, LEADER, world.frames[back].data, size));
+        if (size != world.frames[back].size - sizeof(int64_t))
+            assert_false(told(pair, LEADER, world.frames[back].data, size));
     assert_int_equal(world.leases, 0);
     deliver(pair, back);
     assert_int_equal(world.leases, 1);
@@ -285,12 +299,12 @@ static void flags_of_no_meaning(void **state)
     uint32_t frame = beat(pair), back = answer(pair);
     uint8_t data[128];
     memcpy(data, world.frames[frame].data, world.frames[frame].size);
-    data[world.frames[frame].size - 1] = 2;
+    data[world.frames[frame].size - sizeof(int64_t) - 1] = 2;
     assert_false(heard(pair, data, world.frames[frame].size));
     memset(data, 0, sizeof data); /* a session of 0 */
     assert_false(heard(pair, data, world.frames[frame].size));
     memcpy(data, world.frames[back].data, world.frames[back].size);
-    data[world.frames[back].size - 1] = 2;
+    data[world.frames[back].size - sizeof(int64_t) - 1] = 2;
     assert_false(told(pair, LEADER, data, world.frames[back].size));
     assert_true(world.leases == 0 && world.overs == 0);
 }
@@ -306,6 +320,48 @@ static void not_confirmed(void **state)
     pair->leader.is_leader = false; /* it leads no more, though the read went well */
     confirm(1, STATUS_OK);
     assert_true(world.beats == 0 && world.frame_count == frames);
+}
+
+/* Each learns of the other's clock, unless the other is older and does not say; a frame that was long on its way counts less. */
+static void clocks_are_told(void **state)
+{
+    struct pair *pair = *state;
+    int64_t ahead_ms;
+    follower_ahead_ms = 60000;
+    deliver(pair, answer(pair));
+    assert_true(clocks_offset(&pair->leader.clocks, FOLLOWER, wall_ms(&leader_ahead_ms), world.now_ms, &ahead_ms));
+    assert_int_equal(ahead_ms, 60000);
+    assert_int_equal(cluster_wall_ms(&pair->follower), wall_ms(&leader_ahead_ms));
+    uint32_t frame = beat(pair);
+    world.now_ms += 700;
+    assert_true(heard(pair, world.frames[frame].data, world.frames[frame].size));
+    assert_true(clocks_offset(&pair->leader.clocks, FOLLOWER, wall_ms(&leader_ahead_ms), world.now_ms, &ahead_ms));
+    assert_int_equal(ahead_ms, 60000);
+    follower_ahead_ms = 300; /* near enough: it keeps its own */
+    world.now_ms += CLOCK_FRESH_MS + 1;
+    assert_false(clocks_offset(&pair->leader.clocks, FOLLOWER, wall_ms(&leader_ahead_ms), world.now_ms, &ahead_ms));
+    deliver(pair, answer(pair));
+    assert_int_equal(cluster_wall_ms(&pair->follower), wall_ms(&follower_ahead_ms));
+    world.now_ms += CLOCK_FRESH_MS + 1;
+    frame = beat(pair);
+    assert_true(heard(pair, world.frames[frame].data, world.frames[frame].size - sizeof(int64_t)));
+    assert_false(clocks_offset(&pair->leader.clocks, FOLLOWER, wall_ms(&leader_ahead_ms), world.now_ms, &ahead_ms));
+    assert_true(cluster_clock_agrees(&pair->leader)); /* it was heard, and cannot be judged */
+}
+
+/* Times that no clock shows. */
+static void times_out_of_range(void **state)
+{
+    struct pair *pair = *state;
+    static const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, CLOCK_WALL_MAX_MS + 1};
+    uint32_t frame = beat(pair), back = answer(pair);
+    for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
+        store_le64(world.frames[frame].data + world.frames[frame].size - sizeof(int64_t), (uint64_t)wrong[i]);
+        assert_false(heard(pair, world.frames[frame].data, world.frames[frame].size));
+        store_le64(world.frames[back].data + world.frames[back].size - sizeof(int64_t), (uint64_t)wrong[i]);
+        assert_false(told(pair, LEADER, world.frames[back].data, world.frames[back].size));
+    }
+    assert_int_equal(world.leases, 0);
 }
 
 static void answers_that_do_not_count(void **state)
@@ -400,7 +456,8 @@ int main(void)
         TEST(flags_of_no_meaning), TEST(not_confirmed),
         TEST(a_state_that_lags),   TEST(answers_that_do_not_count),
         TEST(alone_and_not_alone), TEST(as_many_as_are_confirmed_at_once),
-        TEST(a_session_is_over_once),
+        TEST(a_session_is_over_once), TEST(clocks_are_told),
+        TEST(times_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
