@@ -22,6 +22,7 @@ static uint32_t pending_count;
 
 const struct state *__wrap_cluster_state(const struct cluster *cluster);
 const char *__wrap_cluster_node_id(const struct cluster *cluster);
+int64_t __wrap_cluster_wall_ms(const struct cluster *cluster);
 void __wrap_cluster_status_get(const struct cluster *cluster, struct cluster_status *ret);
 enum status __wrap_cluster_propose(struct cluster *cluster, enum proposal_class class, struct bytes command, cluster_done done,
                                    void *arg, uint64_t token, struct error *err);
@@ -41,6 +42,12 @@ const char *__wrap_cluster_node_id(const struct cluster *cluster)
 {
     (void)cluster;
     return "node-1";
+}
+
+int64_t __wrap_cluster_wall_ms(const struct cluster *cluster)
+{
+    (void)cluster;
+    return clock_system.wall_ms(clock_system.arg);
 }
 
 void __wrap_cluster_status_get(const struct cluster *cluster, struct cluster_status *ret)
