@@ -4,6 +4,9 @@
 
 #include "base/log.h"
 #include "cluster/cluster_internal.h"
+#include "cluster/membership.h"
+
+#define TRY_AGAIN_NS UINT64_C(10000000000)
 
 /* --- of what was heard --- */
 
@@ -174,6 +177,26 @@ static uint64_t successor(const struct cluster *cluster, int64_t middle_ms)
     return best;
 }
 
+static void on_handed_over(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    (void)arg;
+    (void)token;
+    if (outcome->status != STATUS_OK)
+        LOG_WARN("leadership is not handed over", LOG_STRING("reason", outcome->message));
+}
+
+static void hand_over(struct cluster *cluster, uint64_t to)
+{
+    const struct raft_member *member = links_member(cluster, to);
+    uint64_t now = cluster_monotonic_ns(cluster);
+    struct error err;
+    if (member == NULL || cluster->handover.done != NULL || cluster->clocks.next_try_ns > now)
+        return;
+    cluster->clocks.next_try_ns = now + TRY_AGAIN_NS; /* while one is under way nothing is proposed */
+    if (membership_do(cluster, REQUEST_TRANSFER, 0, member->name, "", on_handed_over, NULL, 0, &err) != STATUS_OK)
+        LOG_WARN("leadership is not handed over", LOG_ERROR_FIELD(&err));
+}
+
 void clocks_look(struct cluster *cluster)
 {
     int64_t middle_ms;
@@ -183,6 +206,6 @@ void clocks_look(struct cluster *cluster)
                   LOG_MS("others_ahead", middle_ms), LOG_STRING("mend", "set the clock of this machine (timedatectl)"));
     cluster->clocks.is_wrong = is_wrong;
     uint64_t to = is_wrong ? successor(cluster, middle_ms) : 0;
-    if (to != 0 && raft_transfer(cluster->raft, to) == STATUS_OK) /* else one is under way; the next look asks again */
-        LOG_INFO("handing over leadership", LOG_STRING("to", links_member(cluster, to)->name));
+    if (to != 0)
+        hand_over(cluster, to);
 }

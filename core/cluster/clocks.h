@@ -3,7 +3,8 @@
  * is to lead. Every other node takes the leader's clock for its own where the two lie far apart. Loop thread.
  *
  * What is kept of a clock is its distance from this node's monotonic one, so it stays true when this node's wall clock is set. Frames
- * take time, which makes a clock seem late and never early: the largest of a few distances is the best. */
+ * take time, which makes a clock seem late and never early: the largest of a few distances is the best. So another node's clock that
+ * was set back is seen after CLOCK_SAMPLES beats; this node's own at once. */
 #ifndef CHRONOS_CLUSTER_CLOCKS_H
 #define CHRONOS_CLUSTER_CLOCKS_H
 
@@ -35,6 +36,7 @@ struct clocks {
     struct clock_seen seen[RAFT_MEMBERS_MAX];
     uint32_t count;
     bool is_wrong; /* this node's, while it leads: logged */
+    uint64_t next_try_ns; /* to hand over; monotonic */
 };
 
 enum clock_verdict {

@@ -307,8 +307,8 @@ static void on_expire(uv_timer_t *timer)
     uint64_t now = cluster_monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
     bool waits_for_members = membership_expire(cluster, now), reads = expire_reads(cluster, now);
-    bool outputs = outputs_expire(cluster, now);
-    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !outputs && !cluster->stopping)
+    bool outputs = outputs_expire(cluster, now), snapshots = snapshots_expire(cluster, now);
+    if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !outputs && !snapshots && !cluster->stopping)
         (void)uv_timer_stop(timer);
     maybe_stopped(cluster);
 }

@@ -129,7 +129,10 @@ struct cluster {
     bool is_leaving;           /* it will stop: whenever it leads, it hands over */
     uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */
     bool is_removed;           /* as was said */
-    char superseded_by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
+    struct superseded {
+        char by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
+        uint64_t told_ns;
+    } superseded;
     uint64_t looks;            /* of membership_look */
     struct beats beats;
     struct clocks clocks;

@@ -393,13 +393,12 @@ void consensus_take_fetched(struct cluster *cluster)
 
 static void serve_snapshots(struct cluster *cluster, const struct raft_output *out)
 {
-    struct error err;
     for (uint32_t i = 0; i < out->chunk_wanted_count; i++)
         snapshots_send(cluster, &out->chunks_wanted[i]);
     if (out->chunk != NULL)
         snapshots_store(cluster, out->chunk);
-    if (out->snapshot_wanted && snapshots_take(cluster, NULL, NULL, 0, &err) != STATUS_OK)
-        LOG_WARN("no snapshot is written for a node that needs one", LOG_ERROR_FIELD(&err));
+    if (out->snapshot_wanted)
+        snapshots_take_for_peer(cluster);
 }
 
 /* Everything that one take brought; false: it brought nothing. */

@@ -10,6 +10,7 @@
 #include "cluster/cluster_internal.h"
 
 enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
+#define SUPERSEDED_FRESH_NS UINT64_C(10000000000) /* it calls every two seconds, or more often */
 
 /* --- ADMITTED: reader and writer --- */
 
@@ -309,21 +310,46 @@ static void note_removal(struct cluster *cluster, bool is_removed)
 
 void membership_superseded(struct cluster *cluster, const struct hello *remote)
 {
-    (void)snprintf(cluster->superseded_by, sizeof cluster->superseded_by, "%s", remote->name); /* of one size */
+    (void)snprintf(cluster->superseded.by, sizeof cluster->superseded.by, "%s", remote->name); /* of one size */
+    cluster->superseded.told_ns = cluster_monotonic_ns(cluster);
 }
 
-/* Its cluster was restored elsewhere, and nobody leads it here: it is over. Where somebody leads it, it is not, whatever that one says. */
+/* Its cluster was restored elsewhere, that one is here now, and nobody leads this one: from the start on, before an election could
+ * be over, or for longer than a restart of others takes. Where somebody leads it, it is not over, whatever that one says. */
 static void leave_if_superseded(struct cluster *cluster)
 {
-    bool is_led = raft_leader(cluster->raft) != 0;
-    bool is_over = cluster->contact.is_lost || contact_is_unheard(cluster);
-    if (cluster->superseded_by[0] == '\0' || is_led || !is_over || cluster->stopping || cluster->config.superseded == NULL)
+    uint64_t now = cluster_monotonic_ns(cluster);
+    struct superseded *superseded = &cluster->superseded;
+    if (raft_leader(cluster->raft) != 0)
+        superseded->by[0] = '\0';
+    bool is_here = superseded->by[0] != '\0' && now - superseded->told_ns < SUPERSEDED_FRESH_NS;
+    bool is_over = contact_is_unheard(cluster) || contact_is_given_up(cluster);
+    if (!is_here || !is_over || cluster->stopping || cluster->config.superseded == NULL)
         return;
     LOG_WARN("the cluster of this node was restored from a snapshot elsewhere, and nobody leads it any more: this node moves its data "
-             "aside and asks for admission there", LOG_STRING("by", cluster->superseded_by));
-    cluster->superseded_by[0] = '\0';
+             "aside and asks for admission there", LOG_STRING("by", superseded->by));
+    superseded->by[0] = '\0';
     cluster->config.superseded(cluster->config.superseded_arg);
 }
+
+/* --- waiting for what no entry tells --- */
+
+static void answer(struct waiter *waiter, enum status status, const char *message)
+{
+    struct waiter told = *waiter;
+    *waiter = (struct waiter){.done = NULL};
+    if (told.done != NULL)
+        told.done(told.arg, told.token, &(struct cluster_outcome){.status = status, .message = message});
+}
+
+static struct waiter waiter_of(struct cluster *cluster, cluster_done done, void *arg, uint64_t token)
+{
+    return (struct waiter){.done = done, .arg = arg, .token = token, .deadline_ns = cluster_deadline_ns(cluster)};
+}
+
+static const char not_taken_over[] = "the other node did not take over in time: this one leads on";
+
+/* --- a few times a second --- */
 
 void membership_look(struct cluster *cluster)
 {
@@ -338,6 +364,8 @@ void membership_look(struct cluster *cluster)
     bool is_out = status.conf->count > 0 && status.conf_index <= status.commit &&
                   raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */
     note_removal(cluster, status.removed || is_out);
+    if (cluster->handover.done != NULL && status.role == RAFT_LEADER && status.transfer_to == 0)
+        answer(&cluster->handover, STATUS_TIMEOUT, not_taken_over); /* the core has given it up */
     if (cluster->is_leaving && !cluster->stopping)
         cluster_hand_over(cluster); /* it has been elected in spite of that */
     ask_again(cluster);
@@ -374,21 +402,6 @@ static enum status remove_member(struct cluster *cluster, const char *name, clus
     if (changed == STATUS_OK)
         LOG_INFO("a node is removed", LOG_STRING("node", name));
     return changed;
-}
-
-/* --- waiting for what no entry tells --- */
-
-static void answer(struct waiter *waiter, enum status status, const char *message)
-{
-    struct waiter told = *waiter;
-    *waiter = (struct waiter){.done = NULL};
-    if (told.done != NULL)
-        told.done(told.arg, told.token, &(struct cluster_outcome){.status = status, .message = message});
-}
-
-static struct waiter waiter_of(struct cluster *cluster, cluster_done done, void *arg, uint64_t token)
-{
-    return (struct waiter){.done = done, .arg = arg, .token = token, .deadline_ns = cluster_deadline_ns(cluster)};
 }
 
 /* --- handing over --- */
@@ -555,7 +568,7 @@ bool membership_expire(struct cluster *cluster, uint64_t now_ns)
 {
     bool left = false;
     if (cluster->handover.done != NULL && cluster->handover.deadline_ns <= now_ns)
-        answer(&cluster->handover, STATUS_TIMEOUT, "the other node did not take over in time: this one leads on");
+        answer(&cluster->handover, STATUS_TIMEOUT, not_taken_over);
     left |= cluster->handover.done != NULL;
     for (uint32_t i = 0; i < INVITATIONS_MAX; i++) {
         struct invitation *invitation = &cluster->invitations[i];

@@ -17,6 +17,7 @@
 enum {
     LOOK_MS = 10000,
     RETRY_MS = 10 * 60 * 1000, /* one that failed is not tried again by itself before that */
+    FIRST_MS = 10 * 60 * 1000, /* after the start, where there is none yet */
 };
 
 static const char prefix[] = "snapshot-", shutting_down[] = "this node is shutting down";
@@ -187,6 +188,18 @@ static bool is_there(const struct cluster *cluster, const struct taking *taking)
     return told != NULL && told->last.index == taking->info.last.index && access(taking->path, R_OK) == 0;
 }
 
+bool snapshots_expire(struct cluster *cluster, uint64_t now_ns)
+{
+    struct taking *taking = &cluster->snapshots->taking;
+    if (taking->stage != TAKE_WANTED)
+        return false;
+    if (taking->deadline_ns > now_ns)
+        return true;
+    answer_waiters(taking, STATUS_NOT_READY, "a change of the members is not committed, or this node itself receives a snapshot: try again "
+                                             "when that is over");
+    return false;
+}
+
 /* The configuration in force is the newest of the log; it is the one in force at what the view shows once that has been applied. */
 static void begin(struct cluster *cluster)
 {
@@ -251,8 +264,10 @@ enum status snapshots_take(struct cluster *cluster, cluster_done done, void *arg
         return error_set(err, STATUS_OVERLOADED, "%d requests wait for a snapshot already", SNAPSHOT_WAITERS_MAX);
     if (done != NULL)
         taking->waiters[taking->waiter_count++] = (struct cluster_waiter){done, arg, token};
-    if (taking->stage == TAKE_NONE)
+    if (taking->stage == TAKE_NONE) {
         taking->stage = TAKE_WANTED;
+        taking->deadline_ns = cluster_deadline_ns(cluster);
+    }
     (void)uv_async_send(&cluster->snapshots->wakeup); /* never before this call returns */
     return STATUS_OK;
 }
@@ -267,6 +282,21 @@ void snapshots_step(struct cluster *cluster)
 
 /* --- by itself --- */
 
+/* Whether one may be begun that no user has asked for. */
+static bool may_take(const struct cluster *cluster)
+{
+    const struct snapshots *snapshots = cluster->snapshots;
+    return snapshots->taking.stage == TAKE_NONE && cluster->disk == DISK_OK && cluster_monotonic_ms(cluster) >= snapshots->retry_ms &&
+           !snapshots_is_installing(cluster);
+}
+
+void snapshots_take_for_peer(struct cluster *cluster)
+{
+    struct error err;
+    if (may_take(cluster) && snapshots_take(cluster, NULL, NULL, 0, &err) != STATUS_OK)
+        LOG_WARN("no snapshot is written for a node that needs one", LOG_ERROR_FIELD(&err));
+}
+
 static bool is_due(const struct cluster *cluster)
 {
     const struct snapshots *snapshots = cluster->snapshots;
@@ -274,19 +304,20 @@ static bool is_due(const struct cluster *cluster)
     struct log_writer_stats log;
     uint64_t newest_index = newest != NULL ? newest->index : 0;
     uint64_t since = cluster->applied_index > newest_index ? cluster->applied_index - newest_index : 0; /* after a crash: behind it */
-    if (since == 0 || cluster->disk != DISK_OK || cluster_monotonic_ms(cluster) < snapshots->retry_ms)
+    if (since == 0)
         return false;
     log_writer_stats_get(cluster->writer, &log);
     int64_t now_ms = cluster->config.clock->wall_ms(cluster->config.clock->arg);
-    return since >= cluster->config.snapshot_threshold || log.log_offset - snapshots->taken_offset >= TRAILING_BYTES ||
-           (newest != NULL && now_ms - newest->created_ms >= cluster->config.snapshot_interval_ms);
+    bool is_old = newest != NULL ? now_ms - newest->created_ms >= cluster->config.snapshot_interval_ms
+                                 : cluster_monotonic_ms(cluster) >= snapshots->first_ms;
+    return is_old || since >= cluster->config.snapshot_threshold || log.log_offset - snapshots->taken_offset >= TRAILING_BYTES;
 }
 
 static void on_timer(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
     struct error err;
-    if (!cluster->stopping && !snapshots_is_installing(cluster) && is_due(cluster) &&
+    if (!cluster->stopping && may_take(cluster) && is_due(cluster) &&
         snapshots_take(cluster, NULL, NULL, 0, &err) != STATUS_OK)
         LOG_WARN("no snapshot is written", LOG_ERROR_FIELD(&err));
 }
@@ -305,7 +336,19 @@ static void on_wakeup(uv_async_t *async)
 
 /* --- life --- */
 
-/* What an interrupted transfer or write has left is of no use. */
+/* What an interrupted write leaves: snapshot-<index>.<16 hexadecimal digits>.tmp (base/file.h). */
+static bool is_leftover(const char *name)
+{
+    static const char digits[] = "0123456789", hex[] = "0123456789abcdef";
+    if (strncmp(name, prefix, sizeof prefix - 1) != 0)
+        return strcmp(name, "incoming") == 0; /* of a transfer */
+    const char *rest = name + sizeof prefix - 1;
+    size_t size = strspn(rest, digits);
+    if (size == 0 || rest[size] != '.' || strspn(rest + size + 1, hex) != 16)
+        return false;
+    return strcmp(rest + size + 1 + 16, ".tmp") == 0;
+}
+
 static void note_file(struct snapshots *snapshots, const char *name, int folder)
 {
     struct snapshot_info info;
@@ -314,8 +357,7 @@ static void note_file(struct snapshots *snapshots, const char *name, int folder)
     char path[DATA_DIR_PATH_SIZE], own_path[DATA_DIR_PATH_SIZE];
     if (name[0] == '.')
         return;
-    bool is_snapshot = strncmp(name, prefix, sizeof prefix - 1) == 0 && strchr(name, '.') == NULL;
-    if (!is_snapshot) {
+    if (is_leftover(name)) {
         (void)unlinkat(folder, name, 0);
         return;
     }
@@ -384,6 +426,7 @@ void snapshots_start(struct cluster *cluster)
     struct log_writer_stats log;
     log_writer_stats_get(cluster->writer, &log);
     snapshots->taken_offset = log.log_offset;
+    snapshots->first_ms = cluster_monotonic_ms(cluster) + FIRST_MS;
     (void)uv_timer_init(cluster->config.loop, &snapshots->timer); /* cannot fail */
     if (uv_async_init(cluster->config.loop, &snapshots->wakeup, on_wakeup) != 0)
         abort(); /* descriptors for it were taken when the loop was made */

@@ -26,6 +26,7 @@ struct taking {
     enum status status;
     struct error err;
     int64_t began_ms;            /* monotonic */
+    uint64_t deadline_ns;        /* to begin by */
     struct cluster_waiter {
         cluster_done done;
         void *arg;
@@ -94,7 +95,7 @@ struct snapshots {
     struct cluster_snapshot kept[SNAPSHOTS_KEPT_MAX + 1]; /* oldest first */
     uint32_t kept_count;
     uint64_t taken_offset;       /* bytes of log that were ever written when the newest one was taken */
-    int64_t retry_ms;            /* monotonic: not by itself before */
+    int64_t retry_ms, first_ms;  /* monotonic: not by itself before; the first one of all then */
     struct taking taking;
     struct sending sending[RAFT_MEMBERS_MAX];
     struct storing storing;

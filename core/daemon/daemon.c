@@ -108,9 +108,9 @@ static void on_stop_signal(uv_signal_t *handle, int number)
 static void on_superseded(void *arg)
 {
     struct node *node = arg;
-    node->begins_anew = true;
     if (node->stopping)
-        return;
+        return; /* by order: it does not come back */
+    node->begins_anew = true;
     accept_nothing(node);
     let_runs_end(node);
 }

@@ -226,10 +226,14 @@ static void test_junk_in_the_folder(void **state)
     make_file(node, "incoming", "half of something");
     make_file(node, "snapshot-12.0123456789abcdef.tmp", "");
     make_file(node, "snapshot-13", "");
+    make_file(node, "before-the-upgrade", "an operator's own"); /* nobody else's business */
+    make_file(node, "snapshot-12.keep", "his, too");
+    make_file(node, "snapshot-12.0123456789abcdef.tmp.old", "his, too");
     make_file(node, "snapshot-99999999999999999999", "no snapshot, however long it is");
     node_stop(node);
     node_start(node);
-    assert_int_equal(files(node, "incoming") + files(node, "tmp"), 0); /* what an interrupted one leaves */
+    assert_int_equal(files(node, "incoming") + files(node, "tmp"), 1); /* what an interrupted one leaves is gone */
+    assert_int_equal(files(node, "before-the-upgrade") + files(node, ".keep") + files(node, ".old"), 3);
     assert_int_equal(cluster_list_snapshots(node->cluster, listed, 10), 1);
     assert_true(listed[0].index == index);
 }
