@@ -12,6 +12,7 @@ mode=${1:-all}
 passed=0
 failed=0
 jobs=$(nproc)
+tests=$((jobs + 1)) # at a time: most integration tests wait more than they compute
 # The simulator explores for so long in each of two builds, release and sanitized, from a seed that follows from the sources
 # (tests/sim/explore.sh).
 [ "$mode" = all ] && SIM_SECONDS=${SIM_SECONDS:-120} && export SIM_SECONDS
@@ -74,9 +75,9 @@ step "release build (gcc)"
 check "release build" build release
 step "release tests"
 if [ "$mode" = quick ]; then
-    suite build -j "$jobs" -LE "faults|slow"
+    suite build -j "$tests" -LE "faults|slow"
 else
-    suite build -j "$jobs"
+    suite build -j "$tests"
 fi
 step "quickstart"
 check "quickstart" sh packaging/quickstart.sh --check
@@ -85,13 +86,13 @@ if [ "$mode" = all ]; then
     step "ASan and UBSan build"
     check "sanitized build" build asan
     step "sanitized tests"
-    suite build-asan -j "$jobs"
+    suite build-asan -j "$tests"
     step "TSan build"
     check "TSan build" build tsan
     step "TSan tests of the threaded rooms"
     TSAN_OPTIONS="suppressions=$PWD/tests/lib/tsan.supp"
     export TSAN_OPTIONS
-    suite build-tsan -j "$jobs" -R "$threaded"
+    suite build-tsan -j "$tests" -R "$threaded"
     step "clang build with fuzz targets"
     check "clang build" build fuzz
     step "fuzzing"
