@@ -90,7 +90,9 @@ void edit_attempt_trigger(struct operation *operation)
         edit->execution = scheduler_new_id(scheduler, edit->now_ms);
         struct trigger_run trigger = {.job = edit->job, .execution = edit->execution, .force = edit->force,
                                       .overrides = buffer_bytes(&edit->overrides),
-                                      .reason = scheduler_waits_for(scheduler, present.row.serial)};
+                                      .reason = scheduler_waits_for(scheduler, present.row.serial),
+                                      /* what If-Match was held against may be old: apply sees what stands */
+                                      .expected_version = edit->if_match[0] != '\0' ? present.row.version : 0};
         /* Not placed: the scheduler gives it a node within the limits, as it does for every run that is ready. */
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
         trigger_run_encode(&trigger, command);

@@ -317,5 +317,7 @@ enum status apply_trigger(struct apply *a)
     if (known)
         return apply_refuse(a, STATUS_EXISTS);
     a->result->version = spec.version;
+    if (command.expected_version != 0 && command.expected_version != spec.version)
+        return apply_refuse(a, STATUS_VERSION_MISMATCH);
     return trigger(a, &command, &spec, &marks);
 }

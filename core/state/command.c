@@ -141,6 +141,7 @@ void trigger_run_encode(const struct trigger_run *command, struct buffer *out)
 {
     put_header(out, COMMAND_TRIGGER);
     put_id(out, &command->job);
+    put_u32(out, command->expected_version);
     put_id(out, &command->execution);
     put_u8(out, command->force);
     put_blob(out, command->overrides.data, command->overrides.size);

@@ -107,6 +107,7 @@ struct trigger_run {
     struct bytes overrides;   /* JSON object, empty: none */
     struct placement_node node; /* name "": not placed yet */
     enum reason reason;       /* why not: CAPACITY, NO_NODE */
+    uint32_t expected_version; /* 0: any */
 };
 void trigger_run_encode(const struct trigger_run *command, struct buffer *out);
 

@@ -125,6 +125,7 @@ void take_job_enable(struct reader *r, struct job_enable *ret, struct decision_r
 void take_trigger_run(struct reader *r, struct trigger_run *ret)
 {
     *ret = (struct trigger_run){.job = take_known_id(r)};
+    ret->expected_version = take_u32(r);
     ret->execution = take_known_id(r);
     ret->force = take_bool(r);
     ret->overrides = take_blob(r);

@@ -43,6 +43,23 @@ static void test_a_version_that_is_another(void **state)
     assert_int_equal(world.proposals, 0);
 }
 
+/* A trigger is held against the version that stands when it is applied, not only against this node's copy. */
+static void test_a_trigger_of_a_version_that_has_gone(void **state)
+{
+    struct id a = make_job("a");
+    (void)state;
+    theirs_put(behind(), &a, 1, "a", "theirs");
+    ask(METHOD_POST, "/api/v1/jobs/a/trigger", "\"1\"", NULL);
+    expect(412, "the job is at version 2, If-Match asks for");
+    assert_int_equal(world.proposals, 1);
+    ask(METHOD_POST, "/api/v1/jobs/a/trigger", "\"2\"", NULL);
+    expect(202, NULL);
+    theirs_put(behind(), &a, 2, "a", "theirs again");
+    ask(METHOD_POST, "/api/v1/jobs/a/trigger", NULL, NULL); /* whatever it is now */
+    expect(202, NULL);
+    assert_int_equal(world.proposals, 1);
+}
+
 static void test_a_job_that_has_not_come_yet(void **state)
 {
     static const struct {
@@ -193,6 +210,7 @@ int main(void)
         CASE(test_nothing_is_confirmed_that_is_not_refused),
         CASE(test_a_version_that_has_not_come_yet),
         CASE(test_a_version_that_is_another),
+        CASE(test_a_trigger_of_a_version_that_has_gone),
         CASE(test_a_job_that_has_not_come_yet),
         CASE(test_a_document_that_was_judged_by_an_old_version),
         CASE(test_a_name_that_was_given_back),

@@ -283,6 +283,26 @@ static void trigger_twice_is_one_run(void **state)
     }
 }
 
+static void trigger_of_a_version(void **state)
+{
+    struct fixture *f = *state;
+    struct job_spec spec = spec_named("job");
+    struct trigger_run item = {.expected_version = 2, .force = true};
+    struct open_run run;
+    uint64_t serial = create_job(f, &spec, &item.job);
+    for (uint32_t expected = 0; expected < 3; expected++) {
+        struct buffer command = command_buffer();
+        item.execution = fixture_id(f);
+        item.expected_version = expected;
+        trigger_run_encode(&item, &command);
+        struct apply_result result = fixture_apply(f, &command);
+        assert_int_equal(result.status, expected == 2 ? STATUS_VERSION_MISMATCH : STATUS_OK);
+        assert_int_equal(result.version, 1);
+        assert_int_equal(get_open(f, &item.execution, &run), expected != 2);
+    }
+    assert_int_equal(marks_of(f, serial).active, 2);
+}
+
 static void overrides_are_kept(void **state)
 {
     struct fixture *f = *state;
@@ -341,7 +361,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(first_slot_is_placed), T(session_that_is_over), T(compare_and_set), T(a_void_decision_leaves_the_others),
         T(forbid), T(waiting_limit), T(allow), T(concurrent_limit), T(replace), T(ranges_and_disabling), T(manual),
-        T(trigger_twice_is_one_run), T(overrides_are_kept), T(chain_of_a_job),
+        T(trigger_twice_is_one_run), T(trigger_of_a_version), T(overrides_are_kept), T(chain_of_a_job),
     };
     return RUN_ON_BACKENDS("decide", tests);
 }
