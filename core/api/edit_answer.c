@@ -69,6 +69,20 @@ static void answer_job(struct operation *operation, int status_code)
     operation_end(operation);
 }
 
+/* The runs on all nodes, behind the fields of the first one. */
+static void append_executions(const struct edit *edit, struct buffer *body)
+{
+    char id[ID_TEXT_SIZE];
+    if (edit->execution_count == 0 || body->failed != STATUS_OK)
+        return;
+    body->size--; /* its closing brace */
+    for (uint32_t i = 0; i < edit->execution_count; i++) {
+        id_format(EXECUTION_ID_PREFIX, &edit->executions[i], id);
+        buffer_appendf(body, "%s\"%s\"", i == 0 ? ",\"executions\":[" : ",", id);
+    }
+    buffer_append(body, "]}", 2);
+}
+
 static void answer_execution(struct operation *operation)
 {
     struct api *api = operation->api;
@@ -83,6 +97,8 @@ static void answer_execution(struct operation *operation)
         status = execution_write(&view, &edit->execution, &body, &err);
         state_view_end(&view);
     }
+    if (status == STATUS_OK)
+        append_executions(edit, &body);
     if (status == STATUS_OK && body.failed != STATUS_OK)
         status = error_set(&err, body.failed, "it does not fit into memory");
     if (status != STATUS_OK) {

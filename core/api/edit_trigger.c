@@ -79,6 +79,19 @@ static bool check_overrides(struct operation *operation, const struct present *p
     return agreed;
 }
 
+/* A run of its own for each node, or one that waits for the first. */
+static void name_homes(struct scheduler *scheduler, struct edit *edit, uint64_t serial, struct trigger_run *trigger)
+{
+    struct placement_node nodes[COMMAND_NODES_MAX] = {{.name = ""}};
+    uint32_t count = scheduler_homes(scheduler, serial, nodes);
+    trigger->home_count = edit->execution_count = count > 0 ? count : 1;
+    for (uint32_t i = 0; i < trigger->home_count; i++) {
+        edit->executions[i] = i == 0 ? edit->execution : scheduler_new_id(scheduler, edit->now_ms);
+        trigger->homes[i].execution = edit->executions[i];
+        memcpy(trigger->homes[i].node, nodes[i].name, sizeof trigger->homes[i].node);
+    }
+}
+
 void edit_attempt_trigger(struct operation *operation)
 {
     struct edit *edit = operation->data;
@@ -93,6 +106,9 @@ void edit_attempt_trigger(struct operation *operation)
                                       .reason = scheduler_waits_for(scheduler, present.row.serial),
                                       /* what If-Match was held against may be old: apply sees what stands */
                                       .expected_version = edit->if_match[0] != '\0' ? present.row.version : 0};
+        edit->execution_count = 0;
+        if (present.spec.placement == PLACEMENT_ALL)
+            name_homes(scheduler, edit, present.row.serial, &trigger);
         /* Not placed: the scheduler gives it a node within the limits, as it does for every run that is ready. */
         struct buffer *command = api_scratch(operation->api, ENTRY_SIZE_MAX);
         trigger_run_encode(&trigger, command);

@@ -29,6 +29,8 @@ struct edit {
         uint32_t version;
     } written;
     struct id job, execution;
+    struct id executions[COMMAND_NODES_MAX]; /* of a trigger of a job that runs on all nodes; the first is the one above */
+    uint32_t execution_count;
     char name[JOB_NAME_TEXT_SIZE];     /* that the job is to have */
     int64_t now_ms;
 };

@@ -63,7 +63,7 @@ void tags_read(const struct fields *document, struct json_writer *out)
 
 /* --- placement --- */
 
-static const char how[] = "must be \"any\", \"leader\" or {\"tags\": {\"disk\": \"ssd\"}}";
+static const char how[] = "must be \"any\", \"leader\", \"all\" or {\"tags\": {\"disk\": \"ssd\"}}, also with \"all\": true";
 
 static void read_word(const struct fields *document, const char *word, enum placement *ret)
 {
@@ -72,11 +72,7 @@ static void read_word(const struct fields *document, const char *word, enum plac
             *ret = (enum placement)i;
             return;
         }
-    if (strcmp(word, "all") == 0)
-        field_refuse(document, "placement", "\"all\", a run on every node, is not supported by this version; use \"any\", "
-                                            "\"leader\" or {\"tags\": {...}}");
-    else
-        field_refuse(document, "placement", "%s", how);
+    field_refuse(document, "placement", "%s", how);
 }
 
 static int compare_texts(const void *a, const void *b)
@@ -114,6 +110,8 @@ static void write_placement(const struct job_placement *placement, struct json_w
     }
     json_key(out, "placement");
     json_object_begin(out);
+    if (placement->kind == PLACEMENT_ALL)
+        json_member_bool(out, "all", true);
     json_key(out, "tags");
     tags_write(out, placement->texts, placement->count);
     json_object_end(out);
@@ -133,7 +131,7 @@ void tags_write(struct json_writer *out, char (*texts)[NODE_TAG_TEXT_SIZE], uint
 
 bool placement_read(const struct fields *document, struct job_placement *ret, struct json_writer *out)
 {
-    static const char *const known[] = {"tags", NULL}, *const none[] = {NULL};
+    static const char *const known[] = {"tags", "all", NULL}, *const none[] = {NULL};
     const cJSON *value = field_get(document, "placement");
     struct fields fields = {.object = value, .prefix = "/placement", .errors = document->errors};
     struct job_placement placement = {.kind = PLACEMENT_ANY};
@@ -143,6 +141,7 @@ bool placement_read(const struct fields *document, struct job_placement *ret, st
     } else if (cJSON_IsObject(value)) {
         const cJSON *tags = field_get(&fields, "tags");
         fields_check_known(&fields, known, none);
+        placement.kind = field_bool(&fields, "all", false) ? PLACEMENT_ALL : PLACEMENT_ANY;
         if (tags != NULL && !cJSON_IsObject(tags))
             field_refuse(&fields, "tags", "must be an object of strings: {\"disk\": \"ssd\"}");
         else

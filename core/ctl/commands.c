@@ -37,7 +37,7 @@ static const struct flag global_flags[] = {
     {"retries", 0, FLAG_NUMBER, "N", "attempts in all, the first one included (max_attempts)"},                        \
     {"retry-interval", 0, FLAG_DURATION, "DURATION", "before the second attempt; it grows from there"},                \
     {"tag", 0, FLAG_LIST, "KEY=VALUE", "repeatable"},                                                                  \
-    {"placement", 0, FLAG_TEXT, "WHERE", "any (default) or leader: the node that runs it"},                            \
+    {"placement", 0, FLAG_TEXT, "WHERE", "any (default), leader, or all: the node that runs it, or each"},                            \
     {"placement-tag", 0, FLAG_LIST, "KEY=VALUE", "only on nodes with this tag; repeatable: all of them"},              \
     {"description", 0, FLAG_TEXT, "TEXT", "for people"},                                                               \
     {"enabled", 0, FLAG_SWITCH, NULL, "comes due by its schedule (the default)"},                                      \

@@ -1,4 +1,4 @@
-/* Runs: list, get, cancel, and triggering one. */
+/* Runs: list, get, cancel. */
 #include "ctl/executions.h"
 
 #include <inttypes.h>
@@ -8,7 +8,6 @@
 
 #include "base/clock.h"
 #include "base/json.h"
-#include "ctl/job_flags.h"
 #include "ctl/jobs.h"
 #include "ctl/resolve.h"
 #include "ctl/rest.h"
@@ -252,8 +251,7 @@ int run_execution_get(struct invocation *invocation)
     return code;
 }
 
-/* One line about a run: `execution exec_... of job "x" <what>: failed (exit 3)`. */
-static int show_execution_done(struct invocation *invocation, const cJSON *execution, const char *what)
+int show_execution_done(struct invocation *invocation, const cJSON *execution, const char *what)
 {
     const char *id = member_string(execution, "id"), *job = member_string(execution, "job_name");
     const char *status = member_string(execution, "status"), *reason = member_string(execution, "reason");
@@ -299,95 +297,5 @@ int run_execution_cancel(struct invocation *invocation)
         int one = cancel_execution(invocation, invocation->arguments.operands[i]);
         code = code == EXIT_CODE_OK ? one : code;
     }
-    return code;
-}
-
-/* --- trigger --- */
-
-static int write_trigger(const struct arguments *arguments, struct buffer *body)
-{
-    struct error err;
-    cJSON *config;
-    if (job_flags_config(arguments, &config, &err) != STATUS_OK)
-        return complain_usage("%s", err.message);
-    struct json_writer w = json_writer_on(body);
-    json_object_begin(&w);
-    if (config != NULL) {
-        struct buffer text;
-        buffer_init(&text, BODY_MAX);
-        json_print(&text, config);
-        json_key(&w, "config");
-        if (text.failed == STATUS_OK)
-            json_raw(&w, text.data, text.size);
-        else
-            json_null(&w);
-        if (text.failed != STATUS_OK && body->failed == STATUS_OK)
-            body->failed = text.failed;
-        buffer_deinit(&text);
-        cJSON_Delete(config);
-    }
-    if (arguments_switch(arguments, "force", false))
-        json_member_bool(&w, "force", true);
-    json_object_end(&w);
-    return body->failed == STATUS_OK ? EXIT_CODE_OK : complain_usage("--config is too large");
-}
-
-static int send_trigger(struct invocation *invocation, const char *text, cJSON **ret)
-{
-    char reference[REFERENCE_SIZE];
-    struct buffer path, body;
-    int code = resolve_job(invocation, text, reference);
-    if (code != EXIT_CODE_OK)
-        return code;
-    api_path(&path, "jobs", reference, "/trigger");
-    buffer_init(&body, BODY_MAX);
-    code = write_trigger(&invocation->arguments, &body);
-    if (code == EXIT_CODE_OK)
-        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data},
-                         ret, NULL);
-    buffer_deinit(&body);
-    buffer_deinit(&path);
-    return code;
-}
-
-/* Replaces *execution by how it ended. */
-static int wait_for_end(struct invocation *invocation, cJSON **execution)
-{
-    char id[REFERENCE_SIZE];
-    const char *text = member_string(*execution, "id");
-    int64_t pause_ms = 0;
-    (void)snprintf(id, sizeof id, "%s", text != NULL ? text : "");
-    while (!is_terminal(*execution)) {
-        cJSON *next;
-        pause_ms = poll_pause(pause_ms);
-        int code = get_execution(invocation, id, &next);
-        if (code != EXIT_CODE_OK)
-            return code;
-        cJSON_Delete(*execution);
-        *execution = next;
-    }
-    return EXIT_CODE_OK;
-}
-
-int run_job_trigger(struct invocation *invocation)
-{
-    cJSON *execution;
-    bool wait = arguments_switch(&invocation->arguments, "wait", false);
-    int code = send_trigger(invocation, invocation->arguments.operands[0], &execution);
-    if (code != EXIT_CODE_OK)
-        return code;
-    if (wait) {
-        if (invocation->format == FORMAT_TABLE)
-            (void)show_execution_done(invocation, execution, "triggered");
-        code = invocation_print(invocation);
-        if (code == EXIT_CODE_OK)
-            code = wait_for_end(invocation, &execution);
-    }
-    if (code == EXIT_CODE_OK)
-        code = show_execution_done(invocation, execution, wait ? "ended" : "triggered");
-    const char *status = member_string(execution, "status");
-    if (code == EXIT_CODE_OK && wait && (status == NULL || strcmp(status, "success") != 0))
-        code = EXIT_CODE_RUN_FAILED;
-    cJSON_Delete(execution);
     return code;
 }

@@ -115,15 +115,20 @@ static enum status put_pairs(const struct arguments *arguments, const char *flag
     return put(parent, key, object, err);
 }
 
-/* --placement says it in a word, --placement-tag by tags of the node. */
+/* --placement says it in a word, --placement-tag by tags of the node; of the words `all` goes with tags. */
 static enum status put_placement(const struct arguments *arguments, cJSON *job, struct error *err)
 {
+    const char *word = arguments_text(arguments, "placement");
     if (!arguments_has(arguments, "placement-tag"))
         return put_text(arguments, "placement", job, "placement", err);
-    if (arguments_has(arguments, "placement"))
-        return error_set(err, STATUS_INVALID, "--placement and --placement-tag exclude each other");
+    if (word != NULL && strcmp(word, "all") != 0)
+        return error_set(err, STATUS_INVALID, "--placement %s and --placement-tag exclude each other", word);
     cJSON *placement = cJSON_CreateObject();
-    enum status status = placement == NULL ? no_memory(err) : put_pairs(arguments, "placement-tag", '=', placement, "tags", err);
+    enum status status = placement == NULL ? no_memory(err) : STATUS_OK;
+    if (status == STATUS_OK && word != NULL)
+        status = put(placement, "all", cJSON_CreateBool(true), err);
+    if (status == STATUS_OK)
+        status = put_pairs(arguments, "placement-tag", '=', placement, "tags", err);
     if (status == STATUS_OK)
         return put(job, "placement", placement, err);
     cJSON_Delete(placement);

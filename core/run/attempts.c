@@ -87,6 +87,7 @@ static struct attempt *copy_run(const struct open_run *run)
     attempt->number = run->attempt;
     attempt->job_version = run->job_version;
     attempt->trigger = run->trigger;
+    attempt->pinned = run->pinned;
     attempt->scheduled_ms = run->scheduled_ms;
     memcpy(attempt->job_name, run->job_name, sizeof attempt->job_name);
     if (run->overrides.size > 0) {

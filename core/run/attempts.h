@@ -35,6 +35,7 @@ struct attempt {
     uint32_t number;
     uint32_t job_version;
     enum run_trigger trigger;
+    bool pinned; /* one of the runs that the slot has on each node */
     int64_t scheduled_ms;
     char job_name[JOB_NAME_TEXT_SIZE];
     char *overrides; /* JSON text; NULL: none */

@@ -77,8 +77,8 @@ enum status run_params(const struct plugin_component *component, const struct at
 
 /* --- the environment --- */
 
-/* A key that is the same for every attempt, on every node: the slot where there is one. */
-static void write_idempotency_key(struct run_environment *env, const struct attempt *attempt)
+/* A key that is the same for every attempt, on every node: the slot where there is one, and the node where each has its own run. */
+static void write_idempotency_key(struct run_environment *env, const struct attempt *attempt, const char *node_id)
 {
     char slot[TIME_TEXT_SIZE];
     switch (attempt->trigger) {
@@ -86,7 +86,8 @@ static void write_idempotency_key(struct run_environment *env, const struct atte
     case TRIGGER_CATCHUP:
     case TRIGGER_BACKFILL:
         time_format(attempt->scheduled_ms, slot);
-        (void)snprintf(env->idempotency_key, sizeof env->idempotency_key, "%s:%s", env->job_id, slot);
+        (void)snprintf(env->idempotency_key, sizeof env->idempotency_key, "%s:%s%s%s", env->job_id, slot,
+                       attempt->pinned ? ":" : "", attempt->pinned ? node_id : "");
         return;
     default:
         memcpy(env->idempotency_key, env->execution_id, sizeof env->execution_id);
@@ -107,7 +108,7 @@ void run_environment_fill(struct run_environment *ret, const struct attempt *att
 {
     id_format(JOB_ID_PREFIX, &attempt->job_id, ret->job_id);
     id_format(EXECUTION_ID_PREFIX, &attempt->execution, ret->execution_id);
-    write_idempotency_key(ret, attempt);
+    write_idempotency_key(ret, attempt, node_id);
     write_traceparent(ret, attempt);
     ret->run = (struct chronos_run){
         .struct_size = sizeof ret->run,

@@ -18,7 +18,7 @@ must_use enum status run_params(const struct plugin_component *component, const 
 struct run_environment {
     struct chronos_run run;
     char job_id[ID_TEXT_SIZE], execution_id[ID_TEXT_SIZE];
-    char idempotency_key[ID_TEXT_SIZE + TIME_TEXT_SIZE + 1];
+    char idempotency_key[ID_TEXT_SIZE + TIME_TEXT_SIZE + NODE_TEXT_SIZE + 1];
     char traceparent[64];
 };
 /* The run's texts live in `ret` and in what is given. */

@@ -166,10 +166,35 @@ static bool reserve_slots(struct scheduler *s, uint32_t count)
     return true;
 }
 
-static void add_slot(struct scheduler *s, struct decision *decision, int64_t slot_ms, enum run_trigger trigger, int64_t now_ms)
+static void add_run(struct scheduler *s, struct decision *decision, int64_t slot_ms, enum run_trigger trigger, int64_t now_ms,
+                    uint32_t home)
 {
     s->slots[decision->slot_count++] = (struct decided_slot){.execution = id_next(&s->ids, now_ms), .scheduled_ms = slot_ms,
-                                                             .trigger = trigger, .node = NODE_NONE};
+                                                             .trigger = trigger, .node = NODE_NONE, .home = (uint8_t)home};
+}
+
+/* `homes`: the nodes that have a run each; 0: there is one run, for any node. */
+static void add_slot(struct scheduler *s, struct decision *decision, int64_t slot_ms, enum run_trigger trigger, int64_t now_ms,
+                     uint32_t homes)
+{
+    if (homes == 0)
+        add_run(s, decision, slot_ms, trigger, now_ms, 0);
+    for (uint32_t i = 0; i < s->node_count; i++)
+        if ((homes & 1U << i) != 0)
+            add_run(s, decision, slot_ms, trigger, now_ms, i + 1);
+}
+
+static uint32_t homes_of(const struct scheduler *s, const struct job *job)
+{
+    return demand_is_for_all(job->demand) ? nodes_of_all(s, job) : 0;
+}
+
+static uint32_t runs_per_slot(uint32_t homes)
+{
+    uint32_t count = 0;
+    for (; homes != 0; homes &= homes - 1)
+        count++;
+    return count > 0 ? count : 1;
 }
 
 /* Slots that are due and not missed, behind those that the walk passed. */
@@ -191,14 +216,15 @@ static void decide(struct scheduler *s, const struct walk *walk, struct decision
 {
     struct job *job = walk->job;
     int64_t last_ms = walk->at_ms, slot_ms = walk->at_ms, ignored;
-    uint32_t caught = walk->kept_count < DECISION_SLOTS_MAX ? walk->kept_count : DECISION_SLOTS_MAX;
-    uint32_t on_time = caught == walk->kept_count ? count_on_time(walk, DECISION_SLOTS_MAX - caught, &last_ms) : 0;
+    uint32_t homes = homes_of(s, job), most = DECISION_SLOTS_MAX / runs_per_slot(homes);
+    uint32_t caught = walk->kept_count < most ? walk->kept_count : most;
+    uint32_t on_time = caught == walk->kept_count ? count_on_time(walk, most - caught, &last_ms) : 0;
     *ret = (struct decision){.serial = job->serial, .job_version = job->version, .from_mark_ms = walk->from_ms,
                              .slots = s->slots, .ranges = s->ranges};
     for (uint32_t i = 0; i < on_time && schedule_next(job->schedule, slot_ms, &slot_ms); i++)
-        add_slot(s, ret, slot_ms, TRIGGER_SCHEDULE, walk->now_ms);
+        add_slot(s, ret, slot_ms, TRIGGER_SCHEDULE, walk->now_ms, homes);
     for (uint32_t i = 0; i < caught; i++)
-        add_slot(s, ret, *kept_slot(walk, i), TRIGGER_CATCHUP, walk->now_ms);
+        add_slot(s, ret, *kept_slot(walk, i), TRIGGER_CATCHUP, walk->now_ms, homes);
     if (walk->expired.count > 0)
         s->ranges[ret->range_count++] = walk->expired;
     if (walk->dropped.count > 0)
@@ -208,16 +234,38 @@ static void decide(struct scheduler *s, const struct walk *walk, struct decision
         job->schedule != NULL && schedule_is_once(job->schedule) && !schedule_next(job->schedule, ret->to_mark_ms, &ignored);
 }
 
+/* Does the job have a run already that one at this home (0: anywhere) must wait for? */
+static bool is_taken(const struct job *job, uint8_t home)
+{
+    if (home == 0)
+        return job->active > 0;
+    for (const struct run *run = job->runs; run != NULL; run = run->job_next)
+        if (run_shares_turn(run, home - 1))
+            return true;
+    return false;
+}
+
+/* -1, and why. */
+static int place_for(struct scheduler *s, const struct job *job, struct decided_slot *slot)
+{
+    bool catchup = slot->trigger == TRIGGER_CATCHUP;
+    if (slot->home == 0)
+        return node_choose(s, job->demand, catchup, &slot->reason);
+    return node_takes(s, slot->home - 1, catchup, &slot->reason) ? slot->home - 1 : -1;
+}
+
 /* A run that will wait for others of its job needs no place yet. */
 static void place_slots(struct scheduler *s, struct flight *flight, const struct job *job, struct decision *decision)
 {
-    bool waits = job->active > 0 && job->concurrency != CONCURRENCY_ALLOW;
     struct decided_slot *slots = s->slots;
+    uint32_t first = 0; /* so many runs, those of the first slot, wait for none of this decision */
+    while (first < decision->slot_count && slots[first].scheduled_ms == slots[0].scheduled_ms)
+        first++;
     for (uint32_t i = 0; i < decision->slot_count; i++) {
         bool catchup = slots[i].trigger == TRIGGER_CATCHUP;
-        if (waits || (i > 0 && job->concurrency != CONCURRENCY_ALLOW))
+        if (job->concurrency != CONCURRENCY_ALLOW && (i >= first || is_taken(job, slots[i].home)))
             continue;
-        int node = node_choose(s, job->demand, catchup, &slots[i].reason);
+        int node = place_for(s, job, &slots[i]);
         if (node < 0)
             continue;
         slots[i].node = (uint8_t)node;
@@ -326,6 +374,11 @@ enum status slots_due_now(struct scheduler *s, struct job *job, int64_t now_ms, 
     bool complete = walk_on(s, &walk, &budget);
     if (complete)
         decide(s, &walk, ret);
+    if (complete && homes_of(s, job) != 0) {
+        nodes_encode(s, s->due_nodes);
+        ret->nodes = s->due_nodes;
+        ret->node_count = s->node_count;
+    }
     free(walk.kept);
     if (!complete || (schedule_next(job->schedule, ret->to_mark_ms, &next_ms) && next_ms <= now_ms))
         return STATUS_BUSY;

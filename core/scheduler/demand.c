@@ -26,7 +26,7 @@ void demands_deinit(struct scheduler *s)
 
 /* --- each kept once --- */
 
-enum { DEMAND_KEY_MAX = 1 + EXECUTOR_TEXT_SIZE + NODE_TAGS_MAX * NODE_TAG_TEXT_SIZE };
+enum { DEMAND_KEY_MAX = 1 + NODE_TEXT_SIZE + EXECUTOR_TEXT_SIZE + NODE_TAGS_MAX * NODE_TAG_TEXT_SIZE };
 
 struct demand_key {
     size_t size;
@@ -73,15 +73,27 @@ struct demand *demand_of_job(struct scheduler *s, const struct job_spec *spec)
     struct demand_key key = {.size = 0};
     char placement = (char)spec->placement;
     key_add(&key, &placement, 1);
+    key_add_text(&key, "");
     key_add_text(&key, spec->executor);
     for (uint32_t i = 0; i < spec->node_tag_count; i++)
         key_add_text(&key, spec->node_tags[i]);
     return demand_ref(s, &key);
 }
 
-static const char *executor_of(const struct demand *demand)
+bool demand_is_for_all(const struct demand *demand)
+{
+    return demand->key[0] == PLACEMENT_ALL;
+}
+
+static const char *node_of(const struct demand *demand)
 {
     return demand->key + 1;
+}
+
+static const char *executor_of(const struct demand *demand)
+{
+    const char *node = node_of(demand);
+    return node + strlen(node) + 1;
 }
 
 static const char *first_tag(const struct demand *demand)
@@ -90,13 +102,15 @@ static const char *first_tag(const struct demand *demand)
     return executor + strlen(executor) + 1;
 }
 
-struct demand *demand_of_run(struct scheduler *s, const struct job *job, const char *executor)
+struct demand *demand_of_run(struct scheduler *s, const struct job *job, const char *executor, const char *node)
 {
     struct demand_key key = {.size = 0};
-    char placement = job != NULL ? job->demand->key[0] : PLACEMENT_ANY;
+    bool is_free = job != NULL && node[0] == '\0'; /* one that is pinned is that node's, whatever the job or its tags say by now */
+    char placement = is_free ? job->demand->key[0] : PLACEMENT_ANY;
     key_add(&key, &placement, 1);
+    key_add_text(&key, node);
     key_add_text(&key, executor);
-    if (job != NULL) {
+    if (is_free) {
         const char *tags = first_tag(job->demand), *end = job->demand->key + job->demand->key_size;
         key_add(&key, tags, (size_t)(end - tags));
     }
@@ -112,6 +126,24 @@ void demand_release(struct scheduler *s, struct demand *demand)
     free(demand);
 }
 
+static void ask_for(struct scheduler *s, struct run *run, struct demand *demand)
+{
+    run_unlist(s, run);
+    demand_release(s, run->demand);
+    run->demand = demand;
+}
+
+enum status run_pin(struct scheduler *s, struct run *run, const char *node)
+{
+    if (strcmp(node_of(run->demand), node) == 0)
+        return STATUS_OK;
+    struct demand *demand = demand_of_run(s, run->job, executor_of(run->demand), node);
+    if (demand == NULL)
+        return STATUS_NO_MEMORY;
+    ask_for(s, run, demand);
+    return STATUS_OK;
+}
+
 enum status job_set_demand(struct scheduler *s, struct job *job, const struct job_spec *spec)
 {
     struct demand *before = job->demand, *demand = demand_of_job(s, spec);
@@ -119,12 +151,10 @@ enum status job_set_demand(struct scheduler *s, struct job *job, const struct jo
         return STATUS_NO_MEMORY;
     job->demand = demand;
     for (struct run *run = job->runs; run != NULL && demand != before; run = run->job_next) {
-        struct demand *changed = demand_of_run(s, job, executor_of(run->demand));
+        struct demand *changed = demand_of_run(s, job, executor_of(run->demand), node_of(run->demand));
         if (changed == NULL)
             return STATUS_NO_MEMORY;
-        run_unlist(s, run);
-        demand_release(s, run->demand);
-        run->demand = changed;
+        ask_for(s, run, changed);
         run_classify(s, run);
     }
     demand_release(s, before);
@@ -146,6 +176,8 @@ static bool answers(const struct scheduler *s, const struct node *node, const st
 {
     const char *end = demand->key + demand->key_size;
     if (demand->key[0] == PLACEMENT_LEADER && s->leading && strcmp(node->name, s->node_id) != 0)
+        return false;
+    if (node_of(demand)[0] != '\0' && strcmp(node_of(demand), node->name) != 0)
         return false;
     if (!has_text(executor_of(demand), (const char *)node->executors, sizeof node->executors[0], node->executor_count))
         return false;

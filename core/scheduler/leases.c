@@ -10,6 +10,13 @@ bool attempt_is_over(const struct scheduler *s, const struct run *run, enum reas
     return node->session != run->session || node->health == NODE_LOST;
 }
 
+bool run_is_stranded(const struct scheduler *s, const struct run *run)
+{
+    if (!run->pinned || run_is_under_way(run))
+        return false;
+    return run->home_gone || (run->node >= 0 && s->nodes[run->node].health == NODE_LOST);
+}
+
 void leases_begin(struct scheduler *s)
 {
     for (uint32_t i = 0; i < s->node_count; i++) {

@@ -122,6 +122,24 @@ static bool is_better(const struct node *a, const struct node *b)
     return a->active < b->active || (a->active == b->active && a->placed < b->placed);
 }
 
+bool node_takes(const struct scheduler *s, int node, bool catchup, enum reason *ret_reason)
+{
+    const struct node *at = &s->nodes[node];
+    *ret_reason = at->health != NODE_PLACEABLE ? REASON_NO_NODE : has_room(at, catchup) ? REASON_NONE : REASON_CAPACITY;
+    return *ret_reason == REASON_NONE;
+}
+
+/* One that is not heard of for a moment belongs to them: its run waits for it, or is lost with it. One that was written off does not,
+ * nor does one that takes no runs at all, for it goes down. */
+uint32_t nodes_of_all(const struct scheduler *s, const struct job *job)
+{
+    uint32_t nodes = demand_nodes(s, job->demand);
+    for (uint32_t i = 0; i < s->node_count; i++)
+        if (s->nodes[i].health == NODE_LOST || s->nodes[i].capacity == 0)
+            nodes &= ~(1U << i);
+    return nodes;
+}
+
 int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, enum reason *ret_reason)
 {
     uint32_t nodes = demand_nodes(s, demand);
@@ -168,6 +186,19 @@ void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_N
         memcpy(out[i].name, s->nodes[i].name, sizeof out[i].name);
         out[i].session = s->nodes[i].session;
     }
+}
+
+uint32_t scheduler_homes(const struct scheduler *s, uint64_t serial, struct placement_node out[COMMAND_NODES_MAX])
+{
+    const struct job *job = scheduler_job(s, serial);
+    uint32_t nodes = job != NULL ? nodes_of_all(s, job) : 0, count = 0;
+    for (uint32_t i = 0; i < s->node_count; i++) {
+        if ((nodes & 1U << i) == 0)
+            continue;
+        memcpy(out[count].name, s->nodes[i].name, sizeof out[count].name);
+        out[count++].session = s->nodes[i].session;
+    }
+    return count;
 }
 
 enum reason scheduler_waits_for(struct scheduler *s, uint64_t serial)

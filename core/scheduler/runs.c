@@ -35,6 +35,11 @@ bool run_is_under_way(const struct run *run)
     return run->phase == PHASE_ASSIGNED || run->phase == PHASE_RUNNING;
 }
 
+bool run_shares_turn(const struct run *run, int node)
+{
+    return node < 0 || !run->pinned || run->node < 0 || run->node == node;
+}
+
 /* Puts the run where its phase belongs; level-triggered: whatever happened before does not matter. */
 void run_classify(struct scheduler *s, struct run *run)
 {
@@ -43,7 +48,7 @@ void run_classify(struct scheduler *s, struct run *run)
     heap_remove(&s->retries, &run->retry);
     if (run->in_flight)
         return;
-    if (attempt_is_over(s, run, &reason))
+    if (attempt_is_over(s, run, &reason) || run_is_stranded(s, run))
         run_list_push(&s->orphans, run);
     else if (run->phase == PHASE_READY)
         run_enqueue(s, run);
@@ -63,7 +68,7 @@ void run_unlink(struct scheduler *s, struct run *run)
     }
 }
 
-/* --- closing attempts of sessions that are over --- */
+/* --- closing attempts of sessions that are over, and runs whose node is gone --- */
 
 static void propose_closes(struct scheduler *s)
 {
@@ -78,9 +83,9 @@ static void propose_closes(struct scheduler *s)
             enum reason reason = REASON_NODE_LOSS;
             if (!flight_add(flight, (union flight_item){.execution = run->execution}))
                 break;
-            (void)attempt_is_over(s, run, &reason); /* it is in this list because it is */
+            (void)attempt_is_over(s, run, &reason); /* it is in this list because it is, or because it waits in vain */
             items[count++] = (struct close_attempt){.execution = run->execution, .attempt = run->attempt,
-                                                    .session = run->session, .reason = reason};
+                                                    .session = run_is_under_way(run) ? run->session : 0, .reason = reason};
             run_list_remove(run);
             run->in_flight = true;
         }
@@ -170,12 +175,18 @@ static bool assign_retries(struct scheduler *s, struct assigning *assigning, int
 
 /* --- runs that wait for others of their job --- */
 
+/* Of those that are pinned to the node; -1: of the others. */
+static bool is_of(const struct run *run, int node)
+{
+    return run->phase == PHASE_WAITING && (run->pinned ? run->node : -1) == node;
+}
+
 /* NULL also while one is on its way already: the next must not overtake it. */
-static struct run *oldest_waiting(const struct job *job)
+static struct run *oldest_waiting(const struct job *job, int node)
 {
     struct run *oldest = NULL;
     for (struct run *run = job->runs; run != NULL; run = run->job_next) {
-        if (run->phase != PHASE_WAITING)
+        if (!is_of(run, node))
             continue;
         if (run->in_flight)
             return NULL;
@@ -186,13 +197,13 @@ static struct run *oldest_waiting(const struct job *job)
 }
 
 /* `replace`: what is active makes room for what waits. False: no command can be begun now. */
-static bool cancel_replaced(struct scheduler *s, struct job *job)
+static bool cancel_replaced(struct scheduler *s, struct job *job, int node)
 {
     struct cancel_run items[DECISIONS_PER_ENTRY_MAX];
     uint32_t count = 0;
     struct flight *flight = NULL;
     for (struct run *run = job->runs; run != NULL && count < DECISIONS_PER_ENTRY_MAX; run = run->job_next) {
-        if (run->phase == PHASE_WAITING || run->in_flight || run->cancel != REASON_NONE)
+        if (run->phase == PHASE_WAITING || run->in_flight || run->cancel != REASON_NONE || !run_shares_turn(run, node))
             continue;
         if (flight == NULL)
             flight = flight_begin(s, COMMAND_CANCEL);
@@ -212,10 +223,10 @@ static bool cancel_replaced(struct scheduler *s, struct job *job)
     return true;
 }
 
-static bool release_waiting(struct scheduler *s, struct assigning *assigning, struct job *job)
+static bool release_waiting(struct scheduler *s, struct assigning *assigning, struct job *job, int at)
 {
     enum reason reason;
-    struct run *run = oldest_waiting(job);
+    struct run *run = oldest_waiting(job, at);
     if (run == NULL)
         return true;
     int node = node_choose(s, run->demand, run->trigger == TRIGGER_CATCHUP, &reason);
@@ -224,6 +235,48 @@ static bool release_waiting(struct scheduler *s, struct assigning *assigning, st
         return true;
     }
     return assign(s, assigning, run, node);
+}
+
+/* Is any at work that the waiting ones have to wait for? */
+static bool is_busy(const struct job *job, int node)
+{
+    if (node < 0)
+        return job->active != job->waiting;
+    for (const struct run *run = job->runs; run != NULL; run = run->job_next)
+        if (run->phase != PHASE_WAITING && run_shares_turn(run, node))
+            return true;
+    return false;
+}
+
+static bool attend(struct scheduler *s, struct assigning *assigning, struct job *job, int node)
+{
+    if (!is_busy(job, node))
+        return release_waiting(s, assigning, job, node);
+    if (job->concurrency != CONCURRENCY_REPLACE)
+        return true;
+    flush_assignments(s, assigning); /* one command is built at a time */
+    return cancel_replaced(s, job, node);
+}
+
+/* Runs that are pinned to a node wait for those on that node alone. */
+static void attend_each_node(struct scheduler *s, struct assigning *assigning, struct job *job)
+{
+    uint32_t nodes = 0; /* where runs wait */
+    bool done = true, elsewhere = false;
+    for (const struct run *run = job->runs; run != NULL; run = run->job_next) {
+        bool waits = run->phase == PHASE_WAITING;
+        if (waits && run->pinned && run->node >= 0)
+            nodes |= 1U << run->node;
+        else
+            elsewhere |= waits;
+    }
+    if (elsewhere)
+        done = attend(s, assigning, job, -1);
+    for (int i = 0; i < (int)s->node_count && done; i++)
+        if ((nodes & 1U << i) != 0)
+            done = attend(s, assigning, job, i);
+    if (!done)
+        scheduler_attend(s, job);
 }
 
 static void attend_jobs(struct scheduler *s, struct assigning *assigning)
@@ -236,14 +289,7 @@ static void attend_jobs(struct scheduler *s, struct assigning *assigning)
         job->attention_next = NULL;
         if (job->waiting == 0 || job->in_flight)
             continue;
-        if (job->active == job->waiting) {
-            if (!release_waiting(s, assigning, job))
-                scheduler_attend(s, job);
-        } else if (job->concurrency == CONCURRENCY_REPLACE) {
-            flush_assignments(s, assigning); /* one command is built at a time */
-            if (!cancel_replaced(s, job))
-                scheduler_attend(s, job);
-        }
+        attend_each_node(s, assigning, job);
     }
 }
 

@@ -173,7 +173,8 @@ static struct run *add_run(struct scheduler *s, const struct open_run *row)
     run->trigger = (uint8_t)row->trigger;
     run->node = -1;
     run->job = scheduler_job(s, row->serial);
-    run->demand = demand_of_run(s, run->job, row->executor);
+    run->pinned = row->pinned;
+    run->demand = demand_of_run(s, run->job, row->executor, run->pinned ? row->node : "");
     if (run->demand == NULL || map_put(&s->runs, run->execution.bytes, sizeof run->execution.bytes, run, NULL) != STATUS_OK) {
         demand_release(s, run->demand);
         free(run);
@@ -205,6 +206,9 @@ static enum status put_run(struct scheduler *s, const struct id *execution, stru
     run->attempt = open.attempt;
     run->session = open.session;
     run->node = (int8_t)(open.node[0] == '\0' ? -1 : node_find(s, open.node));
+    run->home_gone = run->pinned && open.node[0] != '\0' && run->node < 0;
+    if (run->pinned && run_pin(s, run, open.node) != STATUS_OK)
+        return error_set(err, STATUS_NO_MEMORY, "out of memory for a run of job %s", open.job_name);
     heap_remove(&s->retries, &run->retry);
     run->retry.key = open.next_attempt_ms;
     node_occupy(s, run);

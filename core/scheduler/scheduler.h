@@ -76,6 +76,8 @@ must_use enum status scheduler_due(struct scheduler *scheduler, uint64_t serial,
 /* What a run of this job would wait for now: NONE, CAPACITY, or NO_NODE where no node has its executor and what its placement
  * asks for. */
 enum reason scheduler_waits_for(struct scheduler *scheduler, uint64_t serial);
+/* Placement `all`: the nodes that a run of the job would have now. Who does not lead may name some that the leader has written off. */
+uint32_t scheduler_homes(const struct scheduler *scheduler, uint64_t serial, struct placement_node out[COMMAND_NODES_MAX]);
 struct id scheduler_new_id(struct scheduler *scheduler, int64_t now_ms);
 
 /* --- for readers --- */

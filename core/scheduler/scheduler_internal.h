@@ -28,7 +28,8 @@ struct demand {
     uint64_t nodes_version;
     struct run_queue queues[2]; /* of catch-up: [1] */
     size_t key_size;
-    char key[]; /* enum placement, executor, tags that the node must carry; each text with its NUL */
+    /* enum placement, the one node that it must be ("": any), executor, tags that the node must carry; each text with its NUL */
+    char key[];
 };
 
 struct job {
@@ -56,12 +57,14 @@ struct run {
     struct run *job_next, *job_previous;
     struct run *next, *previous; /* in a work list */
     struct run_list *list;
-    struct demand *demand; /* the executor of the version that it was decided for, the placement of the job as it stands now */
+    struct demand *demand; /* the executor of the version that it was decided for; the job's placement as it stands now, or its node */
     int64_t ticket;        /* grows from run to run that begins to wait for a node */
     uint64_t serial, session;
     uint32_t attempt;
     uint8_t phase, cancel, trigger;
     int8_t node;              /* index; -1 none */
+    bool pinned;              /* to `node`, once there is one */
+    bool home_gone;           /* ... which is not known any more */
     bool in_flight;
 };
 
@@ -136,6 +139,7 @@ struct scheduler {
     struct decided_slot *slots; /* of the decision being built */
     uint32_t slot_capacity;
     struct decided_range ranges[2];
+    struct placement_node due_nodes[COMMAND_NODES_MAX]; /* of the decision for an edit */
     struct flight flights[FLIGHTS_MAX];
     uint32_t flight_count;      /* of them in use */
     struct buffer arena;
@@ -162,6 +166,7 @@ void scheduler_attend(struct scheduler *s, struct job *job);        /* look at i
 void run_list_push(struct run_list *list, struct run *run);
 void run_list_remove(struct run *run); /* of one that may be in a queue: run_unlist */
 bool run_is_under_way(const struct run *run);
+bool run_shares_turn(const struct run *run, int node); /* with those pinned to that node; -1: with all of its job */
 void run_classify(struct scheduler *s, struct run *run);
 void run_unlink(struct scheduler *s, struct run *run);
 void runs_propose(struct scheduler *s, int64_t now_ms);
@@ -170,7 +175,11 @@ void runs_propose(struct scheduler *s, int64_t now_ms);
 void demands_init(struct scheduler *s);
 void demands_deinit(struct scheduler *s); /* whatever refers to them: with the jobs and runs of a whole state */
 struct demand *demand_of_job(struct scheduler *s, const struct job_spec *spec); /* a new reference; NULL: out of memory */
-struct demand *demand_of_run(struct scheduler *s, const struct job *job, const char *executor); /* so, too; job NULL: deleted */
+/* So, too; job NULL: deleted. */
+struct demand *demand_of_run(struct scheduler *s, const struct job *job, const char *executor, const char *node);
+bool demand_is_for_all(const struct demand *demand);
+/* What it asks for is that node from now on. */
+must_use enum status run_pin(struct scheduler *s, struct run *run, const char *node);
 void demand_release(struct scheduler *s, struct demand *demand); /* accepts NULL */
 /* What the job asks for from now on; runs of it that wait do so for that. */
 must_use enum status job_set_demand(struct scheduler *s, struct job *job, const struct job_spec *spec);
@@ -186,6 +195,9 @@ int node_find(const struct scheduler *s, const char *name);
 void node_left(struct scheduler *s, struct bytes name);
 void node_changed(struct scheduler *s, const struct node_row *row);
 int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, enum reason *ret_reason);
+bool node_takes(const struct scheduler *s, int node, bool catchup, enum reason *ret_reason); /* a run more, now */
+/* Placement `all`: those that have a run of their own now, a bit each. */
+uint32_t nodes_of_all(const struct scheduler *s, const struct job *job);
 void node_occupy(struct scheduler *s, struct run *run);  /* an attempt of the node's session counts there */
 void node_vacate(struct scheduler *s, struct run *run);
 void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX]);
@@ -194,6 +206,7 @@ void node_reclassify_runs(struct scheduler *s, int node);
 
 /* leases.c */
 bool attempt_is_over(const struct scheduler *s, const struct run *run, enum reason *ret_reason); /* and why */
+bool run_is_stranded(const struct scheduler *s, const struct run *run); /* it waits for a node that was written off */
 void leases_begin(struct scheduler *s); /* leading begins or ends */
 
 /* decide.c */

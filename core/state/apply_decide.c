@@ -1,115 +1,7 @@
-/* DECIDE and TRIGGER: slots become runs, or are dropped, or are skipped. */
+/* DECIDE and TRIGGER: slots become runs (apply_overlap.c), or are dropped. */
 #include <string.h>
 
 #include "state/apply_internal.h"
-
-enum verdict { VERDICT_START, VERDICT_WAIT, VERDICT_SKIP };
-struct admission {
-    enum verdict verdict;
-    enum reason reason; /* of a skip */
-};
-
-static struct admission skip(enum reason reason)
-{
-    return (struct admission){VERDICT_SKIP, reason};
-}
-
-static uint32_t concurrent_max(const struct job_spec *spec)
-{
-    bool given = spec->max_concurrent > 0 && spec->max_concurrent < JOB_CONCURRENT_MAX;
-    return given ? spec->max_concurrent : JOB_CONCURRENT_MAX;
-}
-
-/* Overlap (docs/adr/0001). Decided here, not by the leader: here it is known for certain which runs are active. */
-static struct admission admit(const struct job_spec *spec, const struct job_marks *marks, enum run_trigger trigger)
-{
-    static const struct admission start = {VERDICT_START, REASON_NONE}, wait = {VERDICT_WAIT, REASON_NONE};
-    switch (spec->concurrency) {
-    case CONCURRENCY_ALLOW:
-        return marks->active < concurrent_max(spec) ? start : skip(REASON_MAX_CONCURRENT);
-    case CONCURRENCY_REPLACE:
-        return marks->active == 0 ? start : wait;
-    case CONCURRENCY_FORBID:
-    case CONCURRENCY_COUNT:
-        break;
-    }
-    if (marks->active == 0)
-        return start;
-    /* Missed slots that execute_all asked for come one after the other: they wait for each other, not for nothing. */
-    if (trigger != TRIGGER_CATCHUP)
-        return skip(REASON_OVERLAP);
-    return marks->waiting < JOB_WAITING_MAX ? wait : skip(REASON_QUEUE_FULL);
-}
-
-/* Under `replace` one run waits; a newer one takes its place. */
-static enum status supersede(struct apply *a, struct job_marks *marks)
-{
-    if (id_is_zero(&marks->waiting_run))
-        return STATUS_OK;
-    struct open_run waiting;
-    enum status status = need_open(a, &marks->waiting_run, &waiting);
-    if (status)
-        return status;
-    struct run_end end = plain_end(a, RUN_SKIPPED, REASON_SUPERSEDED);
-    return finish_run(a, &waiting, true, marks, &end);
-}
-
-static enum status begin_waiting(struct apply *a, const struct job_spec *spec, struct job_marks *marks,
-                                 struct open_run *run)
-{
-    if (spec->concurrency == CONCURRENCY_REPLACE) {
-        enum status status = supersede(a, marks);
-        if (status)
-            return status;
-        marks->waiting_run = run->execution;
-    }
-    run->phase = PHASE_WAITING;
-    run->reason = REASON_WAITING;
-    marks->waiting++;
-    marks->active++;
-    return insert_open(a, run);
-}
-
-static enum status begin_started(struct apply *a, struct job_marks *marks, struct open_run *run,
-                                 const struct placement_node *node)
-{
-    marks->active++;
-    run->phase = PHASE_READY; /* its reason says why it was not placed */
-    if (node && node->name[0] == '\0')
-        run->reason = REASON_NO_NODE; /* placed on a session that is over */
-    if (node && node->name[0] != '\0') {
-        run->phase = PHASE_ASSIGNED;
-        run->reason = REASON_NONE;
-        run->attempt = 1;
-        memcpy(run->node, node->name, sizeof run->node);
-        run->session = node->session;
-    }
-    return insert_open(a, run);
-}
-
-enum status begin_run(struct apply *a, const struct job_spec *spec, struct job_marks *marks, struct open_run *run,
-                      bool force, const struct placement_node *node)
-{
-    run->serial = spec->serial;
-    run->job = spec->id;
-    run->job_version = spec->version;
-    memcpy(run->job_name, spec->name, sizeof run->job_name);
-    memcpy(run->executor, spec->executor, sizeof run->executor);
-    run->created_ms = a->now_ms;
-    run->previous = marks->newest;
-    struct admission admission = {VERDICT_START, REASON_NONE};
-    if (!force)
-        admission = admit(spec, marks, run->trigger);
-    if (admission.verdict == VERDICT_SKIP) {
-        struct run_end end = plain_end(a, RUN_SKIPPED, admission.reason);
-        marks->newest = run->execution;
-        return finish_run(a, run, false, marks, &end);
-    }
-    enum status status = admission.verdict == VERDICT_WAIT ? begin_waiting(a, spec, marks, run)
-                                                           : begin_started(a, marks, run, node);
-    marks->newest = run->execution;
-    return status;
-}
 
 bool decision_fits(const struct decision *decision, const struct job_spec *spec, const struct job_marks *marks)
 {
@@ -125,7 +17,10 @@ static enum status begin_slot(struct apply *a, const struct job_spec *spec, stru
         .trigger = slot->trigger,
         .reason = slot->reason,
         .scheduled_ms = slot->scheduled_ms,
+        .pinned = spec->placement == PLACEMENT_ALL,
     };
+    if (run.pinned && slot->home != 0)
+        memcpy(run.node, nodes[slot->home - 1].name, sizeof run.node);
     return begin_run(a, spec, marks, &run, false, slot->node == NODE_NONE ? NULL : &nodes[slot->node]);
 }
 
@@ -162,6 +57,7 @@ enum status run_decision(struct apply *a, struct decision_reader *decision, cons
                          struct job_marks *marks, const struct placement_node *nodes, uint32_t node_count)
 {
     enum status status = STATUS_OK;
+    a->lane_count = 0; /* of another job */
     for (uint32_t i = 0; !status && i < decision->decision.range_count; i++) {
         struct decided_range range = take_range(&decision->ranges);
         status = decision->ranges.failed ? apply_malformed(a) : drop_range(a, spec->serial, &range);
@@ -274,24 +170,41 @@ static enum status load_job_by_id(struct apply *a, const struct id *id, struct j
     return status ? status : need_marks(a, job.serial, ret_marks);
 }
 
-static enum status trigger(struct apply *a, const struct trigger_run *command, const struct job_spec *spec,
-                           struct job_marks *marks)
+/* `node` NULL: it is not placed yet. */
+static enum status trigger_one(struct apply *a, const struct trigger_run *command, const struct job_spec *spec,
+                               struct job_marks *marks, struct open_run *run, const struct placement_node *node)
 {
+    run->trigger = TRIGGER_MANUAL;
+    run->scheduled_ms = a->now_ms;
+    run->overrides = command->overrides;
+    return begin_run(a, spec, marks, run, command->force, node);
+}
+
+static enum status trigger_on_any(struct apply *a, const struct trigger_run *command, const struct job_spec *spec,
+                                  struct job_marks *marks)
+{
+    struct open_run run = {.execution = command->execution, .reason = command->reason};
+    struct placement_node node = command->node;
     bool current;
-    enum status status = node_is_current(a, &command->node, &current);
-    if (status)
-        return status;
-    static const struct placement_node over = {.name = ""};
-    const struct placement_node *node = command->node.name[0] == '\0' ? NULL : current ? &command->node : &over;
-    struct open_run run = {
-        .execution = command->execution,
-        .trigger = TRIGGER_MANUAL,
-        .reason = command->reason,
-        .scheduled_ms = a->now_ms,
-        .overrides = command->overrides,
-    };
-    status = begin_run(a, spec, marks, &run, command->force, node);
-    return status ? status : save_marks(a, spec->serial, marks);
+    enum status status = node_is_current(a, &node, &current);
+    if (!current)
+        node.session = 0;
+    return status ? status : trigger_one(a, command, spec, marks, &run, node.name[0] == '\0' ? NULL : &node);
+}
+
+static enum status trigger_on_all(struct apply *a, const struct trigger_run *command, const struct job_spec *spec,
+                                  struct job_marks *marks)
+{
+    enum status status = STATUS_OK;
+    a->lane_count = 0; /* of another job */
+    for (uint32_t i = 0; i < command->home_count && !status; i++) {
+        const struct trigger_home *home = &command->homes[i];
+        struct open_run run = {.execution = home->execution, .pinned = true,
+                               .reason = home->node[0] == '\0' ? REASON_NO_NODE : REASON_NONE};
+        memcpy(run.node, home->node, sizeof run.node);
+        status = trigger_one(a, command, spec, marks, &run, NULL);
+    }
+    return status;
 }
 
 enum status apply_trigger(struct apply *a)
@@ -319,5 +232,9 @@ enum status apply_trigger(struct apply *a)
     a->result->version = spec.version;
     if (command.expected_version != 0 && command.expected_version != spec.version)
         return apply_refuse(a, STATUS_VERSION_MISMATCH);
-    return trigger(a, &command, &spec, &marks);
+    bool on_all = spec.placement == PLACEMENT_ALL;
+    if (on_all != (command.home_count > 0))
+        return apply_refuse(a, STATUS_STALE);
+    status = on_all ? trigger_on_all(a, &command, &spec, &marks) : trigger_on_any(a, &command, &spec, &marks);
+    return status ? status : save_marks(a, spec.serial, &marks);
 }

@@ -5,6 +5,14 @@
 
 #include "state/state_internal.h"
 
+/* What a new run must come to terms with: the open runs of its job, or, for one that is pinned, those on its node and those that may
+ * be anywhere. */
+struct lane {
+    char node[NODE_TEXT_SIZE]; /* "": the whole job */
+    uint32_t active, waiting;
+    struct id waiting_run;     /* under `replace`: the one that waits */
+};
+
 struct apply {
     struct state *state;
     struct store_txn txn;
@@ -15,6 +23,8 @@ struct apply {
     struct reader body;
     int64_t now_ms;
     uint32_t item_count; /* of a command that is a list */
+    uint32_t lane_count; /* of the job at hand, counted so far */
+    struct lane lanes[COMMAND_NODES_MAX];
 };
 
 /* --- apply_rows.c --- */
@@ -35,6 +45,8 @@ enum status apply_buffer_failed(struct apply *a, const struct buffer *buffer, co
 must_use enum status load_spec(struct apply *a, uint64_t serial, struct job_spec *ret);
 must_use enum status load_marks(struct apply *a, uint64_t serial, struct job_marks *ret);
 must_use enum status load_open(struct apply *a, const struct id *execution, struct open_run *ret);
+/* The same of a run that must be there, without its overrides: what another run borrows stays. */
+must_use enum status peek_open(struct apply *a, const struct id *execution, struct open_run *ret);
 /* CORRUPT where there is none. */
 must_use enum status need_spec(struct apply *a, uint64_t serial, struct job_spec *ret);
 must_use enum status need_marks(struct apply *a, uint64_t serial, struct job_marks *ret);
@@ -56,14 +68,20 @@ must_use enum status publish_job(struct apply *a, const struct job_spec *spec, c
 /* The job's open runs, oldest id first, in state->open_runs. */
 must_use enum status list_open_runs(struct apply *a, uint64_t serial, uint32_t *ret_count);
 
-/* --- apply_decide.c --- */
+/* --- apply_overlap.c --- */
 
-/* A new run of a job: what the policy says of it. `marks` is changed, the caller saves it. */
+/* A new run of a job: what the policy says of it. `node` NULL: it is not placed yet. `marks` is changed, the caller saves it; who
+ * begins several of a job sets lane_count to 0 before the first. */
 must_use enum status begin_run(struct apply *a, const struct job_spec *spec, struct job_marks *marks,
                                struct open_run *run, bool force, const struct placement_node *node);
+/* May one that waits for others begin now? */
+must_use enum status lane_is_free(struct apply *a, const struct open_run *run, const struct job_marks *marks, bool *ret);
+
+/* --- apply_decide.c --- */
+
 /* Does the decision fit the job as it stands? */
 bool decision_fits(const struct decision *decision, const struct job_spec *spec, const struct job_marks *marks);
-/* Carries a fitting decision out. `nodes`: those whose session is over have an empty name. */
+/* Carries a fitting decision out. `nodes`: those whose session is over have session 0. */
 must_use enum status run_decision(struct apply *a, struct decision_reader *decision, const struct job_spec *spec,
                                   struct job_marks *marks, const struct placement_node *nodes, uint32_t node_count);
 
@@ -75,10 +93,12 @@ must_use enum status finish_run(struct apply *a, const struct open_run *run, boo
                                 const struct run_end *end);
 /* Ended without a result of its own. */
 struct run_end plain_end(const struct apply *a, enum run_status status, enum reason reason);
-/* Back to READY, or over, under the job's on_node_loss. The attempt's record was added already. Saves all. */
-must_use enum status lose_attempt(struct apply *a, struct open_run *run, struct job_marks *marks, enum reason reason);
+/* Back to READY, or over, under the job's on_node_loss; over in any case where the node is `gone` and it is pinned to it. The
+ * attempt's record was added already. Saves all. */
+must_use enum status lose_attempt(struct apply *a, struct open_run *run, struct job_marks *marks, enum reason reason, bool gone);
 /* Is (name, session) what the node's row says? */
 must_use enum status node_is_current(struct apply *a, const struct placement_node *node, bool *ret);
+/* Those whose session is over get session 0. */
 must_use enum status take_current_nodes(struct apply *a, struct placement_node nodes[COMMAND_NODES_MAX],
                                         uint32_t *ret_count);
 /* Attempt and session are those of the attempt that is under way. */

@@ -145,7 +145,7 @@ static bool due_fits(const struct decision *due, const struct job *job)
 
 static enum status run_due(struct apply *a, const struct decision *due, struct decision_reader *slots, struct job *job)
 {
-    return due ? run_decision(a, slots, &job->spec, &job->marks, NULL, 0) : STATUS_OK;
+    return due ? run_decision(a, slots, &job->spec, &job->marks, slots->nodes, slots->node_count) : STATUS_OK;
 }
 
 /* --- marks --- */

@@ -132,10 +132,10 @@ static enum status finish_attempt(struct apply *a, struct open_run *run, struct 
         return fail_attempt(a, run, marks, report);
     case RUN_CANCELLED:
         if (run->cancel == REASON_NONE && is_node_loss(report))
-            return lose_attempt(a, run, marks, report->reason);
+            return lose_attempt(a, run, marks, report->reason, false);
         return end_run(a, run, marks, report, RUN_CANCELLED, run->cancel != REASON_NONE ? run->cancel : report->reason);
     case RUN_LOST:
-        return lose_attempt(a, run, marks, report->reason == REASON_NONE ? REASON_NODE_LOSS : report->reason);
+        return lose_attempt(a, run, marks, report->reason == REASON_NONE ? REASON_NODE_LOSS : report->reason, false);
     case RUN_PENDING:
     case RUN_RUNNING:
     case RUN_SKIPPED:

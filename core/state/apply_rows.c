@@ -96,6 +96,18 @@ enum status load_open(struct apply *a, const struct id *execution, struct open_r
     return status;
 }
 
+enum status peek_open(struct apply *a, const struct id *execution, struct open_run *ret)
+{
+    struct bytes row;
+    enum status status = apply_get(a, STATE_OPEN, KEY_BYTES(*execution), &row);
+    if (status == STATUS_NOT_FOUND)
+        return apply_missing(a, STATE_OPEN, KEY_BYTES(*execution));
+    if (!status && open_run_decode(execution, row, ret, a->err))
+        status = state_wrap_row(a->err, STATE_OPEN, KEY_BYTES(*execution));
+    ret->overrides = (struct bytes){NULL, 0};
+    return status;
+}
+
 enum status need_spec(struct apply *a, uint64_t serial, struct job_spec *ret)
 {
     struct serial_key key = serial_key(serial);

@@ -137,7 +137,7 @@ enum status take_current_nodes(struct apply *a, struct placement_node nodes[COMM
         if (status)
             return status;
         if (!current)
-            nodes[i] = (struct placement_node){.name = ""};
+            nodes[i].session = 0;
     }
     *ret_count = count;
     return STATUS_OK;
@@ -187,20 +187,16 @@ enum status apply_node_gone(struct apply *a)
 
 /* --- ASSIGN --- */
 
-static bool can_assign(const struct apply *a, const struct open_run *run, const struct job_marks *marks)
+/* It waits for a node now, and for nothing else. */
+static enum status awaits_node(struct apply *a, const struct open_run *run, const struct job_marks *marks, bool *ret)
 {
-    switch (run->phase) {
-    case PHASE_READY:
-        return true;
-    case PHASE_BACKOFF:
-        return run->next_attempt_ms <= a->now_ms;
-    case PHASE_WAITING:
-        return marks->active == marks->waiting;
-    case PHASE_ASSIGNED:
-    case PHASE_RUNNING:
-        break;
-    }
-    return false;
+    *ret = run->phase == PHASE_READY || (run->phase == PHASE_BACKOFF && run->next_attempt_ms <= a->now_ms);
+    return run->phase == PHASE_WAITING ? lane_is_free(a, run, marks, ret) : STATUS_OK;
+}
+
+static bool may_be_on(const struct open_run *run, const struct placement_node *node)
+{
+    return node->session != 0 && (!run->pinned || run->node[0] == '\0' || strcmp(run->node, node->name) == 0);
 }
 
 static enum status assign(struct apply *a, struct open_run *run, struct job_marks *marks,
@@ -228,12 +224,14 @@ static enum status assign_one(struct apply *a, const struct assignment *item, co
     struct open_run run;
     struct job_marks marks;
     enum status status = load_open(a, &item->execution, &run);
-    bool fits = !status && run.attempt == item->attempt && node->name[0] != '\0';
+    bool fits = !status && run.attempt == item->attempt && may_be_on(&run, node);
     if (fits)
         status = need_marks(a, run.serial, &marks);
+    if (fits && !status)
+        status = awaits_node(a, &run, &marks, &fits);
     if (status && status != STATUS_NOT_FOUND)
         return status;
-    if (!fits || !can_assign(a, &run, &marks)) {
+    if (!fits) {
         apply_void_item(a, STATUS_STALE);
         return STATUS_OK;
     }
@@ -330,11 +328,12 @@ static enum status may_take_over(struct apply *a, const struct open_run *run, co
     return STATUS_OK;
 }
 
-enum status lose_attempt(struct apply *a, struct open_run *run, struct job_marks *marks, enum reason reason)
+enum status lose_attempt(struct apply *a, struct open_run *run, struct job_marks *marks, enum reason reason, bool gone)
 {
     bool again = false;
     bool cancelled = run->cancel != REASON_NONE;
-    enum status status = cancelled ? STATUS_OK : may_take_over(a, run, marks, &again);
+    bool nowhere = run->pinned && gone; /* the other nodes have runs of their own */
+    enum status status = cancelled || nowhere ? STATUS_OK : may_take_over(a, run, marks, &again);
     if (status)
         return status;
     if (again) {
@@ -348,12 +347,32 @@ enum status lose_attempt(struct apply *a, struct open_run *run, struct job_marks
     return status ? status : save_marks(a, run->serial, marks);
 }
 
+static enum status close_under_way(struct apply *a, const struct close_attempt *item, struct open_run *run,
+                                   struct job_marks *marks)
+{
+    struct attempt_record record = {.attempt = run->attempt, .started_ms = run->attempt_started_ms,
+                                    .completed_ms = a->now_ms, .outcome = RUN_LOST, .exit_code = -1, .status_code = -1};
+    const char *text = item->reason == REASON_NODE_RESTART ? "the node restarted" : "the node was lost";
+    enum reason reason = item->reason == REASON_NONE ? REASON_NODE_LOSS : item->reason;
+    memcpy(record.node, run->node, sizeof record.node);
+    memcpy(record.error, text, strlen(text));
+    open_run_add_attempt(run, &record);
+    return lose_attempt(a, run, marks, reason, reason == REASON_NODE_LOSS);
+}
+
+static bool waits_in_vain(const struct open_run *run, const struct close_attempt *item)
+{
+    return item->session == 0 && item->attempt == run->attempt && item->reason == REASON_NODE_LOSS && run->pinned &&
+           run->node[0] != '\0' && run->phase != PHASE_ASSIGNED && run->phase != PHASE_RUNNING;
+}
+
 static enum status close_one(struct apply *a, const struct close_attempt *item)
 {
     struct open_run run;
     struct job_marks marks;
     enum status status = load_open(a, &item->execution, &run);
-    if (status == STATUS_NOT_FOUND || (!status && !attempt_fits(&run, item->attempt, item->session))) {
+    bool in_vain = !status && waits_in_vain(&run, item);
+    if (status == STATUS_NOT_FOUND || (!status && !in_vain && !attempt_fits(&run, item->attempt, item->session))) {
         apply_void_item(a, STATUS_STALE);
         return STATUS_OK;
     }
@@ -361,13 +380,7 @@ static enum status close_one(struct apply *a, const struct close_attempt *item)
         status = need_marks(a, run.serial, &marks);
     if (status)
         return status;
-    struct attempt_record record = {.attempt = run.attempt, .started_ms = run.attempt_started_ms,
-                                    .completed_ms = a->now_ms, .outcome = RUN_LOST, .exit_code = -1, .status_code = -1};
-    const char *text = item->reason == REASON_NODE_RESTART ? "the node restarted" : "the node was lost";
-    memcpy(record.node, run.node, sizeof record.node);
-    memcpy(record.error, text, strlen(text));
-    open_run_add_attempt(&run, &record);
-    return lose_attempt(a, &run, &marks, item->reason == REASON_NONE ? REASON_NODE_LOSS : item->reason);
+    return in_vain ? lose_attempt(a, &run, &marks, item->reason, true) : close_under_way(a, item, &run, &marks);
 }
 
 enum status apply_close(struct apply *a)

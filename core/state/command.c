@@ -49,6 +49,7 @@ static void put_slot(struct buffer *out, const struct decided_slot *slot, bool p
     put_u8(out, (uint8_t)slot->trigger);
     put_u8(out, placed ? slot->node : NODE_NONE);
     put_u8(out, (uint8_t)slot->reason);
+    put_u8(out, slot->home);
 }
 
 static void put_range(struct buffer *out, const struct decided_range *range)
@@ -79,8 +80,10 @@ static void put_decision(struct buffer *out, const struct decision *decision, bo
 static void put_due(struct buffer *out, const struct decision *due)
 {
     put_u8(out, due != NULL);
-    if (due)
-        put_decision(out, due, false);
+    if (due == NULL)
+        return;
+    put_nodes(out, due->nodes, due->node_count);
+    put_decision(out, due, false);
 }
 
 void decide_begin(struct decide_builder *b, struct buffer *out, const struct placement_node *nodes, uint32_t node_count)
@@ -148,6 +151,12 @@ void trigger_run_encode(const struct trigger_run *command, struct buffer *out)
     put_string(out, command->node.name);
     put_u64(out, command->node.session);
     put_u8(out, (uint8_t)command->reason);
+    assert(command->home_count <= COMMAND_NODES_MAX);
+    put_u8(out, (uint8_t)command->home_count);
+    for (uint32_t i = 0; i < command->home_count; i++) {
+        put_id(out, &command->homes[i].execution);
+        put_string(out, command->homes[i].node);
+    }
 }
 
 void assign_encode(const struct placement_node *nodes, uint32_t node_count, const struct assignment *items,

@@ -30,6 +30,11 @@ void command_stamp(void *command, int64_t now_ms);
 int64_t command_stamp_of(struct bytes command);
 enum command_type command_type_of(struct bytes command); /* 0 where it is too short */
 
+struct placement_node {
+    char name[NODE_TEXT_SIZE];
+    uint64_t session; /* never 0 */
+};
+
 /* What happened to the slots of one job in (from_mark, to_mark]. Compare-and-set: apply takes it only if the job stands at
  * job_version, is enabled, and its mark equals from_mark_ms; otherwise STALE. */
 struct decided_slot {
@@ -38,6 +43,7 @@ struct decided_slot {
     enum run_trigger trigger; /* SCHEDULE or CATCHUP */
     uint8_t node;             /* index into the command's nodes; NODE_NONE: not placed yet */
     enum reason reason;       /* why it is not placed: CAPACITY, NO_NODE */
+    uint8_t home;             /* placement `all`: 1 + index into the nodes of the one whose run it is; 0: of none */
 };
 enum { NODE_NONE = 0xff, COMMAND_NODES_MAX = 16 };
 struct decided_range {
@@ -54,10 +60,8 @@ struct decision {
     uint32_t slot_count, range_count;
     const struct decided_slot *slots;
     const struct decided_range *ranges;
-};
-struct placement_node {
-    char name[NODE_TEXT_SIZE];
-    uint64_t session;
+    uint32_t node_count; /* as `due` of an edit: the nodes that `home` means; a DECIDE has one list for all */
+    const struct placement_node *nodes;
 };
 
 /* DECIDE. Built piece by piece, so that a full entry can be closed and a new one begun. */
@@ -108,6 +112,13 @@ struct trigger_run {
     struct placement_node node; /* name "": not placed yet */
     enum reason reason;       /* why not: CAPACITY, NO_NODE */
     uint32_t expected_version; /* 0: any */
+    /* Placement `all`: one run a node, of these the first has the id above; a single one without a node: none is there. 0: the job
+     * has another placement. STALE where apply finds it otherwise. */
+    uint32_t home_count;
+    struct trigger_home {
+        struct id execution;
+        char node[NODE_TEXT_SIZE];
+    } homes[COMMAND_NODES_MAX];
 };
 void trigger_run_encode(const struct trigger_run *command, struct buffer *out);
 
@@ -149,7 +160,9 @@ struct cancel_run {
 };
 void cancel_encode(const struct cancel_run *items, uint32_t count, struct buffer *out);
 
-/* CLOSE: open attempts whose (node, session) is over. on_node_loss of the job decides what becomes of each. */
+/* CLOSE: open attempts whose (node, session) is over. on_node_loss of the job decides what becomes of each; a pinned run ends with
+ * its node. And with session 0 runs that wait, have had `attempt` attempts, and will not be run: NODE_LOSS, pinned to a node that was
+ * written off. */
 struct close_attempt {
     struct id execution;
     uint32_t attempt;

@@ -3,7 +3,7 @@
 #include "state/record_internal.h"
 
 /* Encoded sizes of what stands in rows of equal pieces (command.c: put_slot, put_range). */
-enum { SLOT_SIZE = ID_SIZE + 8 + 3, RANGE_SIZE = 8 + 8 + 8 + 2 };
+enum { SLOT_SIZE = ID_SIZE + 8 + 4, RANGE_SIZE = 8 + 8 + 8 + 2 };
 
 struct reader command_body(struct bytes command)
 {
@@ -54,7 +54,8 @@ struct decided_slot take_slot(struct reader *slots, uint32_t node_count)
     slot.trigger = (enum run_trigger)take_enum(slots, RUN_TRIGGER_COUNT);
     slot.node = take_u8(slots);
     slot.reason = (enum reason)take_enum(slots, REASON_COUNT);
-    if (slot.node != NODE_NONE && slot.node >= node_count)
+    slot.home = take_u8(slots);
+    if ((slot.node != NODE_NONE && slot.node >= node_count) || slot.home > node_count)
         slots->failed = true;
     return slot;
 }
@@ -85,6 +86,7 @@ static const struct decision *take_due(struct reader *r, struct decision_reader 
 {
     if (!take_bool(r))
         return NULL;
+    due->node_count = take_nodes(r, due->nodes);
     take_decision(r, due);
     return &due->decision;
 }
@@ -132,6 +134,13 @@ void take_trigger_run(struct reader *r, struct trigger_run *ret)
     take_string(r, ret->node.name, sizeof ret->node.name);
     ret->node.session = take_u64(r);
     ret->reason = (enum reason)take_enum(r, REASON_COUNT);
+    ret->home_count = take_enum(r, COMMAND_NODES_MAX + 1);
+    for (uint32_t i = 0; i < ret->home_count && !r->failed; i++) {
+        ret->homes[i].execution = take_known_id(r);
+        take_string(r, ret->homes[i].node, sizeof ret->homes[i].node);
+    }
+    if (ret->home_count > 0 && id_compare(&ret->homes[0].execution, &ret->execution) != 0)
+        r->failed = true;
 }
 
 struct assignment take_assignment(struct reader *r, uint32_t node_count)

@@ -11,9 +11,11 @@
 struct decision_reader {
     struct decision decision; /* `slots` and `ranges` are NULL */
     struct reader slots, ranges;
+    uint32_t node_count; /* of a `due` */
+    struct placement_node nodes[COMMAND_NODES_MAX];
 };
 void take_decision(struct reader *r, struct decision_reader *ret);
-/* `node_count`: of the command; a slot's node is below it or NODE_NONE. */
+/* `node_count`: of the command; a slot's node is below it or NODE_NONE, its home at most that. */
 struct decided_slot take_slot(struct reader *slots, uint32_t node_count);
 struct decided_range take_range(struct reader *ranges);
 

@@ -37,7 +37,7 @@ enum { NODE_TEXT_SIZE = NODE_NAME_MAX + 1, EXECUTOR_TEXT_SIZE = 64, ZONE_TEXT_SI
 #define MISSED_POLICY_TABLE(X) X(EXECUTE_ONE, "execute_one") X(EXECUTE_ALL, "execute_all") X(IGNORE, "ignore")
 #define NODE_LOSS_TABLE(X) X(RETRY, "retry") X(FAIL, "fail")
 /* On which of the nodes that have the executor and the tags. */
-#define PLACEMENT_TABLE(X) X(ANY, "any") X(LEADER, "leader")
+#define PLACEMENT_TABLE(X) X(ANY, "any") X(LEADER, "leader") X(ALL, "all")
 
 #define X(symbol, text) RUN_##symbol,
 enum run_status { RUN_STATUS_TABLE(X) RUN_STATUS_COUNT };
@@ -179,7 +179,8 @@ struct open_run {
     uint32_t attempt;        /* newest attempt's number; 0: none yet */
     uint32_t failures;       /* attempts that count towards max_attempts */
     uint32_t takeovers;
-    char node[NODE_TEXT_SIZE]; /* of the newest attempt */
+    bool pinned;             /* placement `all`: it runs on `node` and on no other, once it has one */
+    char node[NODE_TEXT_SIZE]; /* of the newest attempt, or that it is pinned to */
     uint64_t session;
     enum reason cancel;      /* NONE, USER, REPLACED, JOB_DELETED: the node is to cancel it */
     struct bytes overrides;  /* JSON object laid over the job's config (manual trigger); empty: none; borrowed */

@@ -59,6 +59,7 @@ void open_run_encode(const struct open_run *run, struct buffer *out)
     put_u32(out, run->attempt);
     put_u32(out, run->failures);
     put_u32(out, run->takeovers);
+    put_u8(out, run->pinned);
     put_string(out, run->node);
     put_u64(out, run->session);
     put_blob(out, run->overrides.data, run->overrides.size);
@@ -100,6 +101,7 @@ enum status open_run_decode(const struct id *key, struct bytes row, struct open_
     run.attempt = take_u32(&r);
     run.failures = take_u32(&r);
     run.takeovers = take_u32(&r);
+    run.pinned = take_bool(&r);
     take_string(&r, run.node, sizeof run.node);
     run.session = take_u64(&r);
     run.overrides = take_blob(&r);

@@ -321,7 +321,7 @@ class BodyTest(BadInputCase):
                      {f"k{i}": "v" for i in range(65)}],
             "retry_policy": [[], "x", 5],
             "config": [[], "x"],
-            "placement": ["x", "all", 1, [], {"tags": []}, {"tags": {"a": 1}}, {"tags": {"a b": "c"}}, {"tags": {"k": "v" * 64}},
+            "placement": ["x", {"all": "x"}, 1, [], {"tags": []}, {"tags": {"a": 1}}, {"tags": {"a b": "c"}}, {"tags": {"k": "v" * 64}},
                           {"tags": {f"k{i}": "v" for i in range(17)}}, {"nodes": 1}],
         }
         for field, values in wrong.items():

@@ -37,10 +37,14 @@ class Jobs(CtlCase):
         self.assertEqual(self.job("x")["placement"], {"tags": {"disk": "ssd", "zone": "a"}})
         self.out("job", "update", "x", "--placement", "any")
         self.assertEqual(self.job("x")["placement"], "any")
-        self.assertIn("--placement and --placement-tag exclude each other",
+        self.out("job", "update", "x", "--placement", "all")
+        self.assertEqual(self.job("x")["placement"], "all")
+        self.out("job", "update", "x", "--placement", "all", "--placement-tag", "disk=ssd")
+        self.assertEqual(self.job("x")["placement"], {"all": True, "tags": {"disk": "ssd"}})
+        self.assertIn("--placement any and --placement-tag exclude each other",
                       self.err("job", "update", "x", "--placement", "any", "--placement-tag", "a=b", code=USAGE))
         self.assertIn("--placement-tag (a b): a tag's key has", self.err("job", "update", "x", "--placement-tag", "a b=c", code=REFUSED))
-        self.assertIn("--placement: ", self.err("job", "update", "x", "--placement", "all", code=REFUSED))
+        self.assertIn("--placement: ", self.err("job", "update", "x", "--placement", "some", code=REFUSED))
 
     def test_create_a_webhook(self):
         out = self.out("job", "create", "--name", "ping", "--schedule", "0 0 1 1 *", "--webhook", "http://127.0.0.1:9/x",

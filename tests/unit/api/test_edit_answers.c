@@ -58,6 +58,19 @@ static void test_a_run_that_cannot_be_shown(void **state)
     expect(500, "the change was made, but cannot be shown: no execution exec_");
 }
 
+/* A job that runs on all nodes is answered with the first of its runs, which names the others; here no node has come up. */
+static void test_a_run_on_each_node(void **state)
+{
+    (void)state;
+    ask(METHOD_POST, "/api/v1/jobs", NULL,
+        "{\"name\":\"b\",\"placement\":\"all\",\"schedule\":\"@manually\",\"executor\":\"shell\",\"config\":{\"command\":\"true\"}}");
+    expect(201, "\"placement\":\"all\"");
+    ask(METHOD_POST, "/api/v1/jobs/b/trigger", NULL, NULL);
+    expect(202, "\"reason\":\"no_node\",\"node_id\":null");
+    expect(202, "\"error\":null,\"executions\":[\"exec_");
+    expect(202, "\"]}");
+}
+
 /* What it is enabled with is what its answer shows: a change in between is met first. */
 static void test_changed_by_others_right_before(void **state)
 {
@@ -95,6 +108,7 @@ int main(void)
         CASE(test_deleted_by_others_right_after),
         CASE(test_answered_before_it_has_come),
         CASE(test_a_run_that_cannot_be_shown),
+        CASE(test_a_run_on_each_node),
         CASE(test_changed_by_others_right_before),
         CASE(test_deleted_by_its_name),
     };

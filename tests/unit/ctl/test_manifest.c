@@ -243,6 +243,7 @@ static void test_flags_refused(void **state)
     assert_flags_refused("--enabled|--disabled", "exclude each other");
     assert_flags_refused("--command|a|--webhook|b", "exclude each other");
     assert_flags_refused("--placement|any|--placement-tag|a=b", "exclude each other");
+    assert_flags_refused("--placement|leader|--placement-tag|a=b", "--placement leader and --placement-tag");
     assert_flags_refused("--command|a|--executor|b", "exclude each other");
     assert_flags_refused("--command|a|--method|GET", "--method goes with --webhook");
     assert_flags_refused("--webhook|a|--env|A=1", "--env goes with --command");

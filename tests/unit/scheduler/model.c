@@ -42,7 +42,7 @@ static void fail_slot(const struct sim_job *job, int64_t slot_ms, const char *wh
 }
 
 /* Every slot in (mark, to_ms] is in exactly one place; nothing else was decided. */
-static void check_slots(struct sim_job *job, int64_t to_ms)
+static void check_slots(const struct sim *sim, struct sim_job *job, int64_t to_ms)
 {
     uint64_t counted[4] = {0};
     uint32_t next = 0;
@@ -56,8 +56,10 @@ static void check_slots(struct sim_job *job, int64_t to_ms)
                 counted[r]++;
                 places++;
             }
+        uint32_t runs = 0;
         for (; next < job->pending_count && job->pending[next] == slot; next++)
-            places++;
+            runs++;
+        places += job->placement == PLACEMENT_ALL && runs > 0 ? 1 : runs; /* there one a node: check_home */
         if (places == 0)
             fail_slot(job, slot, "is lost");
         if (places > 1)
@@ -73,6 +75,7 @@ static void check_slots(struct sim_job *job, int64_t to_ms)
                      (unsigned long long)counted[r]);
     }
     job->pending_count = job->range_count = 0;
+    job->decided_runs = sim->run_count;
 }
 
 static void mark_moves(struct sim *sim, struct sim_job *job, int64_t mark_ms, bool edited)
@@ -80,7 +83,7 @@ static void mark_moves(struct sim *sim, struct sim_job *job, int64_t mark_ms, bo
     int64_t to = mark_ms;
     if (edited && sim->proposed_ms < to) /* the log's time may lie ahead of the clock; slots are due by the clock */
         to = sim->proposed_ms;
-    check_slots(job, to);
+    check_slots(sim, job, to);
     job->mark_ms = mark_ms;
 }
 
@@ -192,16 +195,34 @@ static struct sim_run *add_run(struct sim *sim, const struct state_change *chang
     return run;
 }
 
-static void check_overlap(struct sim *sim, const struct sim_job *job)
+/* Can both be on one node? Then they must not be under way together. */
+static bool share_turns(const struct sim_run *a, const struct sim_run *b)
 {
-    uint32_t under_way = 0;
-    if (sim->forced || job == NULL || job->was_allowed)
+    bool apart = a->pinned && b->pinned && a->node[0] != '\0' && b->node[0] != '\0' && strcmp(a->node, b->node) != 0;
+    return !apart;
+}
+
+static void check_overlap(struct sim *sim, const struct sim_job *job, const struct sim_run *run)
+{
+    if (sim->forced || job == NULL || job->was_allowed || run->phase == PHASE_WAITING)
         return;
-    for (uint32_t i = sim->run_count; i-- > 0 && sim->run_count - i < 2000;)
-        if (sim->runs[i]->serial == job->serial && sim->runs[i]->status == RUN_PENDING &&
-            sim->runs[i]->phase != PHASE_WAITING)
-            under_way++;
-    assert_in_range(under_way, 0, 1);
+    for (uint32_t i = sim->run_count; i-- > 0 && sim->run_count - i < 2000;) {
+        const struct sim_run *other = sim->runs[i];
+        if (other != run && other->serial == job->serial && other->status == RUN_PENDING && other->phase != PHASE_WAITING)
+            assert_false(share_turns(run, other));
+    }
+}
+
+/* Placement `all`: a slot has at most one run on a node. */
+static void check_home(const struct sim *sim, const struct sim_job *job, const struct sim_run *run)
+{
+    if (!run->pinned || job == NULL || run->trigger == TRIGGER_MANUAL)
+        return;
+    for (uint32_t i = job->decided_runs; i < sim->run_count; i++) {
+        const struct sim_run *other = sim->runs[i];
+        if (other != run && other->serial == run->serial && other->scheduled_ms == run->scheduled_ms)
+            assert_string_not_equal(other->node, run->node);
+    }
 }
 
 static bool carries(const struct node_row *row, const char *tag)
@@ -222,7 +243,7 @@ static void node_changes(struct sim *sim, const struct state_change *change)
     node->row = row;
 }
 
-static void check_placement(struct sim *sim, const struct open_run *open)
+static void check_placement(struct sim *sim, const struct open_run *open, bool was_pinned)
 {
     const struct sim_job *job = job_of(sim, open->serial);
     const struct sim_node *node = sim->nodes;
@@ -231,6 +252,8 @@ static void check_placement(struct sim *sim, const struct open_run *open)
     while (strcmp(node->name, open->node) != 0)
         assert_true(++node < sim->nodes + sim->node_count);
     assert_string_equal(node->row.executors[0], open->executor);
+    if (was_pinned)
+        return; /* it is that node's, whatever is asked for by now */
     if (job->placement == PLACEMENT_LEADER)
         assert_string_equal(open->node, sim->config.node_id);
     for (uint32_t i = 0; i < job->node_tag_count; i++)
@@ -242,15 +265,20 @@ static void run_changes(struct sim *sim, const struct state_change *change)
     struct open_run open;
     OK(open_run_decode(&change->execution, change->row, &open, &failure));
     struct sim_run *run = sim_find(sim, &change->execution);
-    if (run == NULL) {
+    bool is_new = run == NULL;
+    if (is_new) {
         run = add_run(sim, change, open.trigger, open.scheduled_ms);
+        run->pinned = open.pinned;
         sim->open_count++;
     }
+    assert_int_equal(open.pinned, run->pinned);
+    if (run->pinned && run->node[0] != '\0')
+        assert_string_equal(open.node, run->node);
     assert_int_equal(run->status, RUN_PENDING);
     assert_true(open.attempt == run->attempt || open.attempt == run->attempt + 1);
     if (open.attempt > run->attempt) {
         run->assigned_ms = sim_now(sim);
-        check_placement(sim, &open);
+        check_placement(sim, &open, run->pinned && run->node[0] != '\0');
     }
     bool new_phase = run->phase != open.phase;
     run->phase = open.phase;
@@ -261,7 +289,9 @@ static void run_changes(struct sim *sim, const struct state_change *change)
     run->next_attempt_ms = open.next_attempt_ms;
     memcpy(run->node, open.node, sizeof run->node);
     if (new_phase)
-        check_overlap(sim, job_of(sim, change->serial));
+        check_overlap(sim, job_of(sim, change->serial), run);
+    if (is_new)
+        check_home(sim, job_of(sim, change->serial), run);
     sim_attempt_seen(sim, run);
 }
 

@@ -269,6 +269,8 @@ static void start_attempt(struct sim *sim, struct sim_run *run)
     run->started_session = run->session;
     run->cancel_seen = false;
     run->starts++;
+    if (sim->slow_node != NULL && strcmp(run->node, sim->slow_node) == 0)
+        duration = HOUR;
     if (sim->random_runs) {
         static const int64_t longest[] = {50, 2000, 30000, 200000};
         duration = 1 + (int64_t)below(sim, (uint64_t)longest[below(sim, 4)]);
@@ -443,6 +445,15 @@ enum status sim_trigger(struct sim *sim, struct sim_job *job, bool force, struct
     struct buffer command = command_buffer();
     struct trigger_run item = {.job = job->id, .execution = scheduler_new_id(sim->scheduler, sim_now(sim)), .force = force,
                                .reason = REASON_CAPACITY};
+    struct placement_node nodes[COMMAND_NODES_MAX] = {{.name = ""}};
+    if (job->placement == PLACEMENT_ALL) {
+        uint32_t count = scheduler_homes(sim->scheduler, job->serial, nodes);
+        item.home_count = count > 0 ? count : 1;
+    }
+    for (uint32_t i = 0; i < item.home_count; i++) {
+        item.homes[i].execution = i == 0 ? item.execution : scheduler_new_id(sim->scheduler, sim_now(sim));
+        memcpy(item.homes[i].node, nodes[i].name, sizeof item.homes[i].node);
+    }
     sim->forced |= force;
     *ret = item.execution;
     trigger_run_encode(&item, &command);

@@ -4,7 +4,8 @@
  *   lies in exactly one dropped range, and nothing else did; ranges count exactly what they span;
  * - an attempt is given to a node that has the executor and what the job's placement asks for;
  * - an attempt starts at most once, on the session that it was given to; attempts of a run only grow;
- * - a run that is over stays over; under `forbid` and `replace` at most one run of a job is not waiting. */
+ * - a run that is over stays over; under `forbid` and `replace` at most one run of a job is not waiting;
+ * - with placement `all` that is one on each node, a slot has at most one run there, and it never leaves it. */
 #ifndef CHRONOS_TESTS_SCHEDULER_SIM_H
 #define CHRONOS_TESTS_SCHEDULER_SIM_H
 
@@ -45,6 +46,7 @@ struct sim_run {
     enum run_status status; /* PENDING while it is open */
     enum reason reason, cancel;
     uint32_t attempt;
+    bool pinned; /* to the node, once there is one */
     char node[NODE_TEXT_SIZE];
     uint64_t session;
     /* the attempt that a node started last */
@@ -73,7 +75,7 @@ struct sim_job {
     bool enabled, deleted, was_allowed; /* was_allowed: `allow` was its policy once: several may be active */
     /* decided since the mark moved last */
     int64_t *pending;
-    uint32_t pending_count, pending_capacity;
+    uint32_t pending_count, pending_capacity, decided_runs; /* so many runs there were when the mark moved last */
     struct sim_range ranges[4];
     uint32_t range_count;
     /* in all */
@@ -135,6 +137,7 @@ struct sim {
     uint32_t lost_percent;     /* of the scheduler's entries: taken, and told later that they are lost */
     bool no_slots;             /* disk critical */
     int64_t start_delay_ms, duration_ms; /* of attempts */
+    const char *slow_node;     /* where they take an hour; NULL: nowhere */
     uint32_t fail_attempts;    /* the first attempts of each run that fail */
     bool random_runs;          /* durations and outcomes by the seed */
     bool nodes_silent;         /* nothing starts: what is assigned stays so */

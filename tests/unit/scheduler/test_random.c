@@ -47,8 +47,10 @@ static struct job_spec random_spec(struct sim *sim, uint32_t number, const char 
     if (may_lead && below(sim, 2) == 0)
         spec.placement = PLACEMENT_LEADER;
     else if (below(sim, 3) == 0)
+        spec.placement = PLACEMENT_ALL;
+    if (spec.placement != PLACEMENT_LEADER && below(sim, 3) == 0)
         spec.node_tags[spec.node_tag_count++] = "disk=ssd";
-    if (spec.placement == PLACEMENT_ANY && below(sim, 6) == 0)
+    if (spec.placement != PLACEMENT_LEADER && below(sim, 6) == 0)
         spec.node_tags[spec.node_tag_count++] = "zone=a";
     return spec;
 }
@@ -144,7 +146,7 @@ static void heal(struct sim *sim)
     sim->random_runs = false;
     sim->duration_ms = 200;
     sim_node_up_tagged(sim, "n1", 20, "shell", "disk=ssd zone=a");
-    sim_node_up(sim, "n2", 20, "shell");
+    sim_node_up_tagged(sim, "n2", 20, "shell", "disk=ssd zone=a");
     sim_node_up_tagged(sim, "n3", 20, "http", "disk=ssd zone=a");
     sim_run_for(sim, 10 * MINUTE);
     for (uint32_t i = 0; i < sim->job_count; i++)

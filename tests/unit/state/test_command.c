@@ -13,10 +13,10 @@
 
 static const struct id id_a = {{0xa}}, id_b = {{0xb}};
 static const struct placement_node nodes[2] = {{"n1", 11}, {"n2", 22}};
-static const struct decided_slot slots[2] = {{{{1}}, 100, TRIGGER_SCHEDULE, 1, REASON_NONE},
-                                             {{{2}}, 200, TRIGGER_CATCHUP, NODE_NONE, REASON_CAPACITY}};
+static const struct decided_slot slots[2] = {{{{1}}, 100, TRIGGER_SCHEDULE, 1, REASON_NONE, 2},
+                                             {{{2}}, 200, TRIGGER_CATCHUP, NODE_NONE, REASON_CAPACITY, 0}};
 static const struct decided_range ranges[1] = {{1, 50, 9, true, REASON_MISSED}};
-static const struct decision decision = {7, 3, 10, 200, true, 2, 1, slots, ranges};
+static const struct decision decision = {7, 3, 10, 200, true, 2, 1, slots, ranges, 2, nodes};
 
 static void decision_same(struct decision_reader *got, uint32_t node_count, bool placed)
 {
@@ -32,6 +32,7 @@ static void decision_same(struct decision_reader *got, uint32_t node_count, bool
         assert_int_equal(slot.trigger, slots[i].trigger);
         assert_int_equal(slot.node, placed ? slots[i].node : NODE_NONE);
         assert_int_equal(slot.reason, slots[i].reason);
+        assert_int_equal(slot.home, slots[i].home);
     }
     struct decided_range range = take_range(&got->ranges);
     assert_int_equal(range.first_ms, 1);
@@ -76,7 +77,8 @@ static void encode(enum command_type type, struct buffer *out)
         decide_end(&builder);
         return;
     case COMMAND_TRIGGER:
-        trigger_run_encode(&(struct trigger_run){id_a, id_b, true, {"{}", 2}, nodes[0], REASON_NO_NODE, 9}, out);
+        trigger_run_encode(&(struct trigger_run){id_a, id_b, true, {"{}", 2}, nodes[0], REASON_NO_NODE, 9, 2,
+                                                 {{id_b, "n1"}, {id_a, "n2"}}}, out);
         return;
     case COMMAND_ASSIGN:
         assign_encode(nodes, 2, &(struct assignment){id_a, 5, 1}, 1, out);
@@ -129,10 +131,11 @@ static void decode_jobs(enum command_type type, struct reader *r)
         assert_true(put.resets_mark);
         assert_string_equal(put.spec.schedules[0], "@daily");
         assert_memory_equal(put.document.data, "{}", 2);
-        decision_same(&due, 0, false); /* there are no nodes in this command */
+        decision_same(&due, due.node_count, false); /* it says for which nodes, but places nothing */
+        assert_string_equal(due.nodes[1].name, "n2");
     } else if (type == COMMAND_JOB_DELETE) {
         assert_true(delete.cancel_running);
-        decision_same(&due, 0, false);
+        decision_same(&due, due.node_count, false);
     } else {
         assert_true(enable.enabled);
         assert_null(enable.due);
@@ -215,8 +218,13 @@ static bool decode(enum command_type type, struct reader r)
         break;
     case COMMAND_TRIGGER:
         take_trigger_run(&r, &trigger);
-        if (reader_done(&r))
-            assert_true(trigger.expected_version == 9 && trigger.node.name[0] == 'n');
+        if (!reader_done(&r))
+            break;
+        assert_string_equal(trigger.node.name, "n1");
+        assert_int_equal(trigger.expected_version, 9);
+        assert_int_equal(trigger.home_count, 2);
+        assert_string_equal(trigger.homes[1].node, "n2");
+        assert_memory_equal(trigger.homes[1].execution.bytes, id_a.bytes, 16);
         break;
     case COMMAND_REPORT:
         decode_report(&r);
@@ -315,6 +323,19 @@ static void impossible_values(void **state)
     assert_false(r.failed);
     (void)take_slot(&got.slots, 2);
     assert_true(got.slots.failed);
+    buffer_clear(&command);
+    slot = (struct decided_slot){.execution = id_a, .node = NODE_NONE, .home = 3};
+    job_delete_encode(&(struct job_delete){.id = id_a, .due = &(struct decision){.slot_count = 1, .slots = &slot, .node_count = 2,
+                                                                               .nodes = nodes}}, &command);
+    struct job_delete delete;
+    r = command_body(buffer_bytes(&command));
+    take_job_delete(&r, &delete, &got);
+    assert_true(reader_done(&r));
+    (void)take_slot(&got.slots, got.node_count);
+    assert_true(got.slots.failed);
+    buffer_clear(&command);
+    trigger_run_encode(&(struct trigger_run){.job = id_a, .execution = id_a, .home_count = 1, .homes = {{id_b, "n1"}}}, &command);
+    assert_false(decode(COMMAND_TRIGGER, command_body(buffer_bytes(&command)))); /* the first is the one that is answered */
     buffer_deinit(&command);
 }
 

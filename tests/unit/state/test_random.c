@@ -90,7 +90,9 @@ static void make_decision(struct world *w, uint64_t serial, uint32_t version, st
         ret->slots[i] = (struct decided_slot){.execution = fixture_id(w->f), .scheduled_ms = to - i,
                                               .trigger = triggers[below(w, ARRAY_COUNT(triggers))],
                                               .node = chance(w, 70) ? (uint8_t)below(w, NODES) : NODE_NONE,
-                                              .reason = REASON_CAPACITY};
+                                              .reason = REASON_CAPACITY, .home = (uint8_t)below(w, NODES + 1)};
+    ret->decision.node_count = NODES;
+    ret->decision.nodes = w->nodes;
     ret->range = (struct decided_range){.first_ms = to, .last_ms = to, .count = 1, .reason = REASON_MISSED};
 }
 
@@ -107,6 +109,8 @@ static void gen_put(struct world *w, struct buffer *out)
     put.spec.concurrency = (enum concurrency)below(w, CONCURRENCY_COUNT);
     put.spec.on_node_loss = (enum node_loss_policy)below(w, NODE_LOSS_COUNT);
     put.spec.enabled = chance(w, 85);
+    put.spec.placement = chance(w, 40) ? PLACEMENT_ALL : PLACEMENT_ANY;
+    put.spec.max_concurrent = below(w, 4);
     put.spec.retry.max_attempts = 1 + below(w, 3);
     put.spec.retry.jitter_thousandths = below(w, 1001);
     if (exists && chance(w, 50)) {
@@ -164,6 +168,12 @@ static void gen_trigger(struct world *w, struct buffer *out)
                                .reason = REASON_NO_NODE};
     if (chance(w, 70))
         item.node = any_node(w);
+    item.home_count = chance(w, 50) ? 1 + below(w, NODES) : 0;
+    for (uint32_t i = 0; i < item.home_count; i++) {
+        item.homes[i].execution = i == 0 ? item.execution : fixture_id(w->f);
+        if (item.home_count > 1 || chance(w, 70))
+            memcpy(item.homes[i].node, w->nodes[i].name, sizeof item.homes[i].node);
+    }
     if (chance(w, 30))
         item.overrides = (struct bytes){"{\"command\":\"true\"}", 18};
     trigger_run_encode(&item, out);
@@ -225,7 +235,7 @@ static void gen_close(struct world *w, struct buffer *out)
     uint32_t count = 0;
     struct open_run run;
     while (count < ARRAY_COUNT(items) && any_open(w, &run))
-        items[count++] = (struct close_attempt){run.execution, run.attempt, run.session,
+        items[count++] = (struct close_attempt){run.execution, run.attempt, chance(w, 70) ? run.session : 0,
                                                 chance(w, 50) ? REASON_NODE_LOSS : REASON_NODE_RESTART};
     close_encode(items, count, out);
 }

@@ -1,6 +1,7 @@
 /* ASSIGN, CANCEL, CLOSE, NODE_UP. */
 #include "fixture.h"
 
+#include <stdio.h>
 #include <string.h>
 
 struct scene {
@@ -181,12 +182,102 @@ static void open_text(void **state)
     cJSON_Delete(text);
 }
 
+/* --- runs that are pinned to their nodes --- */
+
+static struct apply_result trigger_all(struct fixture *f, const struct id *job, const char *const nodes[], uint32_t count,
+                                       struct id executions[])
+{
+    struct trigger_run item = {.job = *job, .home_count = count};
+    struct buffer command = command_buffer();
+    for (uint32_t i = 0; i < count; i++) {
+        item.homes[i].execution = executions[i] = fixture_id(f);
+        (void)snprintf(item.homes[i].node, sizeof item.homes[i].node, "%s", nodes[i]);
+    }
+    item.execution = executions[0];
+    trigger_run_encode(&item, &command);
+    return fixture_apply(f, &command);
+}
+
+static struct apply_result close_waiting(struct fixture *f, const struct id *execution, uint32_t attempt, enum reason reason)
+{
+    struct close_attempt item = {*execution, attempt, 0, reason};
+    struct buffer command = command_buffer();
+    close_encode(&item, 1, &command);
+    return fixture_apply(f, &command);
+}
+
+static void a_pinned_run_stays(void **state)
+{
+    static const char *const both[] = {"n1", "n2"};
+    struct fixture *f = *state;
+    struct job_spec spec = spec_named("job");
+    struct id job, runs[2], none[1];
+    spec.placement = PLACEMENT_ALL;
+    uint64_t serial = create_job(f, &spec, &job);
+    struct placement_node n1 = node_up(f, "n1", 5), n2 = node_up(f, "n2", 6);
+    assert_int_equal(trigger(f, &job, false, NULL, &none[0]).status, STATUS_STALE); /* it says of no node */
+    assert_int_equal(trigger_all(f, &job, both, 2, runs).status, STATUS_OK);
+    assert_int_equal(marks_of(f, serial).active, 2);
+    assert_string_equal(need_open_run(f, &runs[1]).node, "n2");
+    assert_int_equal(assign(f, &runs[0], 0, &n2).status, STATUS_STALE);
+    assert_int_equal(assign(f, &runs[0], 0, &n1).status, STATUS_OK);
+    assert_int_equal(assign(f, &runs[1], 0, &n2).status, STATUS_OK);
+    assert_int_equal(close_waiting(f, &runs[0], 1, REASON_NODE_LOSS).status, STATUS_STALE); /* it does not wait */
+    assert_int_equal(close_run(f, &runs[0], REASON_NODE_RESTART).status, STATUS_OK);
+    assert_int_equal(need_open_run(f, &runs[0]).phase, PHASE_READY);
+    assert_int_equal(assign(f, &runs[0], 1, &n2).status, STATUS_STALE);
+    assert_int_equal(close_waiting(f, &runs[0], 0, REASON_NODE_LOSS).status, STATUS_STALE);
+    assert_int_equal(close_waiting(f, &runs[0], 1, REASON_NODE_RESTART).status, STATUS_STALE);
+    assert_int_equal(close_waiting(f, &runs[0], 1, REASON_NODE_LOSS).status, STATUS_OK);
+    assert_ended(f, &runs[0], RUN_LOST, "node_loss");
+    assert_int_equal(close_run(f, &runs[1], REASON_NODE_LOSS).status, STATUS_OK);
+    assert_ended(f, &runs[1], RUN_LOST, "node_loss"); /* there is nobody to take it over */
+    assert_int_equal(marks_of(f, serial).active, 0);
+}
+
+/* Where none matched: it is pinned to the node that it gets. */
+static void pinned_by_its_first_node(void **state)
+{
+    static const char *const nowhere[] = {""};
+    struct fixture *f = *state;
+    struct job_spec spec = spec_named("job");
+    struct id job, run;
+    spec.placement = PLACEMENT_ALL;
+    (void)create_job(f, &spec, &job);
+    struct placement_node n1 = node_up(f, "n1", 5), n2 = node_up(f, "n2", 6);
+    assert_int_equal(trigger_all(f, &job, nowhere, 1, &run).status, STATUS_OK);
+    assert_int_equal(need_open_run(f, &run).reason, REASON_NO_NODE);
+    assert_int_equal(close_waiting(f, &run, 0, REASON_NODE_LOSS).status, STATUS_STALE); /* no node of its own is lost */
+    assert_int_equal(assign(f, &run, 0, &n2).status, STATUS_OK);
+    assert_int_equal(close_run(f, &run, REASON_NODE_RESTART).status, STATUS_OK);
+    assert_int_equal(assign(f, &run, 1, &n1).status, STATUS_STALE);
+    assert_int_equal(assign(f, &run, 1, &n2).status, STATUS_OK);
+}
+
+static void overlap_on_each_node(void **state)
+{
+    static const char *const both[] = {"n1", "n2"}, *const third[] = {"n3", "n1"};
+    struct fixture *f = *state;
+    struct job_spec spec = spec_named("job");
+    struct id job, first[2], second[2];
+    spec.placement = PLACEMENT_ALL;
+    (void)create_job(f, &spec, &job);
+    assert_int_equal(trigger_all(f, &job, both, 2, first).status, STATUS_OK);
+    assert_int_equal(trigger_all(f, &job, third, 2, second).status, STATUS_OK);
+    assert_int_equal(need_open_run(f, &second[0]).phase, PHASE_READY);
+    assert_ended(f, &second[1], RUN_SKIPPED, "overlap");
+    cJSON *text = text_of(f, &second[1]);
+    assert_string_equal(cJSON_GetObjectItemCaseSensitive(text, "node_id")->valuestring, "n1"); /* where it would have been */
+    cJSON_Delete(text);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(assign_is_fenced), T(cancel_by_phase), T(cancel_of_many), T(close_is_fenced), T(lost_nodes_are_replaced),
         T(at_most_once), T(close_of_a_cancelled_one), T(deleted_jobs_are_not_taken_over), T(nodes), T(open_text),
+        T(a_pinned_run_stays), T(pinned_by_its_first_node), T(overlap_on_each_node),
     };
     return RUN_ON_BACKENDS("runs", tests);
 }
