@@ -40,6 +40,14 @@ void operation_retry_later(struct operation *operation, void (*again)(struct ope
         (void)uv_timer_start(&api->retry_timer, on_retry_timer, RETRY_MS, 0); /* cannot fail with a callback */
 }
 
+/* A run that was skipped because no node came in time is a slot that was missed. */
+static void count_run(struct api *api, const struct state_change *change)
+{
+    api->runs_by_status[change->status]++;
+    if (change->status == RUN_SKIPPED && change->reason == REASON_CATCHUP_WINDOW)
+        api->dropped_by_reason[change->reason]++;
+}
+
 void api_changes(void *arg, const struct state_changes *changes, struct state_position applied)
 {
     struct api *api = arg;
@@ -47,7 +55,7 @@ void api_changes(void *arg, const struct state_changes *changes, struct state_po
     for (uint32_t i = 0; i < changes->count; i++) {
         const struct state_change *change = &changes->items[i];
         if (change->kind == CHANGE_CLOSED)
-            api->runs_by_status[change->status]++;
+            count_run(api, change);
         else if (change->kind == CHANGE_DROPPED)
             api->dropped_by_reason[change->reason] += change->count;
     }

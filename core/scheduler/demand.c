@@ -230,6 +230,7 @@ void run_enqueue(struct scheduler *s, struct run *run)
     run->ticket = ++s->tickets;
     run_list_push(&queue->runs, run);
     queue_settle(s, queue, is_catchup(run));
+    expiry_watch(s, run);
 }
 
 void run_unlist(struct scheduler *s, struct run *run)
@@ -237,6 +238,7 @@ void run_unlist(struct scheduler *s, struct run *run)
     struct run_queue *queue = &run->demand->queues[is_catchup(run)];
     bool was_queued = run->list == &queue->runs;
     run_list_remove(run);
+    heap_remove(&s->expiries, &run->expiry);
     if (was_queued)
         queue_settle(s, queue, is_catchup(run));
 }

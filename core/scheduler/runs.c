@@ -231,6 +231,8 @@ static bool release_waiting(struct scheduler *s, struct assigning *assigning, st
         return true;
     int node = node_choose(s, run->demand, run->trigger == TRIGGER_CATCHUP, &reason);
     if (node < 0) {
+        if (run->expiry.position == 0)
+            expiry_watch(s, run);
         scheduler_attend(s, job); /* looked at again with the next change */
         return true;
     }
@@ -246,6 +248,11 @@ static bool is_busy(const struct job *job, int node)
         if (run->phase != PHASE_WAITING && run_shares_turn(run, node))
             return true;
     return false;
+}
+
+bool run_is_blocked(const struct run *run)
+{
+    return run->job != NULL && is_busy(run->job, run->pinned ? run->node : -1);
 }
 
 static bool attend(struct scheduler *s, struct assigning *assigning, struct job *job, int node)
@@ -303,4 +310,5 @@ void runs_propose(struct scheduler *s, int64_t now_ms)
     if (room)
         (void)assign_waiting(s, &assigning, true); /* it is the last */
     flush_assignments(s, &assigning);
+    expiries_propose(s, now_ms);
 }

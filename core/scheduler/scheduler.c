@@ -135,6 +135,7 @@ static enum status put_job(struct scheduler *s, uint64_t serial, struct bytes ro
     job->concurrency = (uint8_t)spec.concurrency;
     job->missed_policy = (uint8_t)spec.missed_policy;
     job->catchup_window_ms = spec.catchup_window_ms;
+    expiries_of_job_changed(s, job);
     job->catchup_limit = spec.catchup_limit;
     compile(s, job, &spec);
     count_job(s, job, +1);
@@ -171,6 +172,7 @@ static struct run *add_run(struct scheduler *s, const struct open_run *row)
     run->execution = row->execution;
     run->serial = row->serial;
     run->trigger = (uint8_t)row->trigger;
+    run->scheduled_ms = row->scheduled_ms;
     run->node = -1;
     run->job = scheduler_job(s, row->serial);
     run->pinned = row->pinned;
@@ -343,6 +345,7 @@ static void drop_rows(struct scheduler *s)
     struct job *job;
     heap_deinit(&s->due); /* while the nodes in it live: it marks them as taken out */
     heap_deinit(&s->retries);
+    heap_deinit(&s->expiries);
     while ((run = map_next(&s->runs, &cursor)) != NULL)
         free(run);
     for (cursor = 0; (job = map_next(&s->jobs, &cursor)) != NULL;) {
@@ -363,6 +366,7 @@ static void clear(struct scheduler *s)
     map_init(&s->runs);
     heap_init(&s->due);
     heap_init(&s->retries);
+    heap_init(&s->expiries);
     demands_init(s);
     s->orphans = (struct run_list){.count = 0};
     s->attention = NULL;
@@ -408,6 +412,7 @@ enum status scheduler_new(const struct scheduler_config *config, struct schedule
     demands_init(s);
     heap_init(&s->due);
     heap_init(&s->retries);
+    heap_init(&s->expiries);
     id_source_init(&s->ids, config->seed);
     buffer_init(&s->arena, (size_t)SCHEDULER_COMMANDS_MAX * ENTRY_SIZE_MAX);
     enum status status = zone_table_new(config->zones, &s->zones, err);
@@ -484,7 +489,7 @@ void scheduler_result(struct scheduler *s, uint64_t token, enum status status, c
 int64_t scheduler_next_ms(const struct scheduler *s)
 {
     int64_t next = INT64_MAX;
-    const struct heap_node *due = heap_peek(&s->due), *retry = heap_peek(&s->retries);
+    const struct heap_node *due = heap_peek(&s->due), *retry = heap_peek(&s->retries), *expiry = heap_peek(&s->expiries);
     if (!s->leading || s->flight_count == FLIGHTS_MAX) /* nothing can be proposed until a result frees one */
         return next;
     if (s->again || s->walk.job != NULL)
@@ -493,6 +498,8 @@ int64_t scheduler_next_ms(const struct scheduler *s)
         next = due->key;
     if (retry != NULL && retry->key < next)
         next = retry->key;
+    if (expiry != NULL && expiry->key < next)
+        next = expiry->key;
     if (!s->sweep_in_flight && (s->sweeping || s->ended_since_sweep > s->executions / 8) && s->next_sweep_ms < next)
         next = s->next_sweep_ms;
     else if (!s->sweep_in_flight && s->executions > 0 && s->next_sweep_ms != 0 && s->next_sweep_ms + 3600000 < next)

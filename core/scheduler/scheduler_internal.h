@@ -53,6 +53,8 @@ enum run_work { WORK_NONE, WORK_READY, WORK_ORPHAN, WORK_BACKOFF };
 struct run {
     struct id execution;
     struct heap_node retry; /* key: next_attempt_ms */
+    struct heap_node expiry; /* while it waits for a node: when it has done so for long enough */
+    int64_t scheduled_ms;
     struct job *job;        /* NULL: deleted */
     struct run *job_next, *job_previous;
     struct run *next, *previous; /* in a work list */
@@ -123,6 +125,7 @@ struct scheduler {
     struct map runs;  /* by execution */
     struct heap due;
     struct heap retries;
+    struct heap expiries;
     char node_id[NODE_TEXT_SIZE];
     struct map demands; /* by their keys */
     struct heap waiting[2]; /* queues of demands that hold runs, of catch-up: [1] */
@@ -166,6 +169,7 @@ void scheduler_attend(struct scheduler *s, struct job *job);        /* look at i
 void run_list_push(struct run_list *list, struct run *run);
 void run_list_remove(struct run *run); /* of one that may be in a queue: run_unlist */
 bool run_is_under_way(const struct run *run);
+bool run_is_blocked(const struct run *run); /* one that waits for others of its job: they are still at work */
 bool run_shares_turn(const struct run *run, int node); /* with those pinned to that node; -1: with all of its job */
 void run_classify(struct scheduler *s, struct run *run);
 void run_unlink(struct scheduler *s, struct run *run);
@@ -203,6 +207,11 @@ void node_vacate(struct scheduler *s, struct run *run);
 void nodes_encode(const struct scheduler *s, struct placement_node out[COMMAND_NODES_MAX]);
 
 void node_reclassify_runs(struct scheduler *s, int node);
+
+/* expiry.c */
+void expiry_watch(struct scheduler *s, struct run *run); /* it waits for a node, and for nothing else; run_unlist ends that */
+void expiries_of_job_changed(struct scheduler *s, const struct job *job); /* its window, perhaps */
+void expiries_propose(struct scheduler *s, int64_t now_ms);
 
 /* leases.c */
 bool attempt_is_over(const struct scheduler *s, const struct run *run, enum reason *ret_reason); /* and why */

@@ -308,10 +308,14 @@ enum status apply_cancel(struct apply *a)
 
 /* --- CLOSE --- */
 
+static bool is_under_way(const struct open_run *run)
+{
+    return run->phase == PHASE_ASSIGNED || run->phase == PHASE_RUNNING;
+}
+
 bool attempt_fits(const struct open_run *run, uint32_t attempt, uint64_t session)
 {
-    bool under_way = run->phase == PHASE_ASSIGNED || run->phase == PHASE_RUNNING;
-    return under_way && run->attempt == attempt && run->session == session;
+    return is_under_way(run) && run->attempt == attempt && run->session == session;
 }
 
 /* Does a run whose attempt was lost go on elsewhere? Not for a job that is gone. */
@@ -360,10 +364,45 @@ static enum status close_under_way(struct apply *a, const struct close_attempt *
     return lose_attempt(a, run, marks, reason, reason == REASON_NODE_LOSS);
 }
 
-static bool waits_in_vain(const struct open_run *run, const struct close_attempt *item)
+/* Nothing was tried: it is skipped. Else it ends as its newest attempt did. */
+static enum status expire(struct apply *a, const struct open_run *run, struct job_marks *marks)
 {
-    return item->session == 0 && item->attempt == run->attempt && item->reason == REASON_NODE_LOSS && run->pinned &&
-           run->node[0] != '\0' && run->phase != PHASE_ASSIGNED && run->phase != PHASE_RUNNING;
+    enum run_status status = RUN_SKIPPED;
+    if (run->history_count > 0) {
+        status = run->history[run->history_count - 1].outcome;
+        status = status == RUN_FAILED || status == RUN_TIMEOUT ? status : RUN_LOST;
+    }
+    struct run_end end = plain_end(a, status, REASON_CATCHUP_WINDOW);
+    enum status result = finish_run(a, run, true, marks, &end);
+    return result ? result : save_marks(a, run->serial, marks);
+}
+
+/* It waits for a node, and is older than the job allows. */
+static enum status has_expired(struct apply *a, const struct open_run *run, const struct job_marks *marks, bool *ret)
+{
+    struct job_spec spec;
+    enum status status = marks->deleted ? STATUS_OK : awaits_node(a, run, marks, ret);
+    *ret = *ret && !status && !marks->deleted;
+    if (status || !*ret)
+        return status;
+    status = need_spec(a, run->serial, &spec);
+    *ret = !status && spec.catchup_window_ms > 0 && a->now_ms - run->scheduled_ms > spec.catchup_window_ms;
+    return status;
+}
+
+static enum status close_waiting(struct apply *a, const struct close_attempt *item, struct open_run *run,
+                                 struct job_marks *marks)
+{
+    bool expired = false;
+    if (item->reason == REASON_NODE_LOSS && run->pinned && run->node[0] != '\0')
+        return lose_attempt(a, run, marks, item->reason, true);
+    enum status status = item->reason == REASON_CATCHUP_WINDOW ? has_expired(a, run, marks, &expired) : STATUS_OK;
+    if (status)
+        return status;
+    if (expired)
+        return expire(a, run, marks);
+    apply_void_item(a, STATUS_STALE);
+    return STATUS_OK;
 }
 
 static enum status close_one(struct apply *a, const struct close_attempt *item)
@@ -371,8 +410,8 @@ static enum status close_one(struct apply *a, const struct close_attempt *item)
     struct open_run run;
     struct job_marks marks;
     enum status status = load_open(a, &item->execution, &run);
-    bool in_vain = !status && waits_in_vain(&run, item);
-    if (status == STATUS_NOT_FOUND || (!status && !in_vain && !attempt_fits(&run, item->attempt, item->session))) {
+    bool waits = !status && item->session == 0 && item->attempt == run.attempt && !is_under_way(&run);
+    if (status == STATUS_NOT_FOUND || (!status && !waits && !attempt_fits(&run, item->attempt, item->session))) {
         apply_void_item(a, STATUS_STALE);
         return STATUS_OK;
     }
@@ -380,7 +419,7 @@ static enum status close_one(struct apply *a, const struct close_attempt *item)
         status = need_marks(a, run.serial, &marks);
     if (status)
         return status;
-    return in_vain ? lose_attempt(a, &run, &marks, item->reason, true) : close_under_way(a, item, &run, &marks);
+    return waits ? close_waiting(a, item, &run, &marks) : close_under_way(a, item, &run, &marks);
 }
 
 enum status apply_close(struct apply *a)

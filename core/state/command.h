@@ -162,7 +162,7 @@ void cancel_encode(const struct cancel_run *items, uint32_t count, struct buffer
 
 /* CLOSE: open attempts whose (node, session) is over. on_node_loss of the job decides what becomes of each; a pinned run ends with
  * its node. And with session 0 runs that wait, have had `attempt` attempts, and will not be run: NODE_LOSS, pinned to a node that was
- * written off. */
+ * written off; CATCHUP_WINDOW, older than the job's, and no node is there (STALE where apply finds it younger). */
 struct close_attempt {
     struct id execution;
     uint32_t attempt;

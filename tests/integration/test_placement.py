@@ -2,7 +2,7 @@
 """Jobs that say where they run: on nodes with certain tags, on the leader, or on no node that is there yet."""
 import unittest
 
-from harness import TestCase, wait_for
+from harness import TestCase, instant, wait_for
 from members import Cluster, Member, write
 
 WHERE = {"schedule": "@manually", "command": "echo $CHRONOS_NODE_ID", "concurrency": "allow"}
@@ -97,6 +97,20 @@ class Placement(TestCase):
             for execution in waiting[:3]:
                 self.assertEqual(leader.ended(execution)["node_id"], "chronos-4")
             self.assertEqual(self.runs(leader, gpu, 3), {"chronos-4"})
+
+    def test_no_node_until_the_window_is_over(self):
+        with self.cluster(n2="disk=ssd") as cluster:
+            leader, other = cluster.leader(), cluster.followers()[0]
+            wanted = {"placement": {"tags": {"gpu": "yes"}}, **WHERE}
+            short, forever = write(leader, name="short", catchup_window="10s", **wanted), write(leader, name="forever", **wanted)
+            before = other.metric('chronos_missed_runs_total{reason="catchup_window"}')
+            started = leader.trigger(short["id"]), leader.trigger(forever["id"])
+            self.assertTrue(self.waits(leader, started[0]["id"]))
+            run = leader.ended(started[0]["id"], deadline_s=60)
+            self.assertEqual((run["status"], run["reason"], run["attempts"]), ("skipped", "catchup_window", []))
+            self.assertGreaterEqual(instant(run["completed_at"]) - instant(run["scheduled_time"]), 10)
+            self.assertTrue(self.waits(leader, started[1]["id"]))
+            wait_for(lambda: other.metric('chronos_missed_runs_total{reason="catchup_window"}') == before + 1, "it to be counted as missed")
 
     def test_tags_that_change_with_a_restart(self):
         with self.cluster(n2="disk=ssd") as cluster:

@@ -111,6 +111,7 @@ static void gen_put(struct world *w, struct buffer *out)
     put.spec.enabled = chance(w, 85);
     put.spec.placement = chance(w, 40) ? PLACEMENT_ALL : PLACEMENT_ANY;
     put.spec.max_concurrent = below(w, 4);
+    put.spec.catchup_window_ms = chance(w, 50) ? 2000 : 0;
     put.spec.retry.max_attempts = 1 + below(w, 3);
     put.spec.retry.jitter_thousandths = below(w, 1001);
     if (exists && chance(w, 50)) {
@@ -231,12 +232,13 @@ static void gen_cancel(struct world *w, struct buffer *out)
 
 static void gen_close(struct world *w, struct buffer *out)
 {
+    static const enum reason reasons[] = {REASON_NODE_LOSS, REASON_NODE_RESTART, REASON_CATCHUP_WINDOW};
     struct close_attempt items[3];
     uint32_t count = 0;
     struct open_run run;
     while (count < ARRAY_COUNT(items) && any_open(w, &run))
         items[count++] = (struct close_attempt){run.execution, run.attempt, chance(w, 70) ? run.session : 0,
-                                                chance(w, 50) ? REASON_NODE_LOSS : REASON_NODE_RESTART};
+                                                reasons[below(w, ARRAY_COUNT(reasons))]};
     close_encode(items, count, out);
 }
 

@@ -271,13 +271,46 @@ static void overlap_on_each_node(void **state)
     cJSON_Delete(text);
 }
 
+/* Waits for a node, and is older than its job allows. */
+static void no_node_in_time(void **state)
+{
+    struct fixture *f = *state;
+    struct job_spec spec = spec_named("job");
+    struct id waits, tried, forever;
+    spec.catchup_window_ms = 10000;
+    spec.concurrency = CONCURRENCY_ALLOW;
+    uint64_t serial = create_job(f, &spec, NULL);
+    struct placement_node node = node_up(f, "n1", 5);
+    f->now_ms += 1000;
+    (void)fire(f, serial, TRIGGER_SCHEDULE, NULL, &waits);
+    (void)fire(f, serial, TRIGGER_SCHEDULE, &node, &tried);
+    f->now_ms += 10000;
+    assert_int_equal(close_waiting(f, &waits, 0, REASON_CATCHUP_WINDOW).status, STATUS_STALE); /* not yet */
+    f->now_ms++;
+    assert_int_equal(close_waiting(f, &waits, 1, REASON_CATCHUP_WINDOW).status, STATUS_STALE);
+    assert_int_equal(close_waiting(f, &waits, 0, REASON_CATCHUP_WINDOW).status, STATUS_OK);
+    assert_ended(f, &waits, RUN_SKIPPED, "catchup_window");
+    assert_int_equal(close_waiting(f, &waits, 0, REASON_CATCHUP_WINDOW).status, STATUS_STALE);
+    assert_int_equal(close_waiting(f, &tried, 1, REASON_CATCHUP_WINDOW).status, STATUS_STALE); /* it does not wait */
+    assert_int_equal(close_run(f, &tried, REASON_NODE_RESTART).status, STATUS_OK);
+    assert_int_equal(close_waiting(f, &tried, 1, REASON_CATCHUP_WINDOW).status, STATUS_OK);
+    assert_ended(f, &tried, RUN_LOST, "catchup_window");
+    assert_int_equal(marks_of(f, serial).active, 0);
+    assert_int_equal(marks_of(f, serial).failures, 1);
+    spec = spec_named("unlimited");
+    serial = create_job(f, &spec, NULL);
+    (void)fire(f, serial, TRIGGER_SCHEDULE, NULL, &forever);
+    f->now_ms += INT64_C(1000000000000);
+    assert_int_equal(close_waiting(f, &forever, 0, REASON_CATCHUP_WINDOW).status, STATUS_STALE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(assign_is_fenced), T(cancel_by_phase), T(cancel_of_many), T(close_is_fenced), T(lost_nodes_are_replaced),
         T(at_most_once), T(close_of_a_cancelled_one), T(deleted_jobs_are_not_taken_over), T(nodes), T(open_text),
-        T(a_pinned_run_stays), T(pinned_by_its_first_node), T(overlap_on_each_node),
+        T(a_pinned_run_stays), T(pinned_by_its_first_node), T(overlap_on_each_node), T(no_node_in_time),
     };
     return RUN_ON_BACKENDS("runs", tests);
 }
