@@ -6,6 +6,7 @@
 
 #include "api/job_schedule.h"
 #include "api/job_tags.h"
+#include "run/job_cache.h"
 
 enum {
     SHORTHANDS_MAX = 64,
@@ -19,7 +20,7 @@ enum {
 static const char *const job_keys[] = {
     "name", "description", "schedule", "timezone", "dst_gap", "dst_overlap", "day_match", "enabled", "executor",
     "config", "timeout", "concurrency", "max_concurrent", "missed_run_policy", "catchup_window", "catchup_limit",
-    "on_node_loss", "retry_policy", "tags", "placement",
+    "on_node_loss", "on_lease_loss", "retry_policy", "tags", "placement",
     /* Read-only: taken and passed over, so that what GET gave can be edited and put back. */
     "id", "version", "created_at", "updated_at", "updated_by", "next_run", "last_run", "last_status", "running", "held",
     NULL};
@@ -32,6 +33,7 @@ static const char *const concurrency_words[] = {CONCURRENCY_TABLE(X) NULL};
 static const char *const missed_words[] = {MISSED_POLICY_TABLE(X) NULL};
 static const char *const node_loss_words[] = {NODE_LOSS_TABLE(X) NULL};
 #undef X
+static const char *const lease_loss_words[] = {"cancel", JOB_LEASE_LOSS_CONTINUE, NULL}; /* the document alone says which: run/ reads it */
 
 /* --- one document --- */
 
@@ -339,6 +341,7 @@ static void read_policies(struct parsing *p)
                                               config->scheduler.catchup_limit);
     spec->on_node_loss =
         (enum node_loss_policy)field_choice(&p->fields, "on_node_loss", node_loss_words, NODE_LOSS_RETRY);
+    uint32_t on_lease_loss = field_choice(&p->fields, "on_lease_loss", lease_loss_words, 0);
     json_member_duration(&p->out, "timeout", spec->timeout_ms);
     json_member_string(&p->out, "concurrency", concurrency_name(spec->concurrency));
     json_member_int(&p->out, "max_concurrent", spec->max_concurrent);
@@ -349,6 +352,7 @@ static void read_policies(struct parsing *p)
         json_member_duration(&p->out, "catchup_window", spec->catchup_window_ms);
     json_member_int(&p->out, "catchup_limit", spec->catchup_limit);
     json_member_string(&p->out, "on_node_loss", node_loss_name(spec->on_node_loss));
+    json_member_string(&p->out, "on_lease_loss", lease_loss_words[on_lease_loss]);
 }
 
 static struct job_retry default_retry(const struct config *config)

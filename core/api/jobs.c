@@ -22,7 +22,7 @@ enum {
 static const char *const job_field_names[] = {
     "id", "name", "description", "schedule", "timezone", "dst_gap", "dst_overlap", "day_match", "executor", "config",
     "timeout", "concurrency", "max_concurrent", "missed_run_policy", "catchup_window", "catchup_limit", "on_node_loss",
-    "retry_policy", "tags", "placement", "enabled", "version", "created_at", "updated_at", "updated_by", "last_run", "last_status",
+    "on_lease_loss", "retry_policy", "tags", "placement", "enabled", "version", "created_at", "updated_at", "updated_by", "last_run", "last_status",
     "running", "next_run", "held", NULL};
 static_assert(sizeof job_field_names / sizeof job_field_names[0] <= JOB_FIELDS_MAX, "a selection holds all of them");
 

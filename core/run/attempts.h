@@ -43,6 +43,7 @@ struct attempt {
     struct dispatcher *dispatcher; /* NULL: it never had one */
     struct job *job;               /* a reference until start() has returned; NULL: none */
     int64_t timeout_ms;            /* 0: none */
+    bool outlives_lease;           /* a lease that ends does not end it */
 
     /* [loop] */
     enum attempt_phase phase;
@@ -50,6 +51,7 @@ struct attempt {
     bool in_dispatcher;         /* until its start() has returned or it was taken back */
     bool in_map;
     enum reason cancel;         /* asked of the executor; NONE: nothing */
+    bool given_up;              /* by the cluster; it goes on here, and its report will be too late */
     struct heap_node deadline;  /* monotonic ms */
     bool deadline_is_last;      /* behind it the attempt is written off */
     struct run_report report;   /* FINISHED: what is to be said; texts borrowed from here and from the capture */

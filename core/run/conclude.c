@@ -279,9 +279,17 @@ void attempt_disown(struct runner *runner, struct attempt *attempt)
 {
     if (attempt->phase > ATTEMPT_RUNNING)
         return; /* its end is reported already; the answer says what became of that */
-    LOG_WARN("run given up by the cluster: it is cancelled here", LOG_STRING("job", attempt->job_name),
-             LOG_U64("attempt", attempt->number));
-    if (dispatcher_take_back(attempt->dispatcher, attempt)) {
+    bool goes_on = attempt->outlives_lease && attempt->cancel == REASON_NONE;
+    if (goes_on && attempt->given_up)
+        return;
+    bool begun = !dispatcher_take_back(attempt->dispatcher, attempt);
+    LOG_WARN(goes_on && begun ? "run given up by the cluster: it goes on here, as its job asks; what becomes of it is not recorded"
+                              : "run given up by the cluster: it is cancelled here",
+             LOG_STRING("job", attempt->job_name), LOG_U64("attempt", attempt->number));
+    attempt->given_up = true;
+    if (goes_on && begun)
+        return;
+    if (!begun) {
         leave_dispatcher(attempt);
     } else if (attempts_write_off(&runner->attempts, attempt)) {
         dispatcher_cancel(attempt->dispatcher, attempt->token, cancel_reason(REASON_NODE_LOSS),

@@ -77,6 +77,12 @@ static int64_t read_timeout(const cJSON *document, const struct job_spec *spec)
     return spec->timeout_ms;
 }
 
+static bool read_outlives_lease(const cJSON *document)
+{
+    const cJSON *policy = cJSON_GetObjectItemCaseSensitive(document, "on_lease_loss");
+    return cJSON_IsString(policy) && strcmp(policy->valuestring, JOB_LEASE_LOSS_CONTINUE) == 0;
+}
+
 static uint32_t read_max_attempts(const cJSON *document, const struct job_spec *spec)
 {
     const cJSON *policy = cJSON_GetObjectItemCaseSensitive(document, "retry_policy");
@@ -98,6 +104,7 @@ static enum status read_document(struct job *job, struct bytes text, const struc
     job->config = cJSON_GetObjectItemCaseSensitive(job->document, "config");
     job->timeout_ms = read_timeout(job->document, spec);
     job->max_attempts = read_max_attempts(job->document, spec);
+    job->outlives_lease = read_outlives_lease(job->document);
     job->text_bytes = text.size;
     return STATUS_OK;
 }

@@ -7,6 +7,8 @@
 #include "base/map.h"
 #include "state/state.h"
 
+#define JOB_LEASE_LOSS_CONTINUE "continue" /* of the document's on_lease_loss */
+
 struct job {
     struct {
         uint64_t serial, version;
@@ -16,6 +18,7 @@ struct job {
     char executor[EXECUTOR_TEXT_SIZE];
     int64_t timeout_ms;  /* 0: none */
     uint32_t max_attempts;
+    bool outlives_lease; /* on_lease_loss: its runs are not cancelled where the node loses its lease */
 
     uint32_t references;
     size_t text_bytes;

@@ -1,5 +1,5 @@
 /* This node's lease: while a leader answers, its runs are its own. A node that nobody answers must have ended them when the lease is
- * over, for then they are given to others. */
+ * over, for then they are given to others. Jobs may ask for theirs to go on (on_lease_loss: continue): those may run twice. */
 #include "base/log.h"
 #include "run/runner.h"
 
@@ -41,7 +41,10 @@ static void each_attempt(struct runner *runner, void (*end)(struct runner *runne
 
 static void cancel(struct runner *runner, struct attempt *attempt)
 {
-    attempt_cancel(runner, attempt, REASON_NODE_LOSS);
+    if (!attempt->outlives_lease)
+        attempt_cancel(runner, attempt, REASON_NODE_LOSS);
+    else if (dispatcher_take_back(attempt->dispatcher, attempt)) /* nothing begins without a lease */
+        attempt_never_ran(runner, attempt, RUN_CANCELLED, REASON_NODE_LOSS, "");
 }
 
 void on_lease_end(uv_timer_t *timer)
@@ -55,7 +58,8 @@ void on_lease_end(uv_timer_t *timer)
     }
     runner->has_lease = false;
     if (runner->active > 0)
-        LOG_ERROR("no leader has answered for nearly a lease: the runs on this node are cancelled, others will have them",
+        LOG_ERROR("no leader has answered for nearly a lease: the runs on this node are cancelled, but for those of jobs with on_lease_loss: continue; "
+                  "others will have them",
                   LOG_U64("runs", runner->active), LOG_MS("lease", runner->config.lease_ms));
     else
         LOG_WARN("no leader has answered for nearly a lease: nothing is started on this node");

@@ -126,7 +126,7 @@ bool attempt_write_off(struct runner *runner, struct attempt *attempt, enum run_
                        const char *error);
 void attempt_cancel(struct runner *runner, struct attempt *attempt, enum reason reason);
 int64_t grace_of(const struct runner *runner, enum reason reason);
-/* The state gave it up: it is cancelled, and what it reports interests nobody. */
+/* The state gave it up: it is cancelled, or goes on where its job asks for that (on_lease_loss); what it reports interests nobody. */
 void attempt_disown(struct runner *runner, struct attempt *attempt);
 
 /* deadlines.c */

@@ -35,6 +35,7 @@ static void start(struct runner *runner, struct attempt *attempt, uint64_t seria
     }
     attempt->dispatcher = instance->dispatcher;
     attempt->timeout_ms = attempt->job->timeout_ms;
+    attempt->outlives_lease = attempt->job->outlives_lease;
     if (instance->failed) {
         attempt_release(runner, attempt, REASON_EXECUTOR_FAILED);
         return;

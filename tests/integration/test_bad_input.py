@@ -314,6 +314,7 @@ class BodyTest(BadInputCase):
             "catchup_limit": [0, 10001, 2.5],
             "missed_run_policy": ["all", 1],
             "on_node_loss": ["x", 1],
+            "on_lease_loss": ["x", True],
             "dst_gap": ["x"],
             "dst_overlap": [1],
             "day_match": ["x"],

@@ -36,7 +36,8 @@ def many_jobs(count):
                "concurrency": ["forbid", "allow", "replace"][i % 3], "missed_run_policy": ["execute_one", "execute_all", "ignore"][i % 3],
                "retry_policy": {"max_attempts": 1 + i % 5, "initial_interval": "1500ms", "multiplier": 1.5, "jitter": 0.25},
                "dst_gap": ["fire", "skip"][i % 2], "dst_overlap": ["first", "second", "both"][i % 3], "catchup_limit": 1 + i,
-               "on_node_loss": ["retry", "fail"][i % 2], "day_match": ["any", "all", "vixie"][i % 3]}
+               "on_node_loss": ["retry", "fail"][i % 2], "on_lease_loss": ["cancel", "continue"][i % 2],
+               "day_match": ["any", "all", "vixie"][i % 3]}
         if i % 4 == 3:
             job["webhook"] = {"url": f"http://127.0.0.1:9/{i}", "method": "POST", "headers": {"X-A": "1", "x": "2"},
                               "body": COMMANDS[i % len(COMMANDS)], "auth": {"type": "bearer", "token": "${env:TOKEN}"}}

@@ -106,6 +106,25 @@ class Leases(TestCase):
             self.assertLess(time.monotonic() - killed, 5.5) # the lease; the others would give it away after a tenth more
             self.assertIn("no leader has answered for nearly a lease", node.log())
 
+    def test_a_run_that_goes_on_without_a_lease(self):
+        pids = Pids(self)
+        with Cluster(extra=LEASE) as cluster:
+            _, execution, node, pid = self.long_run(cluster, pids, on_lease_loss="continue")
+            starts = len(pids.read())
+            others = [other for other in cluster.nodes if other is not node]
+            for other in others:
+                other.kill9()
+            wait_for(lambda: "no leader has answered for nearly a lease" in node.log(), "the lease to be over")
+            for other in others:
+                other.begin()
+            cluster.settle()
+            self.assertTrue(is_alive(pid))
+            run = cluster.leader().execution(execution)
+            self.assertEqual((run["status"], run["node_id"], len(run["attempts"])), ("running", node.name, 1))
+            self.assertNotIn(node.name, [name for name, _, _ in pids.read()[starts:]])
+            os.kill(pid, signal.SIGTERM) # its end is that of the run
+            self.assertEqual(cluster.leader().ended(execution)["attempts"][0]["node_id"], node.name)
+
     def test_a_node_that_was_silent_begins_anew(self):
         pids = Pids(self)
         with Cluster(extra=LEASE) as cluster:

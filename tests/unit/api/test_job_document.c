@@ -97,7 +97,7 @@ static void test_minimal(void **state)
                         "\"dst_gap\":\"fire\",\"dst_overlap\":\"first\",\"day_match\":\"any\",\"executor\":\"shell\","
                         "\"config\":{\"command\":\"true\"},\"timeout\":\"1h\",\"concurrency\":\"forbid\","
                         "\"max_concurrent\":1000,\"missed_run_policy\":\"execute_one\",\"catchup_window\":\"unlimited\","
-                        "\"catchup_limit\":100,\"on_node_loss\":\"retry\",\"retry_policy\":{\"max_attempts\":1,"
+                        "\"catchup_limit\":100,\"on_node_loss\":\"retry\",\"on_lease_loss\":\"cancel\",\"retry_policy\":{\"max_attempts\":1,"
                         "\"initial_interval\":\"1s\",\"max_interval\":\"1m\",\"multiplier\":2,\"jitter\":0.1},\"tags\":{},"
                         "\"placement\":\"any\"}");
     assert_int_equal(job.spec.node_tag_count, 0);
@@ -118,7 +118,7 @@ static void test_everything(void **state)
     struct job_document job = take(
         *state,
         "{\"tags\":{\"team\":\"backend\",\"app.example/tier\":\"\"},\"retry_policy\":{\"max_attempts\":100,"
-        "\"initial_interval\":\"90s\",\"max_interval\":\"2h\",\"multiplier\":1.5,\"jitter\":0},\"on_node_loss\":\"fail\","
+        "\"initial_interval\":\"90s\",\"max_interval\":\"2h\",\"multiplier\":1.5,\"jitter\":0},\"on_node_loss\":\"fail\",\"on_lease_loss\":\"continue\","
         "\"catchup_limit\":10000,\"catchup_window\":\"3600s\",\"missed_run_policy\":\"execute_all\",\"max_concurrent\":7,"
         "\"concurrency\":\"allow\",\"timeout\":\"90m\",\"config\":{\"url\":\"https://example.com/\"},\"executor\":\"http\","
         "\"day_match\":\"vixie\",\"dst_overlap\":\"both\",\"dst_gap\":\"skip\",\"timezone\":\"Europe/Berlin\","
@@ -129,7 +129,7 @@ static void test_everything(void **state)
                         "\"timezone\":\"Europe/Berlin\",\"dst_gap\":\"skip\",\"dst_overlap\":\"both\",\"day_match\":\"vixie\","
                         "\"executor\":\"http\",\"config\":{\"url\":\"https://example.com/\"},\"timeout\":\"1h30m\","
                         "\"concurrency\":\"allow\",\"max_concurrent\":7,\"missed_run_policy\":\"execute_all\","
-                        "\"catchup_window\":\"1h\",\"catchup_limit\":10000,\"on_node_loss\":\"fail\",\"retry_policy\":{"
+                        "\"catchup_window\":\"1h\",\"catchup_limit\":10000,\"on_node_loss\":\"fail\",\"on_lease_loss\":\"continue\",\"retry_policy\":{"
                         "\"max_attempts\":100,\"initial_interval\":\"1m30s\",\"max_interval\":\"2h\",\"multiplier\":1.5,"
                         "\"jitter\":0},\"tags\":{\"team\":\"backend\",\"app.example/tier\":\"\"},"
                         "\"placement\":{\"tags\":{\"disk\":\"ssd\",\"zone\":\"\"}}}");
@@ -365,6 +365,7 @@ static void test_policies(void **state)
         {"\"catchup_limit\":0", "/catchup_limit", "from 1 to 10000"}, /* CATCHUP_LIMIT_MAX, taken in test_everything */
         {"\"catchup_limit\":10001", "/catchup_limit", "from 1 to 10000"},
         {"\"on_node_loss\":\"x\"", "/on_node_loss", "\"retry\" or \"fail\""},
+        {"\"on_lease_loss\":\"x\"", "/on_lease_loss", "\"cancel\" or \"continue\""},
         {"\"retry_policy\":7", "/retry_policy", "must be an object"},
         {"\"retry_policy\":{\"max_attempt\":3}", "/retry_policy/max_attempt", "did you mean \"max_attempts\"?"},
         {"\"retry_policy\":{\"max_attempts\":0}", "/retry_policy/max_attempts", "from 1 to 100"},

@@ -55,6 +55,17 @@ static struct id start(struct node *node, const char *act)
     return node_trigger(node, &job, NULL);
 }
 
+static void close_attempt_of(struct node *node, const struct open_run *run)
+{
+    struct close_attempt item = {.execution = run->execution, .attempt = run->attempt, .session = run->session,
+                                 .reason = REASON_NODE_LOSS};
+    struct buffer command;
+    buffer_init(&command, ENTRY_SIZE_MAX);
+    close_encode(&item, 1, &command);
+    assert_int_equal(node_propose(node, &command).status, STATUS_OK);
+    buffer_deinit(&command);
+}
+
 static void test_nothing_starts_without_one(void **state)
 {
     struct node *node = &((struct fixture *)*state)->node;
@@ -152,11 +163,77 @@ static void test_a_session_that_is_over(void **state)
     node_wait(node, run_ended(node, &next));
 }
 
+/* The job asks for it: what has begun goes on, what has not does not begin. */
+static struct id start_lasting(struct node *node, const char *name, const char *more)
+{
+    char gate[300], members[700];
+    gate_path(node, name, gate);
+    (void)snprintf(members, sizeof members,
+                   "\"executor\":\"probe\",\"on_lease_loss\":\"continue\",\"config\":{\"act\":\"wait\",\"gate\":\"%s\"}%s", gate, more);
+    struct id job = node_job(node, name, members);
+    return node_trigger(node, &job, NULL);
+}
+
+static void test_a_run_that_outlives_it(void **state)
+{
+    struct node *node = &((struct fixture *)*state)->node;
+    grant(node, LEASE_MS);
+    struct id run = start_lasting(node, "lasting", ""), other = start(node, "wait");
+    node_wait(node, run_in_phase(node, &run, PHASE_RUNNING) && run_in_phase(node, &other, PHASE_RUNNING));
+    clock_shift_ms += LEASE_MS;
+    on_lease_end(&node->runner->handles->lease);
+    assert_false(runner_has_lease(node->runner));
+    node_wait(node, run_ended(node, &other) || run_in_phase(node, &other, PHASE_READY));
+    assert_int_equal(node->runner->active, 1);
+    assert_int_equal(journal_count(node, "cancel"), 1);
+    grant(node, LEASE_MS); /* nobody has written the node off: as if nothing had been */
+    gate_open(node, "lasting");
+    node_wait(node, run_ended(node, &run));
+    assert_int_equal(run_outcome(node, &run), RUN_SUCCESS);
+}
+
+static void test_a_run_that_outlives_its_session(void **state)
+{
+    struct node *node = &((struct fixture *)*state)->node;
+    grant(node, LEASE_MS);
+    struct id run = start_lasting(node, "lasting", "");
+    node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
+    struct open_run before = run_open(node, &run);
+    lease_session_over(node->runner);
+    node_wait(node, node_row_of(node).session == runner_session(node->runner));
+    close_attempt_of(node, &before); /* by the leader: another node may have it */
+    assert_true(run_in_phase(node, &run, PHASE_READY));
+    assert_int_equal(node->runner->active, 1);
+    gate_open(node, "lasting");
+    node_wait(node, node->runner->active == 0);
+    node_wait(node, reports_idle(node->runner));
+    assert_true(run_in_phase(node, &run, PHASE_READY)); /* its end came too late */
+    assert_int_equal(run_open(node, &run).history_count, 1);
+    assert_false(journal_has(node, "cancel"));
+}
+
+/* It was let go, and its time-out holds all the same. */
+static void test_a_run_that_outlives_everything_but_its_timeout(void **state)
+{
+    struct node *node = &((struct fixture *)*state)->node;
+    grant(node, LEASE_MS);
+    struct id run = start_lasting(node, "lasting", ",\"timeout\":\"10m\"");
+    node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
+    lease_session_over(node->runner);
+    assert_int_equal(node->runner->active, 1);
+    clock_shift_ms += 600 * 1000;
+    on_deadlines(&node->runner->handles->deadlines);
+    node_wait(node, journal_has(node, "cancel"));
+    node_wait(node, node->runner->active == 0);
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {TEST(test_nothing_starts_without_one),  TEST(test_runs_end_before_it_does),
                                        TEST(test_a_timer_that_fires_early),    TEST(test_from_for_ever_to_an_end),
-                                       TEST(test_from_for_ever_to_what_is_over), TEST(test_a_session_that_is_over)};
+                                       TEST(test_from_for_ever_to_what_is_over), TEST(test_a_session_that_is_over),
+                                       TEST(test_a_run_that_outlives_it), TEST(test_a_run_that_outlives_its_session),
+                                       TEST(test_a_run_that_outlives_everything_but_its_timeout)};
     return cmocka_run_group_tests_name("lease", tests, NULL, NULL);
 }
