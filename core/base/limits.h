@@ -104,6 +104,7 @@ enum {
     TOKEN_NAME_MAX = 63,             /* as a node's */
     TOKEN_MIN = 32,                  /* bytes of a token: a shorter one might be a word that can be guessed */
     TOKEN_MAX = 512,
+    IDEMPOTENCY_KEY_MAX = 255,       /* bytes of an Idempotency-Key */
     IDEMPOTENCY_KEPT_HOURS = 24,     /* of log time, from the request that it came with */
     IDEMPOTENCY_ROWS_MAX = 1000000,  /* kept at once */
     IDEMPOTENCY_ROWS_OF_ONE_MAX = 10000, /* of one principal */
