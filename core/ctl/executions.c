@@ -283,7 +283,7 @@ static int cancel_execution(struct invocation *invocation, const char *text)
     if (code != EXIT_CODE_OK)
         return code;
     api_path(&path, "executions", id, "/cancel");
-    code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data}, &execution, NULL);
+    code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .once = true}, &execution, NULL);
     buffer_deinit(&path);
     if (code != EXIT_CODE_OK)
         return code;
@@ -343,7 +343,7 @@ static int send_trigger(struct invocation *invocation, const char *text, cJSON *
     buffer_init(&body, BODY_MAX);
     code = write_trigger(&invocation->arguments, &body);
     if (code == EXIT_CODE_OK)
-        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data},
+        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data, .once = true},
                          ret, NULL);
     buffer_deinit(&body);
     buffer_deinit(&path);
