@@ -57,13 +57,23 @@ void answer_empty(struct api *api, struct http_token token, int status, const ch
     respond(api, token, &response);
 }
 
+void answer_write_id(const char *prefix, const struct id *id, struct buffer *body)
+{
+    char text[ID_TEXT_SIZE];
+    struct json_writer w = json_writer_on(body);
+    id_format(prefix, id, text);
+    json_object_begin(&w);
+    json_member_string(&w, "id", text);
+    json_object_end(&w);
+}
+
 /* What this kind of refusal has to say besides its document. */
 static const char *problem_headers(enum status code)
 {
     int status = status_http(code);
     if (status == 401)
         return bearer_challenge;
-    if (status != 429 && status != 503)
+    if (status != 429 && status != 503 && code != STATUS_IDEMPOTENCY_KEY_IN_USE)
         return NULL;
     return code == STATUS_DISK_FULL ? "Retry-After: 10\r\n" : "Retry-After: 1\r\n";
 }

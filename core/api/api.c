@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "api/api_internal.h"
+#include "api/idempotency.h"
 #include "api/masks.h"
 
 enum { RETRY_MS = 1000, COPY_MAX = 4 << 20, PATH_SHOWN_MAX = 160, ROUTES_MAX = 64 };
@@ -243,6 +243,8 @@ void api_handle(void *arg, const struct http_request *request)
         status = guard_check(api, request, &err);
         if (status == STATUS_OK && api->draining)
             status = error_set(&err, STATUS_SHUTTING_DOWN, "this node is shutting down");
+        if (status == STATUS_OK && request->method == METHOD_POST)
+            status = idempotency_check(request, &err); /* also where it is of no use: who sends one wants to know that it is none */
     } else {
         status = guard_check_read(api, request, &err);
     }
@@ -302,6 +304,7 @@ enum status api_new(const struct api_config *config, struct api **ret, struct er
     api->operations = calloc(API_OPERATIONS_MAX, sizeof *api->operations);
     api->free_slots = calloc(API_OPERATIONS_MAX, sizeof *api->free_slots);
     api->scans_tail = &api->scans_queued;
+    map_init(&api->keys);
     enum status status = api->operations == NULL || api->free_slots == NULL
                              ? error_set(err, STATUS_NO_MEMORY, "out of memory")
                              : make_router(api, err);
@@ -379,6 +382,7 @@ void api_free(struct api *api)
     buffer_deinit(&api->scratch);
     router_free(api->router);
     masks_free(api->masks);
+    map_deinit(&api->keys);
     tokens_free(api->tokens);
     free(api->routes);
     free(api->operations);

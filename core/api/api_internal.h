@@ -4,7 +4,9 @@
 #define CHRONOS_API_API_INTERNAL_H
 
 #include "api/api.h"
+#include "base/codec.h"
 #include "base/json.h"
+#include "base/map.h"
 #include "http/router.h"
 #include "plugin/schema.h"
 
@@ -42,6 +44,8 @@ void answer_json_copied(struct api *api, struct http_token token, int status, co
 void answer_bytes(struct api *api, struct http_token token, int status, const char *content_type, struct buffer *body,
                   const char *headers);
 void answer_empty(struct api *api, struct http_token token, int status, const char *headers);
+/* {"id": "..."}: of what was made, and is gone by the time of the answer. */
+void answer_write_id(const char *prefix, const struct id *id, struct buffer *body);
 /* With Retry-After where the code calls for it. `err->field` becomes the only field error when it is set. */
 void answer_error(struct api *api, struct http_token token, const char *request_id, const struct error *err);
 void answer_problem(struct api *api, struct http_token token, const char *request_id, enum status code, const char *detail,
@@ -65,6 +69,8 @@ struct operation {
     void (*again)(struct operation *operation); /* of operation_retry_later and operation_confirm, one at a time */
     bool is_confirming;         /* it waits for a read index */
     bool is_confirmed;          /* what it reads holds all that was committed before it began */
+    bool holds_key;             /* of api->keys; see idempotency.h */
+    uint8_t key[IDEMPOTENCY_DIGEST_SIZE];
     struct operation *next_retry;
 };
 /* NULL: too many, the 503 was answered and `data` discarded. `discard` NULL: there is nothing to be freed. */
@@ -185,7 +191,7 @@ API_HANDLER(handle_job_disable);
 API_HANDLER(handle_job_trigger);
 API_HANDLER(handle_job_upcoming);
 API_HANDLER(handle_job_missed);
-/* executions.c, executions_list.c, output.c */
+/* executions.c, execution_cancel.c, executions_list.c, output.c */
 API_HANDLER(handle_job_executions);
 API_HANDLER(handle_execution_list);
 API_HANDLER(handle_execution_get);
@@ -239,6 +245,7 @@ struct api {
     struct operation *operations;
     uint32_t *free_slots;
     uint32_t free_count, waiting;
+    struct map keys; /* of operations, by `key`: those whose requests have an idempotency key */
     struct operation *retries; /* asked to be called again */
     uv_timer_t retry_timer;
     bool timer_closed;

@@ -4,7 +4,7 @@
 
 #include <stdio.h>
 
-enum { HEADERS_SIZE = 160 };
+enum { HEADERS_SIZE = 192 };
 
 /* The change was made: neither a 503 nor a 404 may say that it was not. */
 static void fail_after_commit(struct operation *operation, struct error *err)
@@ -39,20 +39,34 @@ static enum status read_written(const struct edit *edit, struct state_view *view
     return STATUS_OK;
 }
 
+/* *ret_version 0: the job is gone. */
+static enum status write_job(struct operation *operation, struct state_view *view, struct buffer *body, uint32_t *ret_version,
+                             struct error *err)
+{
+    const struct edit *edit = operation->data;
+    struct job_row row;
+    enum status status = edit->is_replay ? state_get_job(view, &edit->job, &row, err) : read_written(edit, view, &row, err);
+    *ret_version = status == STATUS_OK ? row.version : 0;
+    if (status == STATUS_OK)
+        return job_write(operation->api, view, &edit->job, &row, body, err);
+    if (status != STATUS_NOT_FOUND)
+        return status;
+    answer_write_id(JOB_ID_PREFIX, &edit->job, body);
+    return STATUS_OK;
+}
+
 static void answer_job(struct operation *operation, int status_code)
 {
     struct api *api = operation->api;
     struct edit *edit = operation->data;
     struct state_view view;
-    struct job_row row;
+    uint32_t version = 0;
     struct buffer *body = api_scratch(api, JOB_TEXT_MAX);
     struct error err;
-    char headers[HEADERS_SIZE], id[ID_TEXT_SIZE], etag[ETAG_HEADER_SIZE];
+    char headers[HEADERS_SIZE], id[ID_TEXT_SIZE], etag[ETAG_HEADER_SIZE] = "";
     enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
     if (status == STATUS_OK) {
-        status = read_written(edit, &view, &row, &err);
-        if (status == STATUS_OK)
-            status = job_write(api, &view, &edit->job, &row, body, &err);
+        status = write_job(operation, &view, body, &version, &err);
         state_view_end(&view);
     }
     if (status == STATUS_OK && body->failed != STATUS_OK)
@@ -62,9 +76,10 @@ static void answer_job(struct operation *operation, int status_code)
         return;
     }
     id_format(JOB_ID_PREFIX, &edit->job, id);
-    etag_header(row.version, etag);
-    (void)snprintf(headers, sizeof headers, "%s%s%s%s", etag, status_code == 201 ? "Location: /api/v1/jobs/" : "",
-                   status_code == 201 ? id : "", status_code == 201 ? "\r\n" : "");
+    if (version != 0)
+        etag_header(version, etag);
+    (void)snprintf(headers, sizeof headers, "%s%s%s%s%s", etag, status_code == 201 ? "Location: /api/v1/jobs/" : "",
+                   status_code == 201 ? id : "", status_code == 201 ? "\r\n" : "", edit->is_replay ? idempotency_replayed : "");
     answer_json_copied(api, operation->token, status_code, body, headers);
     operation_end(operation);
 }
@@ -83,7 +98,7 @@ static void append_executions(const struct edit *edit, struct buffer *body)
     buffer_append(body, "]}", 2);
 }
 
-static void answer_execution(struct operation *operation)
+static void answer_execution(struct operation *operation, int status_code)
 {
     struct api *api = operation->api;
     struct edit *edit = operation->data;
@@ -99,6 +114,10 @@ static void answer_execution(struct operation *operation)
     }
     if (status == STATUS_OK)
         append_executions(edit, &body);
+    if (status == STATUS_NOT_FOUND && edit->is_replay) {
+        answer_write_id(EXECUTION_ID_PREFIX, &edit->execution, &body);
+        status = STATUS_OK;
+    }
     if (status == STATUS_OK && body.failed != STATUS_OK)
         status = error_set(&err, body.failed, "it does not fit into memory");
     if (status != STATUS_OK) {
@@ -107,9 +126,27 @@ static void answer_execution(struct operation *operation)
         return;
     }
     id_format(EXECUTION_ID_PREFIX, &edit->execution, id);
-    (void)snprintf(headers, sizeof headers, "Location: /api/v1/executions/%s\r\n", id);
-    answer_json(api, operation->token, 202, &body, headers);
+    (void)snprintf(headers, sizeof headers, "Location: /api/v1/executions/%s\r\n%s", id, edit->is_replay ? idempotency_replayed : "");
+    answer_json(api, operation->token, status_code, &body, headers);
     operation_end(operation);
+}
+
+int edit_http_status(enum edit_kind kind)
+{
+    return kind == EDIT_CREATE ? 201 : kind == EDIT_TRIGGER ? 202 : kind == EDIT_DELETE ? 204 : 200;
+}
+
+void edit_answer_again(struct operation *operation, const struct id *resource, int http_status)
+{
+    struct edit *edit = operation->data;
+    edit->is_replay = true;
+    if (edit->kind == EDIT_TRIGGER) {
+        edit->execution = *resource;
+        answer_execution(operation, http_status);
+    } else {
+        edit->job = *resource;
+        answer_job(operation, http_status);
+    }
 }
 
 void edit_answer(struct operation *operation, uint32_t version)
@@ -117,17 +154,14 @@ void edit_answer(struct operation *operation, uint32_t version)
     struct edit *edit = operation->data;
     edit->written.version = version;
     switch (edit->kind) {
-    case EDIT_CREATE:
-        answer_job(operation, 201);
-        return;
     case EDIT_DELETE:
-        answer_empty(operation->api, operation->token, 204, NULL);
+        answer_empty(operation->api, operation->token, edit_http_status(edit->kind), NULL);
         operation_end(operation);
         return;
     case EDIT_TRIGGER:
-        answer_execution(operation);
+        answer_execution(operation, edit_http_status(edit->kind));
         return;
     default:
-        answer_job(operation, 200);
+        answer_job(operation, edit_http_status(edit->kind));
     }
 }

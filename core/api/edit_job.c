@@ -126,7 +126,7 @@ static bool parse_document(struct operation *operation, cJSON *input, const cJSO
     if (stored != NULL)
         edit_refuse_document(operation, code, &errors);
     else
-        edit_fail_document(operation, code, &errors);
+        edit_refuse_new(operation, code, &errors);
     return false;
 }
 

@@ -89,6 +89,16 @@ bool edit_is_agreed(const struct edit *edit, const struct present *present)
            id_compare(&edit->check.job, &edit->job) == 0;
 }
 
+/* A new job is made from nothing that could be old; but the state may know that it was made already. */
+void edit_refuse_new(struct operation *operation, enum status code, const struct field_errors *errors)
+{
+    const struct edit *edit = operation->data;
+    if (edit->has_key)
+        edit_refuse_document(operation, code, errors);
+    else
+        edit_fail_document(operation, code, errors);
+}
+
 static void fail_check(struct operation *operation, enum status status, const struct error *err)
 {
     const struct edit *edit = operation->data;
@@ -102,7 +112,7 @@ static void fail_check(struct operation *operation, enum status status, const st
     if (edit->check.version != 0)
         edit_refuse_document(operation, code, &errors);
     else
-        edit_fail_document(operation, code, &errors); /* a new job is made from nothing that could be old */
+        edit_refuse_new(operation, code, &errors);
 }
 
 static void on_checked(struct operation *operation, enum status status, const struct error *err)
@@ -159,6 +169,10 @@ static void answer_refusal(struct operation *operation, const struct apply_resul
     case STATUS_TOO_MANY:
         (void)error_set(&err, STATUS_TOO_MANY, "there are %d jobs already, which is the most there can be", JOBS_MAX);
         break;
+    case STATUS_IDEMPOTENCY_KEY_REUSED:
+    case STATUS_IDEMPOTENCY_KEYS_FULL:
+        (void)idempotency_refused(result->status, &err); /* answered below */
+        break;
     default:
         (void)error_set(&err, result->status, "the change was refused");
     }
@@ -186,7 +200,9 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
     bool raced = result->status == STATUS_STALE || result->status == STATUS_VERSION_MISMATCH ||
                  result->status == STATUS_NOT_FOUND ||
                  (result->status == STATUS_EXISTS && edit->kind != EDIT_TRIGGER);
-    if (result->status == STATUS_OK)
+    if (result->status == STATUS_OK && result->replayed_status != 0)
+        edit_answer_again(operation, &result->id, result->replayed_status);
+    else if (result->status == STATUS_OK)
         edit_answer(operation, result->version);
     else if (!raced)
         answer_refusal(operation, result);
@@ -194,12 +210,14 @@ static void on_outcome(struct operation *operation, const struct cluster_outcome
         try_anew(operation, result->index);
 }
 
-void edit_propose(struct operation *operation, const struct buffer *command)
+void edit_propose(struct operation *operation, struct buffer *command)
 {
     struct edit *edit = operation->data;
     struct error err;
     cJSON_Delete(edit->body);
     edit->body = NULL;
+    if (edit->has_key)
+        command_add_idempotency(command, &edit->key);
     enum status failed = command->failed != STATUS_OK ? command->failed : edit->written.document.failed;
     if (failed != STATUS_OK) {
         (void)error_set(&err, failed, "the change does not fit into memory");
@@ -209,10 +227,34 @@ void edit_propose(struct operation *operation, const struct buffer *command)
     operation_propose(operation, PROPOSE_CLIENT, buffer_bytes(command));
 }
 
+/* True: answered, for it was done before, or cannot be with this key. A state that lags lets it pass; then apply says so, or the
+ * confirmation of a refusal. */
+static bool was_done(struct operation *operation)
+{
+    const struct edit *edit = operation->data;
+    struct idempotency_row row;
+    struct state_view view;
+    struct error err;
+    if (!edit->has_key)
+        return false;
+    enum status status = state_view_begin(cluster_state(operation->api->config.cluster), &view, &err);
+    if (status == STATUS_OK) {
+        status = idempotency_find(&view, &edit->key, &row, &err);
+        state_view_end(&view);
+    }
+    if (status == STATUS_OK)
+        edit_answer_again(operation, &row.resource, row.http_status);
+    else if (status != STATUS_NOT_FOUND)
+        edit_fail(operation, &err);
+    return status != STATUS_NOT_FOUND;
+}
+
 void edit_attempt(struct operation *operation)
 {
     struct edit *edit = operation->data;
     struct error err;
+    if (was_done(operation))
+        return;
     if (edit->body == NULL && edit->text.size > 0 &&
         json_parse(edit->text.data, edit->text.size, &edit->body, &err) != STATUS_OK) {
         edit_fail(operation, &err);
@@ -319,13 +361,15 @@ static void begin_edit(struct api *api, const struct http_request *request, cons
         status = read_body(request, edit, &err);
     if (status == STATUS_OK && kind == EDIT_TRIGGER)
         status = edit_read_trigger(edit, &err);
+    if (status == STATUS_OK && request->method == METHOD_POST && !edit->dry_run)
+        status = idempotency_read(api, request, edit_http_status(kind), &edit->key, &edit->has_key, &err);
     if (status != STATUS_OK) {
         answer_error(api, request->token, request->request_id, &err);
         discard(edit);
         return;
     }
     struct operation *operation = operation_begin(api, request, on_outcome, edit, discard);
-    if (operation != NULL)
+    if (operation != NULL && (!edit->has_key || idempotency_hold(operation, &edit->key)))
         edit_attempt(operation);
 }
 

@@ -2,6 +2,7 @@
 #ifndef CHRONOS_API_EDITS_H
 #define CHRONOS_API_EDITS_H
 
+#include "api/idempotency.h"
 #include "api/jobs.h"
 
 enum edit_kind { EDIT_CREATE, EDIT_PUT, EDIT_PATCH, EDIT_DELETE, EDIT_ENABLE, EDIT_DISABLE, EDIT_TRIGGER };
@@ -16,6 +17,9 @@ struct edit {
     struct buffer text;                /* of the body, for further attempts: what waits holds no tree */
     bool dry_run, cancel, force;
     struct buffer overrides;           /* of a trigger; empty: none */
+    bool has_key;                      /* it is not to be done twice: */
+    struct idempotency key;
+    bool is_replay;                    /* it was done before; `job` or `execution` is what it made then */
     uint32_t tries;
     struct {
         bool agreed;                   /* the executor has nothing against the config, */
@@ -47,8 +51,8 @@ struct present {
 
 /* Builds the command from what stands now and proposes it. Whatever happens the operation is answered some time. */
 void edit_attempt(struct operation *operation);
-/* Copies the command. Ends the attempt: its body and what borrows from it must not be used any more. */
-void edit_propose(struct operation *operation, const struct buffer *command);
+/* Adds the key, if there is one, and copies the command. Ends the attempt: its body and what borrows from it must not be used any more. */
+void edit_propose(struct operation *operation, struct buffer *command);
 /* False: tried often enough; it was answered. */
 bool edit_may_retry(struct operation *operation);
 /* Has the executor agreed to what this edit makes of `present` (NULL: a new job)? */
@@ -63,6 +67,7 @@ void edit_fail_document(struct operation *operation, enum status code, const str
  * leads: a refusal (4xx) is answered only of a state that holds all that was committed before; till then the edit is tried anew. */
 void edit_refuse(struct operation *operation, const struct error *err);
 void edit_refuse_document(struct operation *operation, enum status code, const struct field_errors *errors);
+void edit_refuse_new(struct operation *operation, enum status code, const struct field_errors *errors); /* of a job that is to be made */
 
 /* --- edit_answer.c --- */
 
@@ -70,6 +75,10 @@ void edit_refuse_document(struct operation *operation, enum status code, const s
 void edit_keep_written(struct edit *edit, struct bytes document, bool enabled, int64_t created_ms);
 /* The change was made, and made this version of the job: answers and ends the operation. */
 void edit_answer(struct operation *operation, uint32_t version);
+int edit_http_status(enum edit_kind kind); /* of that answer */
+/* It was made by an earlier request with the same key, which was answered with `http_status`: answers so again, with `resource` as
+ * it stands, and ends the operation. */
+void edit_answer_again(struct operation *operation, const struct id *resource, int http_status);
 
 /* --- edit_job.c --- */
 

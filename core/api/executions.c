@@ -1,8 +1,7 @@
-/* One run: its record, its cancellation. Its output is in output.c, lists are in executions_list.c. */
+/* One run: its record. Its cancellation is in execution_cancel.c, its output is in output.c, lists are in executions_list.c. */
 #include "api/api_internal.h"
 
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 enum { RUN_ANSWER_MAX = 1 << 20 };
@@ -93,83 +92,4 @@ API_HANDLER(handle_execution_get)
     }
     buffer_deinit(&body);
     answer_error(api, request->token, request->request_id, &err);
-}
-
-/* --- cancel --- */
-
-/* It is committed: no answer may say that it has not happened, as every 503 does. */
-static void answer_cancelled(struct operation *operation)
-{
-    struct api *api = operation->api;
-    const struct id *execution = operation->data;
-    struct state_view view;
-    struct buffer body;
-    struct error err;
-    buffer_init(&body, RUN_ANSWER_MAX);
-    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, &err);
-    if (status == STATUS_OK) {
-        status = execution_write(&view, execution, &body, &err);
-        state_view_end(&view);
-    }
-    if (status == STATUS_OK && body.failed != STATUS_OK)
-        status = error_set(&err, body.failed, "it does not fit into memory");
-    if (status == STATUS_OK) {
-        answer_json(api, operation->token, 202, &body, NULL);
-    } else {
-        err.code = STATUS_INTERNAL;
-        (void)error_wrap(&err, "the execution was cancelled, but cannot be shown"); /* answered on the next line */
-        answer_error(api, operation->token, operation->request_id, &err);
-    }
-    buffer_deinit(&body);
-    operation_end(operation);
-}
-
-static void on_cancelled(struct operation *operation, const struct cluster_outcome *outcome)
-{
-    const char *what = outcome->result.status == STATUS_CONFLICT
-                           ? "the execution has ended already"
-                           : "no such execution; it may have left by retention";
-    if (!operation_failed(operation, outcome, what))
-        answer_cancelled(operation);
-}
-
-/* Apply decides whether there is something to cancel; which job it is of, it does not know. STALE: the request comes again. */
-static enum status check_cancel(struct api *api, const struct http_request *request, const struct route_match *match,
-                                const struct id *execution, struct error *err)
-{
-    struct state_view view;
-    enum status status = state_view_begin(cluster_state(api->config.cluster), &view, err);
-    if (status != STATUS_OK)
-        return status;
-    status = execution_check_owner(&view, match, execution, err);
-    state_view_end(&view);
-    return status == STATUS_NOT_FOUND && api_confirm(api, request) ? STATUS_STALE : status;
-}
-
-API_HANDLER(handle_execution_cancel)
-{
-    struct api *api = arg;
-    struct error err;
-    struct buffer command;
-    struct id *execution = malloc(sizeof *execution);
-    enum status status = execution == NULL ? error_set(&err, STATUS_NO_MEMORY, "out of memory")
-                                           : execution_parse(match, execution, &err);
-    if (status == STATUS_OK)
-        status = check_cancel(api, request, match, execution, &err);
-    if (status == STATUS_STALE) {
-        free(execution);
-        return;
-    }
-    if (status != STATUS_OK) {
-        free(execution);
-        answer_error(api, request->token, request->request_id, &err);
-        return;
-    }
-    struct operation *operation = operation_begin(api, request, on_cancelled, execution, free);
-    if (operation == NULL)
-        return;
-    buffer_init(&command, ENTRY_SIZE_MAX);
-    cancel_encode(&(struct cancel_run){.execution = *execution, .reason = REASON_USER}, 1, &command);
-    operation_propose(operation, PROPOSE_REPORT, buffer_bytes(&command)); /* must get through on a full disk too */
-    buffer_deinit(&command);
 }

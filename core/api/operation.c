@@ -1,7 +1,7 @@
 /* Requests that wait for a commit. They are named by slot and generation, so that an answer that comes late meets nothing. */
 #include <string.h>
 
-#include "api/api_internal.h"
+#include "api/idempotency.h"
 
 struct operation *operation_begin(struct api *api, const struct http_request *request, operation_step step, void *data,
                                   void (*discard)(void *data))
@@ -26,6 +26,7 @@ struct operation *operation_begin(struct api *api, const struct http_request *re
 void operation_end(struct operation *operation)
 {
     struct api *api = operation->api;
+    idempotency_release(operation);
     if (operation->discard != NULL)
         operation->discard(operation->data);
     operation->used = false;

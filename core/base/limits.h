@@ -104,6 +104,11 @@ enum {
     TOKEN_NAME_MAX = 63,             /* as a node's */
     TOKEN_MIN = 32,                  /* bytes of a token: a shorter one might be a word that can be guessed */
     TOKEN_MAX = 512,
+    IDEMPOTENCY_KEY_MAX = 255,       /* bytes of an Idempotency-Key */
+    IDEMPOTENCY_KEPT_HOURS = 24,     /* of log time, from the request that it came with */
+    IDEMPOTENCY_ROWS_MAX = 1000000,  /* kept at once */
+    IDEMPOTENCY_ROWS_OF_ONE_MAX = 10000, /* of one principal */
+    IDEMPOTENCY_EXPIRE_MAX = 8,      /* rows past their time that a new one takes away: more than come, so that they get fewer */
     API_CHECKS_MAX = 1024,           /* jobs that wait for their executor's own check; beyond: OVERLOADED */
 
     /* Node links: what a peer, or a stranger, can make a node keep. */

@@ -48,7 +48,10 @@
     X(TIMEOUT,               504, 1, "Timed out")                                  \
     X(MISUSE,                500, 0, "An interface was misused")                   \
     /* Below: answers to clients again. */                                         \
-    X(OUTPUT_UNAVAILABLE,    503, 1, "The output cannot be read now")
+    X(OUTPUT_UNAVAILABLE,    503, 1, "The output cannot be read now")              \
+    X(IDEMPOTENCY_KEY_REUSED, 422, 0, "The idempotency key is another request's")  \
+    X(IDEMPOTENCY_KEY_IN_USE, 409, 1, "A request with this idempotency key is under way") \
+    X(IDEMPOTENCY_KEYS_FULL, 429, 1, "Too many idempotency keys are kept")
 
 enum status {
 #define X(symbol, http, retry, title) STATUS_##symbol,

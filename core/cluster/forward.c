@@ -87,6 +87,7 @@ static void answer_encode(const struct answer *answer, struct buffer *out)
     put_u16(out, (uint16_t)answer->result.status);
     buffer_append(out, answer->result.id.bytes, sizeof answer->result.id.bytes);
     put_u32(out, answer->result.version);
+    put_u16(out, answer->result.replayed_status);
     put_u32(out, answer->result.stale_count);
     buffer_append(out, answer->result.sweep_next.bytes, sizeof answer->result.sweep_next.bytes);
     put_u32(out, answer->result.sweep_deleted);
@@ -103,6 +104,7 @@ static bool answer_decode(struct bytes payload, struct answer *ret)
     answer.result.status = (enum status)take_u16(&r);
     take_raw(&r, answer.result.id.bytes, sizeof answer.result.id.bytes);
     answer.result.version = take_u32(&r);
+    answer.result.replayed_status = take_u16(&r);
     answer.result.stale_count = take_u32(&r);
     take_raw(&r, answer.result.sweep_next.bytes, sizeof answer.result.sweep_next.bytes);
     answer.result.sweep_deleted = take_u32(&r);
@@ -341,10 +343,7 @@ static void on_errand_done(void *arg, uint64_t token, const struct cluster_outco
 /* What a newer or a broken node could send; the body is the proposer's promise, as it is here. */
 static bool is_command(struct bytes command)
 {
-    if (command.size < COMMAND_HEADER_SIZE || command.size > ENTRY_SIZE_MAX)
-        return false;
-    const uint8_t *header = command.data;
-    return header[1] == COMMAND_FORMAT && load_le16(header + 2) == 0 && command_type_of(command) <= COMMAND_SWEEP;
+    return command.size <= ENTRY_SIZE_MAX && command_header_is_known(command) && command_type_of(command) <= COMMAND_SWEEP;
 }
 
 static enum status do_propose(struct cluster *cluster, struct reader *r, uint64_t token, struct error *err)

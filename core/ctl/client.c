@@ -9,8 +9,11 @@
 #include <curl/curl.h>
 
 #include "base/clock.h"
+#include "base/id.h"
 #include "ctl/servers.h"
 
+static const char key_name[] = "Idempotency-Key: ";
+enum { KEY_RANDOM_SIZE = 16, KEY_HEADER_SIZE = sizeof key_name + 2 * KEY_RANDOM_SIZE };
 enum { URL_MAX = 32 * 1024, AUTHORIZATION_MAX = 1024, RETRY_DEFAULT_MS = 1000, RETRY_MIN_MS = 100, RETRY_MAX_MS = 10000 };
 
 struct client {
@@ -19,6 +22,8 @@ struct client {
     unsigned server_count, current;
     int64_t timeout_ms;
     bool sent; /* by the last try: some of the request left this machine */
+    char key_header[KEY_HEADER_SIZE]; /* of the request at hand; "": none */
+    bool is_doubtful; /* an earlier try of it may still take effect */
     struct buffer authorization; /* the whole header line; empty: none */
     char curl_error[CURL_ERROR_SIZE];
 };
@@ -208,7 +213,8 @@ static bool make_headers(const struct client *client, const struct request *requ
     bool made = add_header(headers, request->body != NULL ? "Content-Type: application/json" : "Content-Type:") &&
                 add_header(headers, "Accept: application/json, application/problem+json, */*") &&
                 add_header(headers, "Expect:") &&
-                (client->authorization.size == 0 || add_header(headers, client->authorization.data));
+                (client->authorization.size == 0 || add_header(headers, client->authorization.data)) &&
+                (client->key_header[0] == '\0' || add_header(headers, client->key_header));
     if (request->if_match == NULL)
         return made;
     (void)snprintf(match, sizeof match, "If-Match: %s", request->if_match);
@@ -253,9 +259,21 @@ static CURLcode try_server(struct client *client, const struct server *server, c
 
 /* --- over all servers --- */
 
-static bool is_idempotent(const struct request *request)
+/* One for all tries of a request, so that only one of them takes effect. */
+static void make_key(struct client *client)
 {
-    return strcmp(request->method, "GET") == 0 || strcmp(request->method, "PUT") == 0 ||
+    uint8_t random[KEY_RANDOM_SIZE];
+    char *at = client->key_header + sizeof key_name - 1;
+    random_bytes_secure(random, sizeof random);
+    memcpy(client->key_header, key_name, sizeof key_name);
+    for (size_t i = 0; i < sizeof random; i++)
+        at += snprintf(at, 3, "%02x", random[i]);
+}
+
+static bool is_idempotent(const struct client *client, const struct request *request)
+{
+    return client->key_header[0] != '\0' ||
+           strcmp(request->method, "GET") == 0 || strcmp(request->method, "PUT") == 0 ||
            strcmp(request->method, "DELETE") == 0 || request->repeatable;
 }
 
@@ -274,7 +292,7 @@ static bool may_try_next(const struct client *client, const struct request *requ
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
     case CURLE_RECV_ERROR:
-        return !client->sent || is_idempotent(request);
+        return !client->sent || is_idempotent(client, request);
     default:
         return false;
     }
@@ -292,10 +310,11 @@ static enum status not_reached(const struct client *client, const struct server 
         return error_set(err, STATUS_INVALID, "%s: the request's address is too long or malformed", server->shown);
     if (code == CURLE_OUT_OF_MEMORY)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    if (client->sent)
+    bool reads = strcmp(request->method, "GET") == 0;
+    if (client->sent || (client->is_doubtful && !reads))
         return error_set(err, code == CURLE_OPERATION_TIMEDOUT ? STATUS_TIMEOUT : STATUS_IO, "%s%s: %s%s",
                          server->shown, others,
-                         why, strcmp(request->method, "GET") == 0
+                         why, reads
                                   ? ""
                                   : "; the request may have been carried out all the same: look before you repeat it");
     if (server->socket[0] != '\0')
@@ -327,6 +346,7 @@ static enum status call_once(struct client *client, const struct request *reques
             client->current = at;
             return STATUS_OK;
         }
+        client->is_doubtful = client->is_doubtful || client->sent;
         status = not_reached(client, &client->servers[at], request, code, err);
         if (!may_try_next(client, request, code))
             break;
@@ -334,28 +354,56 @@ static enum status call_once(struct client *client, const struct request *reques
     return status;
 }
 
-/* How long to wait before the same again; -1: the answer stands. */
-static int64_t retry_wait(const struct request *request, const struct response *response, int64_t left_ms)
+/* Certainly not done: 503. With a key also what may have been done (504), and what is being done for an earlier try (409). */
+static bool may_be_repeated(const struct client *client, const struct request *request, const struct response *response)
 {
-    if (response->status != 503 || response->retry_after_ms < 0 || !is_idempotent(request))
+    bool has_key = client->key_header[0] != '\0', says_when = response->retry_after_ms >= 0;
+    return (response->status == 503 && says_when && is_idempotent(client, request)) || (response->status == 504 && has_key) ||
+           (response->status == 409 && says_when && has_key);
+}
+
+/* How long to wait before the same again; -1: the answer stands. */
+static int64_t retry_wait(const struct client *client, const struct request *request, const struct response *response, int64_t left_ms)
+{
+    if (!may_be_repeated(client, request, response))
         return -1;
-    int64_t wait_ms = response->retry_after_ms < RETRY_MAX_MS ? response->retry_after_ms : RETRY_MAX_MS;
+    int64_t after_ms = response->retry_after_ms >= 0 ? response->retry_after_ms : RETRY_DEFAULT_MS;
+    int64_t wait_ms = after_ms < RETRY_MAX_MS ? after_ms : RETRY_MAX_MS;
     wait_ms = wait_ms > RETRY_MIN_MS ? wait_ms : RETRY_MIN_MS;
     return wait_ms < left_ms ? wait_ms : -1;
+}
+
+/* With a key, an answer that was lost can be asked for: the node may be back, or another one lead. */
+static bool may_ask_again(const struct client *client, const struct error *err, int64_t left_ms)
+{
+    return client->key_header[0] != '\0' && client->is_doubtful && (err->code == STATUS_IO || err->code == STATUS_TIMEOUT) &&
+           left_ms > RETRY_DEFAULT_MS;
 }
 
 enum status client_call(struct client *client, const struct request *request, struct response *ret, struct error *err)
 {
     struct response response = {.status = 0};
     int64_t deadline_ms = now_ms() + client->timeout_ms, wait_ms;
+    client->key_header[0] = '\0';
+    client->is_doubtful = false;
+    if (request->once)
+        make_key(client);
     for (;;) {
         if (call_once(client, request, deadline_ms, &response, err) != STATUS_OK) {
             response_deinit(&response);
-            return err->code;
+            if (!may_ask_again(client, err, deadline_ms - now_ms()))
+                return err->code;
+            sleep_ms(RETRY_DEFAULT_MS);
+            continue;
         }
-        wait_ms = retry_wait(request, &response, deadline_ms - now_ms());
+        if (response.status == 429 && client->key_header[0] != '\0' && !client->is_doubtful) {
+            client->key_header[0] = '\0'; /* nothing was done, maybe because no more keys are kept: then without, and once */
+            continue;
+        }
+        wait_ms = retry_wait(client, request, &response, deadline_ms - now_ms());
         if (wait_ms < 0)
             break;
+        client->is_doubtful = client->is_doubtful || response.status != 503;
         sleep_ms(wait_ms);
         client->current = (client->current + 1) % client->server_count; /* another may know more */
     }

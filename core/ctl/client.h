@@ -20,6 +20,7 @@ struct request {
     const char *body;   /* JSON, or NULL */
     const char *if_match; /* NULL: none */
     bool repeatable;      /* a POST that does no harm when it arrives twice: sent again as a PUT is */
+    bool once;            /* a POST that would: it gets an Idempotency-Key, and is then sent again as a PUT is, also where an answer is lost */
 };
 
 struct response {

@@ -281,7 +281,7 @@ static int cancel_execution(struct invocation *invocation, const char *text)
     if (code != EXIT_CODE_OK)
         return code;
     api_path(&path, "executions", id, "/cancel");
-    code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data}, &execution, NULL);
+    code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .once = true}, &execution, NULL);
     buffer_deinit(&path);
     if (code != EXIT_CODE_OK)
         return code;

@@ -20,7 +20,8 @@ struct applying {
 static int create(struct invocation *invocation, const struct applying *applying)
 {
     struct request request = {.method = "POST",
-                              .path = applying->dry_run ? "/api/v1/jobs?dry_run=true" : "/api/v1/jobs"};
+                              .path = applying->dry_run ? "/api/v1/jobs?dry_run=true" : "/api/v1/jobs",
+                              .repeatable = applying->dry_run, .once = !applying->dry_run};
     cJSON *answer;
     int code = send_job(invocation, applying->job->label, &request, applying->job->json, &answer);
     if (code != EXIT_CODE_OK)

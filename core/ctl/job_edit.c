@@ -49,7 +49,8 @@ int read_manifest(struct invocation *invocation, bool names, struct manifest *re
 static int create_one(struct invocation *invocation, const char *prefix, const cJSON *job)
 {
     bool dry_run = arguments_switch(&invocation->arguments, "dry-run", false);
-    struct request request = {.method = "POST", .path = dry_run ? "/api/v1/jobs?dry_run=true" : "/api/v1/jobs"};
+    struct request request = {.method = "POST", .path = dry_run ? "/api/v1/jobs?dry_run=true" : "/api/v1/jobs",
+                              .repeatable = dry_run, .once = !dry_run};
     cJSON *answer;
     int code = send_job(invocation, prefix, &request, job, &answer);
     if (code != EXIT_CODE_OK)

@@ -405,7 +405,7 @@ static int switch_job(struct invocation *invocation, const char *text, bool enab
     if (code != EXIT_CODE_OK)
         return code;
     api_path(&path, "jobs", reference, enable ? "/enable" : "/disable");
-    code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data}, &job, NULL);
+    code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .once = true}, &job, NULL);
     buffer_deinit(&path);
     if (code != EXIT_CODE_OK)
         return code;

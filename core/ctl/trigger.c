@@ -53,7 +53,7 @@ static int send_trigger(struct invocation *invocation, const char *text, cJSON *
     buffer_init(&body, BODY_MAX);
     code = write_trigger(&invocation->arguments, &body);
     if (code == EXIT_CODE_OK)
-        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data},
+        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = path.data, .body = body.data, .once = true},
                          ret, NULL);
     buffer_deinit(&body);
     buffer_deinit(&path);

@@ -76,9 +76,32 @@ static enum status check_header(struct apply *a, struct bytes command)
         return error_set(a->err, STATUS_NOT_IMPLEMENTED,
                          "the command has format %u, written by a newer version of Chronos (this one knows %d)",
                          (unsigned)header[1], COMMAND_FORMAT);
-    if (load_le16(header + 2) != 0)
+    if (!command_header_is_known(command))
         return error_set(a->err, STATUS_CORRUPT, "the command's header is damaged");
     return STATUS_OK;
+}
+
+static enum status carry_out(struct apply *a, enum command_type type)
+{
+    enum status status = dispatch(a, type);
+    if (!status && a->item_count > a->result->stale_count)
+        a->result->status = STATUS_OK; /* some of the list took effect */
+    return status;
+}
+
+/* Unless it was before. What is refused leaves its key free: nothing was done that a repeat could double. */
+static enum status carry_out_once(struct apply *a, enum command_type type)
+{
+    struct idempotency idempotency;
+    bool decided;
+    take_idempotency(&a->body, &idempotency);
+    if (a->body.failed)
+        return apply_malformed(a);
+    enum status status = idempotency_look(a, &idempotency, &decided);
+    if (status || decided)
+        return status;
+    status = carry_out(a, type);
+    return status || a->result->status ? status : idempotency_keep(a, &idempotency);
 }
 
 static enum status apply_entry(struct apply *a, const struct state_entry *entry, struct apply_result *result)
@@ -102,11 +125,10 @@ static enum status apply_entry(struct apply *a, const struct state_entry *entry,
     a->now_ms = work->last_stamp; /* time never goes back, whoever led when */
     a->body = command_body(entry->command);
     a->item_count = 0;
-    status = dispatch(a, command_type_of(entry->command));
+    status = command_is_idempotent(entry->command) ? carry_out_once(a, command_type_of(entry->command))
+                                                   : carry_out(a, command_type_of(entry->command));
     if (status)
         return status;
-    if (a->item_count > a->result->stale_count)
-        a->result->status = STATUS_OK; /* some of the list took effect */
     work->applied = (struct state_position){entry->index, entry->term};
     return STATUS_OK;
 }

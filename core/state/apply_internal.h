@@ -104,6 +104,16 @@ must_use enum status take_current_nodes(struct apply *a, struct placement_node n
 /* Attempt and session are those of the attempt that is under way. */
 bool attempt_fits(const struct open_run *run, uint32_t attempt, uint64_t session);
 
+/* --- apply_idempotency.c --- */
+
+/* *ret_decided: the entry has its result, be it what came of the first one with this key, or a refusal; it is not carried out. */
+must_use enum status idempotency_look(struct apply *a, const struct idempotency *idempotency, bool *ret_decided);
+/* It took effect: its result is kept. */
+must_use enum status idempotency_keep(struct apply *a, const struct idempotency *idempotency);
+/* Keys whose time is over leave, oldest first, at most `max`; *ret_more: there may be others. */
+must_use enum status idempotency_expire(struct apply *a, uint32_t max, bool *ret_more);
+must_use enum status idempotency_forget(struct apply *a); /* all of them */
+
 /* --- one function a command --- */
 
 must_use enum status apply_job_put(struct apply *a);

@@ -88,5 +88,7 @@ enum status apply_restore(struct apply *a)
         status = each_key(a, STATE_MARKS, set_mark);
     if (!status)
         status = each_key(a, STATE_NODES, forget_node);
+    if (!status)
+        status = idempotency_forget(a); /* what was asked of the old cluster may be wanted of this one */
     return status ? status : note_origin(a, &restore);
 }

@@ -1,4 +1,4 @@
-/* SWEEP: retention of executions and of dropped ranges, oldest first, in bounded steps. */
+/* SWEEP: retention of executions, of dropped ranges and of idempotency keys, oldest first, in bounded steps. */
 #include <string.h>
 
 #include "state/apply_internal.h"
@@ -151,11 +151,24 @@ static enum status sweep_ranges(struct apply *a, const struct sweep *sweep)
     return resumes ? apply_delete(a, STATE_META, cursor_key()) : STATUS_OK;
 }
 
+/* A pass that has seen all executions goes on, behind them, while there are keys whose time is over. */
+static enum status sweep_keys(struct apply *a)
+{
+    bool more;
+    struct id *next = &a->result->sweep_next;
+    enum status status = idempotency_expire(a, SWEEP_DELETE_MAX, &more);
+    if (!status && more && id_is_zero(next))
+        memset(next->bytes, 0xff, sizeof next->bytes);
+    return status;
+}
+
 enum status apply_sweep(struct apply *a)
 {
     struct sweep sweep = take_sweep(&a->body);
     if (!reader_done(&a->body))
         return apply_malformed(a);
     enum status status = sweep_executions(a, &sweep);
-    return status ? status : sweep_ranges(a, &sweep);
+    if (!status)
+        status = sweep_ranges(a, &sweep);
+    return status ? status : sweep_keys(a);
 }

@@ -10,6 +10,7 @@ struct check {
     enum state_table table;
     struct state_contents contents;
     struct state_meta meta;
+    uint64_t keys_counted; /* in idempotency_counts, of all principals */
     state_problem report;
     void *arg;
     enum status status; /* not OK: the store cannot be read */
@@ -143,6 +144,26 @@ static void check_version(struct check *c, struct bytes key)
         PROBLEM(c, key, "its job is not there");
 }
 
+static void check_idempotency(struct check *c, struct bytes key, struct bytes row)
+{
+    struct idempotency_row item;
+    struct error ignored;
+    uint8_t name[PRINCIPAL_KEY_MAX];
+    if (idempotency_row_decode(row, &item, &ignored) != STATUS_OK)
+        return;
+    struct idempotency_time_key time = idempotency_time_key(item.created_ms, key.data);
+    if (!is_there(c, STATE_IDEMPOTENCY_BY_TIME, KEY_BYTES(time)))
+        PROBLEM(c, key, "it is not listed in idempotency_by_time");
+    if (!is_there(c, STATE_IDEMPOTENCY_COUNTS, principal_key(item.principal, name)))
+        PROBLEM(c, key, "its principal \"%s\" is not in idempotency_counts", item.principal);
+}
+
+static void check_idempotency_by_time(struct check *c, struct bytes key)
+{
+    if (!is_there(c, STATE_IDEMPOTENCY, (struct bytes){(const uint8_t *)key.data + TIME_KEY_SIZE, IDEMPOTENCY_DIGEST_SIZE}))
+        PROBLEM(c, key, "the row of idempotency that it lists is not there");
+}
+
 static void check_relations(struct check *c, struct bytes key, struct bytes row)
 {
     switch (c->table) {
@@ -154,6 +175,9 @@ static void check_relations(struct check *c, struct bytes key, struct bytes row)
     case STATE_OPEN_BY_JOB: check_open_by_job(c, key); return;
     case STATE_FAILED: check_failed(c, key); return;
     case STATE_VERSIONS: check_version(c, key); return;
+    case STATE_IDEMPOTENCY: check_idempotency(c, key, row); return;
+    case STATE_IDEMPOTENCY_BY_TIME: check_idempotency_by_time(c, key); return;
+    case STATE_IDEMPOTENCY_COUNTS: c->keys_counted += load_le32((const uint8_t *)row.data + 1); return;
     case STATE_EXECUTIONS: /* of jobs that may be gone */
     case STATE_RANGES:     /* likewise */
     case STATE_NODES:
@@ -177,12 +201,12 @@ static bool check_row(void *arg, struct bytes key, struct bytes row)
     return c->status == STATUS_OK;
 }
 
-static void compare_count(struct check *c, const char *what, uint64_t counted, uint64_t found)
+static void compare_count(struct check *c, const char *table, const char *what, uint64_t counted, uint64_t found)
 {
     struct error problem;
     if (counted == found)
         return;
-    (void)error_set(&problem, STATUS_CORRUPT, "table meta counts %" PRIu64 " %s; there are %" PRIu64, counted, what, found);
+    (void)error_set(&problem, STATUS_CORRUPT, "table %s counts %" PRIu64 " %s; there are %" PRIu64, table, counted, what, found);
     tell(c, problem.message);
 }
 
@@ -196,8 +220,11 @@ static enum status check_tables(struct check *c)
             return c->status;
     }
     if (status == STATUS_OK) {
-        compare_count(c, "jobs", c->meta.jobs_count, c->contents.rows[STATE_JOBS]);
-        compare_count(c, "executions", c->meta.executions_count, c->contents.rows[STATE_EXECUTIONS]);
+        uint64_t keys = c->contents.rows[STATE_IDEMPOTENCY];
+        compare_count(c, "meta", "jobs", c->meta.jobs_count, c->contents.rows[STATE_JOBS]);
+        compare_count(c, "meta", "executions", c->meta.executions_count, c->contents.rows[STATE_EXECUTIONS]);
+        compare_count(c, "meta", "idempotency keys", c->meta.idempotency_count, keys);
+        compare_count(c, "idempotency_counts", "idempotency keys", c->keys_counted, keys);
     }
     return status;
 }

@@ -112,6 +112,35 @@ static enum status check_nodes(struct bytes key, struct bytes row, struct error 
     return status;
 }
 
+static enum status check_idempotency(struct bytes key, struct bytes row, struct error *err)
+{
+    struct idempotency_row item;
+    enum status status = check_key_size(key, IDEMPOTENCY_DIGEST_SIZE, err);
+    return status ? status : idempotency_row_decode(row, &item, err);
+}
+
+static enum status check_idempotency_by_time(struct bytes key, struct bytes row, struct error *err)
+{
+    struct reader r = reader_of(row.data, row.size);
+    int64_t created_ms;
+    enum status status = idempotency_time_of(key, &created_ms, err);
+    if (!status)
+        status = row_open(&r, "idempotency_by_time", err);
+    return status ? status : row_close(&r, "idempotency_by_time", err);
+}
+
+static enum status check_idempotency_counts(struct bytes key, struct bytes row, struct error *err)
+{
+    struct reader r = reader_of(row.data, row.size);
+    const uint8_t *size = key.data;
+    if (key.size == 0 || key.size > PRINCIPAL_KEY_MAX || key.size != 1u + *size)
+        return error_set(err, STATUS_CORRUPT, "the key is no principal's");
+    enum status status = row_open(&r, "idempotency_counts", err);
+    if (!status && take_u32(&r) == 0)
+        r.failed = true; /* it would have left */
+    return status ? status : row_close(&r, "idempotency_counts", err);
+}
+
 static enum status check_meta(struct bytes key, struct bytes row, struct error *err)
 {
     enum state_meta_row which;
@@ -125,6 +154,9 @@ enum status state_check_row(enum state_table table, struct bytes key, struct byt
         [STATE_MARKS] = check_marks,       [STATE_OPEN] = check_open,         [STATE_EXECUTIONS] = check_executions,
         [STATE_FAILED] = check_failed,     [STATE_RANGES] = check_ranges,     [STATE_VERSIONS] = check_versions,
         [STATE_NODES] = check_nodes,       [STATE_META] = check_meta,         [STATE_OPEN_BY_JOB] = check_open_by_job,
+        [STATE_IDEMPOTENCY] = check_idempotency,
+        [STATE_IDEMPOTENCY_BY_TIME] = check_idempotency_by_time,
+        [STATE_IDEMPOTENCY_COUNTS] = check_idempotency_counts,
     };
     static_assert(sizeof checks / sizeof checks[0] == STATE_TABLE_COUNT, "each table has its check");
     assert(table < STATE_TABLE_COUNT);

@@ -5,6 +5,8 @@
 
 #include "state/record_internal.h"
 
+enum { COMMAND_FLAGS_OFFSET = 2, IDEMPOTENCY_PART_MAX = 4 + TOKEN_NAME_MAX + 2 * IDEMPOTENCY_DIGEST_SIZE + 2 };
+
 void command_stamp(void *command, int64_t now_ms)
 {
     store_le64((uint8_t *)command + COMMAND_STAMP_OFFSET, (uint64_t)now_ms);
@@ -24,11 +26,45 @@ enum command_type command_type_of(struct bytes command)
     return (enum command_type)((const uint8_t *)command.data)[0];
 }
 
+static uint16_t flags_of(struct bytes command)
+{
+    return command.size < COMMAND_HEADER_SIZE ? 0 : load_le16((const uint8_t *)command.data + COMMAND_FLAGS_OFFSET);
+}
+
+bool command_header_is_known(struct bytes command)
+{
+    return command.size >= COMMAND_HEADER_SIZE && ((const uint8_t *)command.data)[1] == COMMAND_FORMAT &&
+           (flags_of(command) & ~COMMAND_IDEMPOTENT) == 0;
+}
+
+bool command_is_idempotent(struct bytes command)
+{
+    return (flags_of(command) & COMMAND_IDEMPOTENT) != 0;
+}
+
+void command_add_idempotency(struct buffer *command, const struct idempotency *idempotency)
+{
+    size_t end = command->size;
+    put_string(command, idempotency->principal);
+    buffer_append(command, idempotency->key, sizeof idempotency->key);
+    buffer_append(command, idempotency->request, sizeof idempotency->request);
+    put_u16(command, idempotency->http_status);
+    if (command->failed)
+        return;
+    uint8_t part[IDEMPOTENCY_PART_MAX], *header = (uint8_t *)command->data;
+    size_t size = command->size - end;
+    assert(end >= COMMAND_HEADER_SIZE && size <= sizeof part && load_le16(header + COMMAND_FLAGS_OFFSET) == 0);
+    memcpy(part, header + end, size);
+    memmove(header + COMMAND_HEADER_SIZE + size, header + COMMAND_HEADER_SIZE, end - COMMAND_HEADER_SIZE);
+    memcpy(header + COMMAND_HEADER_SIZE, part, size);
+    store_le16(header + COMMAND_FLAGS_OFFSET, COMMAND_IDEMPOTENT);
+}
+
 static void put_header(struct buffer *out, enum command_type type)
 {
     put_u8(out, (uint8_t)type);
     put_u8(out, COMMAND_FORMAT);
-    put_u16(out, 0);
+    put_u16(out, 0); /* flags */
     put_i64(out, 0); /* the stamp */
 }
 

@@ -1,7 +1,8 @@
 /* Commands: what an entry of the log asks of the state machine. Encoded once by whoever proposes, decoded in apply.
  *
- * Layout: u8 type, u8 format, u16 zero, i64 stamp_ms (little-endian, at COMMAND_STAMP_OFFSET, written by the leader when it
- * takes the command), then the type's body. An unknown type stops the node: skipping it would diverge. */
+ * Layout: u8 type, u8 format, u16 flags, i64 stamp_ms (little-endian, at COMMAND_STAMP_OFFSET, written by the leader when it
+ * takes the command), then, if the u16 has COMMAND_IDEMPOTENT, a struct idempotency, then the type's body. An unknown type stops the
+ * node: skipping it would diverge. */
 #ifndef CHRONOS_STATE_COMMAND_H
 #define CHRONOS_STATE_COMMAND_H
 
@@ -25,10 +26,24 @@ enum command_type {
     COMMAND_NODE_GONE = 15,
 };
 enum { COMMAND_FORMAT = 1, COMMAND_STAMP_OFFSET = 4, COMMAND_HEADER_SIZE = 12 };
+enum { COMMAND_IDEMPOTENT = 1 }; /* flags: all that there are */
 
 void command_stamp(void *command, int64_t now_ms);
 int64_t command_stamp_of(struct bytes command);
 enum command_type command_type_of(struct bytes command); /* 0 where it is too short */
+bool command_header_is_known(struct bytes command); /* long enough, of our format, and with no flag but ours */
+bool command_is_idempotent(struct bytes command);
+
+/* Any command of a client may have a key: when one with that key took effect before, this one does not, and has its outcome
+ * (apply_result.replayed_status). */
+struct idempotency {
+    char principal[PRINCIPAL_TEXT_SIZE];      /* as in idempotency_row */
+    uint8_t key[IDEMPOTENCY_DIGEST_SIZE];     /* of the row */
+    uint8_t request[IDEMPOTENCY_DIGEST_SIZE]; /* another one under this key is refused: IDEMPOTENCY_KEY_REUSED */
+    uint16_t http_status;                     /* that it is answered with when it takes effect */
+};
+/* To a command that is encoded and has none. */
+void command_add_idempotency(struct buffer *command, const struct idempotency *idempotency);
 
 struct placement_node {
     char name[NODE_TEXT_SIZE];
@@ -175,7 +190,8 @@ void node_up_encode(const struct node_row *node, struct buffer *out);
 
 /* SWEEP: retention. Walks `executions` from `from` (zero: the oldest), looks at most at SWEEP_EXAMINE_MAX rows and deletes
  * at most SWEEP_DELETE_MAX that are older than `before_ms`, beyond `per_job` of their job, or the oldest while the table is
- * above `max_bytes`. The result carries where to go on. Also dropped ranges older than before_ms. */
+ * above `max_bytes`. The result carries where to go on. Also dropped ranges older than before_ms, and at most SWEEP_DELETE_MAX
+ * idempotency keys whose time is over. */
 struct sweep {
     struct id from;
     int64_t before_ms;

@@ -13,6 +13,15 @@ struct reader command_body(struct bytes command)
     return r;
 }
 
+void take_idempotency(struct reader *r, struct idempotency *ret)
+{
+    *ret = (struct idempotency){.http_status = 0};
+    take_string(r, ret->principal, sizeof ret->principal);
+    take_raw(r, ret->key, sizeof ret->key);
+    take_raw(r, ret->request, sizeof ret->request);
+    ret->http_status = take_u16(r);
+}
+
 /* The next `count` pieces of `size` bytes, as a reader of their own. */
 static struct reader take_span(struct reader *r, uint32_t count, size_t size)
 {

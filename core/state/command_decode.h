@@ -38,7 +38,8 @@ struct sweep take_sweep(struct reader *r);
 struct node_gone take_node_gone(struct reader *r);
 struct restore take_restore(struct reader *r);
 
-/* The reader of a command's body, behind the header. */
+/* What stands behind the header: with command_is_idempotent that part first, then the body. */
 struct reader command_body(struct bytes command);
+void take_idempotency(struct reader *r, struct idempotency *ret);
 
 #endif

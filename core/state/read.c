@@ -115,6 +115,22 @@ enum status state_get_execution(struct state_view *view, const struct id *execut
     return status ? state_wrap_row(err, STATE_EXECUTIONS, KEY_BYTES(*execution)) : STATUS_OK;
 }
 
+enum status state_get_idempotency(struct state_view *view, const uint8_t key[IDEMPOTENCY_DIGEST_SIZE],
+                                  struct idempotency_row *ret, struct error *err)
+{
+    struct bytes bytes, name = {key, IDEMPOTENCY_DIGEST_SIZE};
+    struct idempotency_row row;
+    enum status status = get(view, STATE_IDEMPOTENCY, name, &bytes, err);
+    if (status)
+        return status;
+    if (idempotency_row_decode(bytes, &row, err))
+        return state_wrap_row(err, STATE_IDEMPOTENCY, name);
+    if (idempotency_is_over(row.created_ms, view->stamp_ms))
+        return STATUS_NOT_FOUND;
+    *ret = row;
+    return STATUS_OK;
+}
+
 enum status state_get_node(struct state_view *view, const char *name, struct node_row *ret, struct error *err)
 {
     struct bytes row, key = {name, strlen(name)};

@@ -16,6 +16,7 @@
 
 enum { NODE_TEXT_SIZE = NODE_NAME_MAX + 1, EXECUTOR_TEXT_SIZE = 64, ZONE_TEXT_SIZE = 64,
        JOB_NAME_TEXT_SIZE = JOB_NAME_MAX + 1, ERROR_TEXT_SIZE = RUN_ERROR_MAX + 1,
+       PRINCIPAL_TEXT_SIZE = TOKEN_NAME_MAX + 1,
        NODE_TAG_TEXT_SIZE = NODE_TAG_KEY_MAX + 1 + NODE_TAG_VALUE_MAX + 1 }; /* a tag is kept as "key=value"; a key has no "=" */
 
 /* --- vocabulary; the names are what users see --- */
@@ -232,5 +233,19 @@ struct node_row {
 };
 void node_row_encode(const struct node_row *node, struct buffer *out);
 must_use enum status node_row_decode(struct bytes row, struct node_row *ret, struct error *err);
+
+/* `idempotency`, key = digest of (principal, method, path, key): a request that took effect, and what it made. */
+enum { IDEMPOTENCY_DIGEST_SIZE = 32 };
+struct idempotency_row {
+    char principal[PRINCIPAL_TEXT_SIZE];      /* name of the token; "": nobody was asked for one */
+    uint8_t request[IDEMPOTENCY_DIGEST_SIZE]; /* digest of what was asked for */
+    uint16_t http_status;                     /* that it was answered with */
+    struct id resource;                       /* job or execution */
+    int64_t created_ms;
+};
+void idempotency_row_encode(const struct idempotency_row *row, struct buffer *out);
+must_use enum status idempotency_row_decode(struct bytes row, struct idempotency_row *ret, struct error *err);
+/* Is its time over at `now_ms` (of the log)? */
+bool idempotency_is_over(int64_t created_ms, int64_t now_ms);
 
 #endif

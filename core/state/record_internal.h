@@ -39,4 +39,16 @@ void execution_json(const struct open_run *run, const struct run_end *end, struc
 /* `ranges` keys; `open_by_job` keys; `versions` keys: all begin with the job's serial. */
 enum { SERIAL_KEY_SIZE = 8, RANGE_KEY_SIZE = 16, VERSION_KEY_SIZE = 12, OPEN_BY_JOB_KEY_SIZE = 24 };
 
+/* `idempotency_by_time`, key = when the row of `idempotency` was made, its key; the row is the format byte alone.
+ * `idempotency_counts`, key = u8 size of a principal's name, the name: format, u32 rows of `idempotency` that are his; never 0. */
+enum { TIME_KEY_SIZE = 8, IDEMPOTENCY_TIME_KEY_SIZE = TIME_KEY_SIZE + IDEMPOTENCY_DIGEST_SIZE,
+       PRINCIPAL_KEY_MAX = 1 + TOKEN_NAME_MAX, IDEMPOTENCY_COUNT_ROW_SIZE = 5 };
+struct idempotency_time_key {
+    uint8_t bytes[IDEMPOTENCY_TIME_KEY_SIZE];
+};
+struct idempotency_time_key idempotency_time_key(int64_t created_ms, const void *digest);
+/* CORRUPT: it is no such key. */
+must_use enum status idempotency_time_of(struct bytes key, int64_t *ret_created_ms, struct error *err);
+struct bytes principal_key(const char *principal, uint8_t out[PRINCIPAL_KEY_MAX]);
+
 #endif

@@ -21,7 +21,7 @@ struct snapshot_reader {
     uint8_t key[STORE_KEY_MIN];
     size_t key_size;      /* of that row; 0: none yet in this table */
     uint32_t meta_seen;   /* bits of enum state_meta_row */
-    uint64_t jobs_count, executions_count;
+    uint64_t jobs_count, executions_count, idempotency_count;
 };
 
 /* --- bytes --- */
@@ -108,6 +108,8 @@ static enum status check_meta(struct snapshot_reader *r, struct bytes key, struc
         r->jobs_count = load_le64(row.data);
     if (which == META_EXECUTIONS_COUNT)
         r->executions_count = load_le64(row.data);
+    if (which == META_IDEMPOTENCY_COUNT)
+        r->idempotency_count = load_le64(row.data);
     return STATUS_OK;
 }
 
@@ -161,6 +163,9 @@ static enum status check_whole(const struct snapshot_reader *r, struct error *er
     if (r->executions_count != rows[STATE_EXECUTIONS])
         return error_set(err, STATUS_CORRUPT, "it holds %" PRIu64 " executions, and counts %" PRIu64, rows[STATE_EXECUTIONS],
                          r->executions_count);
+    if (rows[STATE_IDEMPOTENCY] != rows[STATE_IDEMPOTENCY_BY_TIME] || r->idempotency_count != rows[STATE_IDEMPOTENCY])
+        return error_set(err, STATUS_CORRUPT, "it holds %" PRIu64 " idempotency keys, lists %" PRIu64 " by time, and counts %" PRIu64,
+                         rows[STATE_IDEMPOTENCY], rows[STATE_IDEMPOTENCY_BY_TIME], r->idempotency_count);
     if (rows[STATE_OPEN] != rows[STATE_OPEN_BY_JOB])
         return error_set(err, STATUS_CORRUPT, "it holds %" PRIu64 " open runs, and lists %" PRIu64 " by job", rows[STATE_OPEN],
                          rows[STATE_OPEN_BY_JOB]);

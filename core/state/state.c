@@ -27,6 +27,9 @@ static const struct {
     [STATE_NODES] = {"nodes", 0},
     [STATE_META] = {"meta", CHRONOS_TABLE_SMALL_ROWS},
     [STATE_OPEN_BY_JOB] = {"open_by_job", CHRONOS_TABLE_SMALL_ROWS},
+    [STATE_IDEMPOTENCY] = {"idempotency", CHRONOS_TABLE_SMALL_ROWS},
+    [STATE_IDEMPOTENCY_BY_TIME] = {"idempotency_by_time", CHRONOS_TABLE_SMALL_ROWS},
+    [STATE_IDEMPOTENCY_COUNTS] = {"idempotency_counts", CHRONOS_TABLE_SMALL_ROWS},
 };
 
 static const char meta_format[] = "format";
@@ -43,6 +46,7 @@ static const struct {
     [META_EXECUTIONS_BYTES] = {"executions_bytes", 8},
     [META_EXECUTIONS_COUNT] = {"executions_count", 8},
     [META_JOBS_COUNT] = {"jobs_count", 8},
+    [META_IDEMPOTENCY_COUNT] = {"idempotency_count", 8},
     [META_RANGES_CURSOR] = {"ranges_cursor", RANGE_KEY_SIZE},
     [META_RESTORED] = {meta_restored, META_RESTORED_SIZE},
     [META_FEATURE_LEVEL] = {meta_feature_level, META_FEATURE_LEVEL_SIZE},
@@ -88,8 +92,8 @@ static struct bytes text_key(const char *text)
     return (struct bytes){text, strlen(text)};
 }
 
-/* The four counters, in the order of struct state_meta and of their rows. */
-enum { COUNTER_COUNT = 4 };
+/* The counters, in the order of struct state_meta and of their rows. */
+enum { COUNTER_COUNT = 5 };
 
 static const char *counter_name(int i)
 {
@@ -102,6 +106,7 @@ static void counters_of(const struct state_meta *meta, uint64_t out[COUNTER_COUN
     out[1] = meta->executions_bytes;
     out[2] = meta->executions_count;
     out[3] = meta->jobs_count;
+    out[4] = meta->idempotency_count;
 }
 
 enum status state_check_meta_row(struct bytes key, struct bytes row, enum state_meta_row *ret, struct error *err)
@@ -171,6 +176,7 @@ enum status state_read_meta(const struct state *state, struct store_txn *txn, st
         .executions_bytes = counters[1],
         .executions_count = counters[2],
         .jobs_count = counters[3],
+        .idempotency_count = counters[4],
         .feature_level = feature_level,
     };
     return STATUS_OK;
@@ -363,6 +369,7 @@ enum status state_view_begin(const struct state *state, struct state_view *ret, 
         return status;
     }
     view.applied = (struct state_position){.index = load_le64(applied), .term = load_le64(applied + 8)};
+    view.stamp_ms = (int64_t)load_le64(applied + 16);
     *ret = view;
     return STATUS_OK;
 }

@@ -32,12 +32,14 @@ struct state_entry {
 };
 
 /* What an entry came to. status OK: it took effect. STALE: compare-and-set failed, nothing changed. NOT_FOUND,
- * NAME_TAKEN, VERSION_MISMATCH, CONFLICT, TOO_MANY, EXISTS: refused, nothing changed. */
+ * NAME_TAKEN, VERSION_MISMATCH, CONFLICT, TOO_MANY, EXISTS, IDEMPOTENCY_KEY_REUSED, IDEMPOTENCY_KEYS_FULL: refused, nothing changed
+ * (but that keys whose time is over may have left). */
 struct apply_result {
     uint64_t index;
     enum status status;
     struct id id;            /* job or execution that it was about */
-    uint32_t version;        /* of the job afterwards */
+    uint32_t version;        /* of the job afterwards; 0 with replayed_status */
+    uint16_t replayed_status; /* not 0: it took effect before, under the same key, and was answered with this HTTP status */
     uint32_t stale_count;    /* DECIDE, ASSIGN, REPORT ...: items of the batch that were void */
     struct id sweep_next;    /* SWEEP: zero when the end was reached */
     uint32_t sweep_deleted, sweep_examined;
@@ -89,6 +91,7 @@ struct state_view {
     const struct state *state;
     struct store_txn txn;
     struct state_position applied;
+    int64_t stamp_ms; /* the newest that was applied */
 };
 must_use enum status state_view_begin(const struct state *state, struct state_view *ret, struct error *err);
 void state_view_end(struct state_view *view); /* accepts one that is not open */
@@ -105,6 +108,9 @@ must_use enum status state_get_open(struct state_view *view, const struct id *ex
                                     struct error *err);
 must_use enum status state_get_execution(struct state_view *view, const struct id *execution, struct execution_row *ret,
                                          struct error *err);
+/* NOT_FOUND also where its time is over. */
+must_use enum status state_get_idempotency(struct state_view *view, const uint8_t key[IDEMPOTENCY_DIGEST_SIZE],
+                                           struct idempotency_row *ret, struct error *err);
 must_use enum status state_get_node(struct state_view *view, const char *name, struct node_row *ret, struct error *err);
 uint64_t state_count_jobs(struct state_view *view);
 uint64_t state_count_executions(struct state_view *view);
@@ -123,6 +129,7 @@ must_use enum status state_get_feature_level(struct state_view *view, uint32_t *
 enum state_table { STATE_JOBS, STATE_NAMES, STATE_SCHED, STATE_MARKS, STATE_OPEN, STATE_EXECUTIONS, STATE_FAILED,
                    STATE_RANGES, STATE_VERSIONS, STATE_NODES, STATE_META,
                    STATE_OPEN_BY_JOB, /* key = serial, execution: finds the open runs of one job without reading all of them */
+                   STATE_IDEMPOTENCY, STATE_IDEMPOTENCY_BY_TIME, STATE_IDEMPOTENCY_COUNTS,
                    STATE_TABLE_COUNT };
 const char *state_table_name(enum state_table table);
 typedef bool (*state_walk)(void *arg, struct bytes key, struct bytes row);

@@ -16,7 +16,7 @@ enum {
 
 /* Every row that `meta` can hold. */
 enum state_meta_row { META_FORMAT, META_APPLIED, META_NEXT_SERIAL, META_EXECUTIONS_BYTES, META_EXECUTIONS_COUNT,
-                      META_JOBS_COUNT, META_RANGES_CURSOR, META_RESTORED, META_FEATURE_LEVEL, META_ROW_COUNT };
+                      META_JOBS_COUNT, META_IDEMPOTENCY_COUNT, META_RANGES_CURSOR, META_RESTORED, META_FEATURE_LEVEL, META_ROW_COUNT };
 
 /* The rows of `meta` that every batch may change; written once, at its end. */
 struct state_meta {
@@ -26,6 +26,7 @@ struct state_meta {
     uint64_t executions_bytes;
     uint64_t executions_count;
     uint64_t jobs_count;
+    uint64_t idempotency_count;
     uint32_t feature_level; /* in force; the row is written by the entry that raises it, and missing at level 1 */
 };
 

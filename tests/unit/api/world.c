@@ -125,7 +125,7 @@ static void finish_write(struct pending *write)
     write->done(write->arg, write->token, &(struct cluster_outcome){.status = STATUS_OK, .result = result, .message = ""});
 }
 
-static void play(void)
+void play(void)
 {
     while (pending_count > 0) {
         struct pending next = pending[0];
@@ -135,6 +135,14 @@ static void play(void)
         else
             finish_write(&next);
     }
+}
+
+void lose_answer(struct buffer *ret_command)
+{
+    assert_int_equal(pending_count, 1);
+    pending_count = 0;
+    *ret_command = pending[0].command;
+    pending[0].done(pending[0].arg, pending[0].token, &(struct cluster_outcome){.status = STATUS_OUTCOME_UNKNOWN, .message = "lost"});
 }
 
 /* --- what else lies around --- */
@@ -218,18 +226,36 @@ static struct bytes bytes_of(const char *text)
     return (struct bytes){text, text != NULL ? strlen(text) : 0};
 }
 
-void ask(enum http_method method, const char *path, const char *if_match, const char *body)
+static size_t make_headers(const char *if_match, struct http_header *out)
 {
-    struct http_header headers[2] = {{bytes_of("Content-Type"), bytes_of("application/json")},
-                                     {bytes_of("If-Match"), bytes_of(if_match)}};
+    const struct http_header all[] = {{bytes_of("Content-Type"), bytes_of("application/json")},
+                                      {bytes_of("If-Match"), bytes_of(if_match)},
+                                      {bytes_of("idempotency-key"), bytes_of(world.keys[0])},
+                                      {bytes_of("Idempotency-Key"), bytes_of(world.keys[1])},
+                                      {bytes_of("Authorization"), bytes_of(world.token)}};
+    size_t count = 0;
+    for (size_t i = 0; i < sizeof all / sizeof all[0]; i++)
+        if (all[i].value.data != NULL)
+            out[count++] = all[i];
+    return count;
+}
+
+void send_request(enum http_method method, const char *path, const char *if_match, const char *body)
+{
+    struct http_header headers[5];
     const char *query = strchr(path, '?');
-    struct http_request request = {.method = method, .headers = headers, .header_count = if_match != NULL ? 2 : 1,
+    struct http_request request = {.method = method, .headers = headers, .header_count = make_headers(if_match, headers),
                                    .path = {path, query != NULL ? (size_t)(query - path) : strlen(path)},
                                    .query = bytes_of(query != NULL ? query + 1 : ""), .body = bytes_of(body),
                                    .host = bytes_of("localhost"), .request_id = "req"};
     world.answer = (struct answer){.count = 0};
     world.reads = world.proposals = 0;
     api_handle(world.api, &request);
+}
+
+void ask(enum http_method method, const char *path, const char *if_match, const char *body)
+{
+    send_request(method, path, if_match, body);
     play();
     assert_int_equal(world.answer.count, 1);
 }

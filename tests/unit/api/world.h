@@ -28,6 +28,8 @@ struct world {
     bool is_stuck;                  /* writes are answered with `stuck_at`, and not applied here */
     struct apply_result stuck_at;
     const char *refused_command;    /* by the executor's own check */
+    const char *keys[2];            /* Idempotency-Key of requests; NULL: none */
+    const char *token;              /* "Bearer ..."; NULL: none */
     struct answer answer;
 };
 extern struct world world;
@@ -37,6 +39,11 @@ int world_teardown(void **state);
 
 /* Sends a request, plays the cluster until it is answered. `if_match`, `body` may be NULL; `path` may have a query. */
 void ask(enum http_method method, const char *path, const char *if_match, const char *body);
+/* The same in two halves: what is sent need not be answered yet, and others may ask before `play`. */
+void send_request(enum http_method method, const char *path, const char *if_match, const char *body);
+void play(void);
+/* The write that was sent is committed, which this node hears of later (`ret_command`), and so is not told to the client. */
+void lose_answer(struct buffer *ret_command);
 /* The answer's status and, if not NULL, words of its body. */
 void expect(int status, const char *words);
 void expect_etag(const char *etag); /* "\"3\"" */

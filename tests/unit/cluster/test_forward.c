@@ -171,7 +171,7 @@ static void answered_by(struct cluster *asker, struct cluster *server, enum stat
     assert_true(forward_requested(server, &(struct hello){.node = SELF}, buffer_bytes(&request), &err));
     buffer_deinit(&request);
     struct cluster_outcome outcome = {.status = status, .message = status == STATUS_OK ? "" : "no",
-                                      .result = {.index = index, .version = 7, .stale_count = 2, .id = {{1, 2}},
+                                      .result = {.index = index, .version = 7, .stale_count = 2, .replayed_status = 201, .id = {{1, 2}},
                                                  .status = STATUS_VERSION_MISMATCH, .sweep_deleted = 5}};
     world.done(world.arg, world.tokens[world.proposed - 1], &outcome);
     assert_int_equal(world.type, FRAME_ANSWER);
@@ -207,7 +207,7 @@ static void an_answer_waits_until_it_is_applied_here(void **state)
     assert_int_equal(outcomes[4].calls, 1);
     assert_int_equal(outcomes[4].status, STATUS_OK);
     const struct apply_result *result = &outcomes[4].result;
-    assert_true(result->index == 10 && result->version == 7 && result->stale_count == 2 && result->id.bytes[1] == 2);
+    assert_true(result->index == 10 && result->version == 7 && result->stale_count == 2 && result->replayed_status == 201 && result->id.bytes[1] == 2);
     assert_true(result->status == STATUS_VERSION_MISMATCH && result->sweep_deleted == 5);
     deliver(cluster, &leader); /* the same again: nobody waits any more */
     assert_int_equal(outcomes[4].calls, 1);

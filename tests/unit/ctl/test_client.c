@@ -339,6 +339,102 @@ static void test_cut_off(void **state)
     client_free(client);
 }
 
+/* The key that a request was sent with; "": none. */
+static void key_of(const char *request, char out[64])
+{
+    const char *line = strstr(request, "\r\nIdempotency-Key: ");
+    out[0] = '\0';
+    if (line != NULL)
+        (void)sscanf(line + 2, "Idempotency-Key: %63s", out);
+}
+
+static const struct request once = {.method = "POST", .path = "/", .body = "{}", .once = true};
+
+static int call_once_of(struct client *client)
+{
+    struct response response;
+    struct error err;
+    if (client_call(client, &once, &response, &err) != STATUS_OK)
+        fail_msg("%s", err.message);
+    int status = response.status;
+    response_deinit(&response);
+    return status;
+}
+
+/* The answer is lost, the next node knows of no leader, then it does not know what became of it, then it is at it still. */
+static void test_once(void **state)
+{
+    struct player first = {.answers = {"", "", "", ""}, .answer_count = 4};
+    struct player second = {.answers = {HEAD("503 Busy") "Retry-After: 0\r\n\r\n{}", HEAD("504 Unknown") "Retry-After: 0\r\n\r\n{}",
+                                        HEAD("409 In use") "Retry-After: 0\r\n\r\n{}", HEAD("201 Created") "\r\n{}",
+                                        HEAD("409 Name taken") "\r\n{}"},
+                            .answer_count = 5};
+    char servers[64], key[64], other[64];
+    (void)state;
+    player_start(&first);
+    player_start(&second);
+    (void)snprintf(servers, sizeof servers, "127.0.0.1:%u,127.0.0.1:%u", first.port, second.port);
+    struct client *client = client_of(servers, 20000);
+    assert_int_equal(call_once_of(client), 201);
+    key_of(first.requests[0], key);
+    assert_int_equal(strlen(key), 32);
+    for (int i = 0; i < 4; i++) {
+        key_of(first.requests[i], other);
+        assert_string_equal(other, key);
+        key_of(second.requests[i], other);
+        assert_string_equal(other, key);
+    }
+    assert_int_equal(call_once_of(client), 409); /* without Retry-After the answer stands; another request, another key */
+    key_of(second.requests[4], other);
+    assert_int_equal(strlen(other), 32);
+    assert_string_not_equal(other, key);
+    player_end(&first);
+    player_end(&second);
+    client_free(client);
+}
+
+/* There is no other server: the same one is asked again. */
+static void test_once_alone(void **state)
+{
+    struct player player = {.answers = {"", HEAD("202 Accepted") "\r\n{}"}, .answer_count = 2};
+    char servers[64], key[64], other[64];
+    (void)state;
+    player_start(&player);
+    (void)snprintf(servers, sizeof servers, "127.0.0.1:%u", player.port);
+    struct client *client = client_of(servers, 20000);
+    assert_int_equal(call_once_of(client), 202);
+    key_of(player.requests[0], key);
+    key_of(player.requests[1], other);
+    assert_string_equal(key, other);
+    player_end(&player);
+    client_free(client);
+}
+
+/* No more keys are kept: without one, and then not again; but never where an earlier try may have taken effect. */
+static void test_no_room_for_keys(void **state)
+{
+    struct player first = {.answers = {HEAD("429 Full") "Retry-After: 1\r\n\r\n{}", HEAD("503 Busy") "Retry-After: 0\r\n\r\n{}", ""},
+                           .answer_count = 3};
+    struct player second = {.answers = {HEAD("429 Full") "Retry-After: 1\r\n\r\n{}"}, .answer_count = 1};
+    char servers[64], key[64];
+    (void)state;
+    player_start(&first);
+    player_start(&second);
+    (void)snprintf(servers, sizeof servers, "127.0.0.1:%u,127.0.0.1:%u", first.port, second.port);
+    struct client *client = client_of(servers, 20000);
+    assert_int_equal(call_once_of(client), 503);
+    key_of(first.requests[0], key);
+    assert_int_equal(strlen(key), 32);
+    key_of(first.requests[1], key);
+    assert_string_equal(key, "");
+    assert_int_equal(call_once_of(client), 429);
+    key_of(second.requests[0], key);
+    assert_int_equal(strlen(key), 32);
+    player_end(&first);
+    player_end(&second);
+    client_free(client);
+}
+
 static void test_timeout(void **state)
 {
     struct player silent = {.listener = -1};
@@ -362,6 +458,7 @@ int main(void)
         cmocka_unit_test(test_servers),  cmocka_unit_test(test_servers_refused),   cmocka_unit_test(test_paths),
         cmocka_unit_test(test_call),     cmocka_unit_test(test_post_without_body), cmocka_unit_test(test_retry),
         cmocka_unit_test(test_not_reached), cmocka_unit_test(test_cut_off),        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_once),     cmocka_unit_test(test_once_alone),        cmocka_unit_test(test_no_room_for_keys),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

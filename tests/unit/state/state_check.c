@@ -298,6 +298,44 @@ static uint64_t meta_number(struct check *c, const char *name)
     return row && row->row.size == 8 ? load_le64(row->row.data) : UINT64_MAX;
 }
 
+/* The principal whose count has the key `name`: how many rows say that they are his. */
+static uint32_t count_keys(const struct table_rows *rows, struct bytes name)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        const uint8_t *row = rows->items[i].row.data; /* format, u32 size, principal */
+        count += load_le32(row + 1) == name.size - 1 && memcmp(row + 5, (const char *)name.data + 1, name.size - 1) == 0;
+    }
+    return count;
+}
+
+static enum status check_keys(struct check *c)
+{
+    const struct table_rows *rows = &c->tables[STATE_IDEMPOTENCY], *counts = &c->tables[STATE_IDEMPOTENCY_COUNTS];
+    uint32_t counted = 0;
+    for (uint32_t i = 0; i < rows->count; i++) {
+        struct idempotency_row row;
+        uint8_t time[40];
+        enum status status = idempotency_row_decode(rows->items[i].row, &row, c->err);
+        if (status)
+            return status;
+        store_be64(time, (uint64_t)row.created_ms);
+        memcpy(time + 8, rows->items[i].key.data, 32);
+        if (rows->items[i].key.size != 32 || !HAS(c, STATE_IDEMPOTENCY_BY_TIME, time, sizeof time))
+            return BROKEN(c, "an idempotency key is not listed by time");
+    }
+    for (uint32_t i = 0; i < counts->count; i++) {
+        uint32_t count = load_le32((const char *)counts->items[i].row.data + 1);
+        if (count == 0 || count != count_keys(rows, counts->items[i].key))
+            return BROKEN(c, "a principal has another number of idempotency keys than is counted");
+        counted += count;
+    }
+    if (counted != rows->count || c->tables[STATE_IDEMPOTENCY_BY_TIME].count != rows->count ||
+        meta_number(c, "idempotency_count") != rows->count)
+        return BROKEN(c, "idempotency keys, their list by time and their counters differ");
+    return STATUS_OK;
+}
+
 static enum status check_counters(struct check *c, uint64_t bytes)
 {
     const struct table_rows *t = c->tables;
@@ -332,6 +370,8 @@ static enum status check_all(struct check *c)
         status = check_versions(c);
     if (!status)
         status = check_ranges(c);
+    if (!status)
+        status = check_keys(c);
     return status ? status : check_counters(c, bytes);
 }
 

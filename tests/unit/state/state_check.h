@@ -10,7 +10,8 @@
  *   open;
  * - each open run is listed by job, its job's marks exist, its document can be found, its phase fits its attempt;
  * - `failed` is exactly the failed, timed out and lost executions; no run is both open and ended;
- * - an execution's text is JSON with the row's own id and status. */
+ * - an execution's text is JSON with the row's own id and status;
+ * - idempotency keys are listed by time, and counted, in all and of each principal. */
 must_use enum status state_check_invariants(struct state_view *view, struct error *err);
 
 /* One number for all rows of all tables: equal states give equal numbers, on any backend. */

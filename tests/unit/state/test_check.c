@@ -51,6 +51,11 @@ static struct sample fill(struct fixture *f)
     (void)finish(f, &sample.failed, RUN_FAILED);
     f->now_ms += 1000;
     (void)fire(f, sample.serial, TRIGGER_SCHEDULE, &node, &sample.open);
+    struct idempotency key = {.principal = "me", .key = {7}};
+    struct buffer command = command_buffer();
+    noop_encode(&command);
+    command_add_idempotency(&command, &key);
+    assert_int_equal(fixture_apply(f, &command).status, STATUS_OK);
     assert_int_equal(count_rows(f, STATE_FAILED), 1);
     assert_int_equal(count_rows(f, STATE_VERSIONS), 1);
     assert_int_equal(count_rows(f, STATE_OPEN), 1);
@@ -96,18 +101,23 @@ static void finds_what_is_missing(void **state)
         {"open", "the run that it lists is not open"},
         {"open_by_job", "it is not listed in open_by_job (serial 1)"},
         {"executions", "its execution is not there"},
+        {"idempotency", "the row of idempotency that it lists is not there"},
+        {"idempotency_by_time", "it is not listed in idempotency_by_time"},
+        {"idempotency_counts", "its principal \"me\" is not in idempotency_counts"},
     };
     for (uint32_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct fixture *f = fixture_open(fixture_backend, 0);
         struct sample sample = fill(f);
         struct told told;
-        uint8_t serial[8], by_job[24];
+        uint8_t serial[8], by_job[24], key[32] = {7}, by_time[40];
+        store_be64(by_time, (uint64_t)f->now_ms);
+        memcpy(by_time + 8, key, sizeof key);
         store_be64(serial, sample.serial);
         memcpy(by_job, serial, sizeof serial);
         memcpy(by_job + sizeof serial, sample.open.bytes, sizeof sample.open.bytes);
         const struct bytes keys[] = {{sample.job.bytes, 16}, {"job", 3},      {serial, 8},
                                      {serial, 8},            {sample.open.bytes, 16}, {by_job, 24},
-                                     {sample.failed.bytes, 16}};
+                                     {sample.failed.bytes, 16}, {key, 32}, {by_time, 40}, {"\2me", 3}};
         f->unchecked = true;
         drop(f, cases[i].table, keys[i]);
         struct state_contents contents = check(f, &told);

@@ -283,6 +283,30 @@ static void every_command(void **state)
     }
 }
 
+/* In front of whatever body. */
+static void with_a_key(void **state)
+{
+    (void)state;
+    static const struct idempotency given = {.principal = "me", .key = {1, 2}, .request = {3, 4}, .http_status = 202};
+    for (int type = COMMAND_NOOP; type <= COMMAND_NODE_GONE; type++) {
+        struct buffer command;
+        struct idempotency taken;
+        buffer_init(&command, ENTRY_SIZE_MAX);
+        encode((enum command_type)type, &command);
+        assert_false(command_is_idempotent(buffer_bytes(&command)));
+        command_add_idempotency(&command, &given);
+        assert_true(command_is_idempotent(buffer_bytes(&command)) && command_header_is_known(buffer_bytes(&command)));
+        assert_int_equal(command_type_of(buffer_bytes(&command)), type);
+        struct reader r = command_body(buffer_bytes(&command));
+        take_idempotency(&r, &taken);
+        assert_memory_equal(&taken, &given, sizeof taken);
+        assert_true(decode((enum command_type)type, r));
+        command.data[3] = 1;
+        assert_false(command_header_is_known(buffer_bytes(&command)));
+        buffer_deinit(&command);
+    }
+}
+
 static void short_headers(void **state)
 {
     (void)state;
@@ -342,7 +366,7 @@ static void impossible_values(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(every_command), cmocka_unit_test(short_headers), cmocka_unit_test(impossible_values),
+        cmocka_unit_test(every_command), cmocka_unit_test(with_a_key), cmocka_unit_test(short_headers), cmocka_unit_test(impossible_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -261,6 +261,14 @@ static void gen_sweep(struct world *w, struct buffer *out)
     sweep_encode(&item, out);
 }
 
+/* Few keys, so that they meet. */
+static void add_key(struct world *w, struct buffer *out)
+{
+    struct idempotency item = {.http_status = 200, .key = {(uint8_t)below(w, 20)}, .request = {below(w, 5) == 0}};
+    (void)snprintf(item.principal, sizeof item.principal, "%s", below(w, 2) ? "me" : "");
+    command_add_idempotency(out, &item);
+}
+
 static void generate(struct world *w, struct buffer *out)
 {
     uint32_t dice = below(w, 100);
@@ -288,6 +296,8 @@ static void generate(struct world *w, struct buffer *out)
         gen_sweep(w, out);
     else
         noop_encode(out);
+    if ((dice < 14 || dice >= 84) && chance(w, 30))
+        add_key(w, out);
 }
 
 /* One step: generated against the state as it stands, applied, checked, kept for the replay. */
@@ -297,6 +307,8 @@ static void step(struct world *w)
     w->f->now_ms += below(w, 3000);
     if (chance(w, 3))
         w->f->now_ms -= 4000; /* another leader's clock */
+    if (below(w, 200) == 0)
+        w->f->now_ms += INT64_C(7) * 3600000; /* some keys leave */
     generate(w, &command);
     command_stamp(command.data, w->f->now_ms);
     buffer_append(&copy, command.data, command.size);
@@ -324,6 +336,7 @@ static void replay(struct world *w, const char *backend, struct random *cuts, ui
             assert_int_equal(results[i].status, w->results[done + i].status);
             assert_int_equal(results[i].stale_count, w->results[done + i].stale_count);
             assert_int_equal(results[i].version, w->results[done + i].version);
+            assert_int_equal(results[i].replayed_status, w->results[done + i].replayed_status);
             assert_int_equal(results[i].sweep_deleted, w->results[done + i].sweep_deleted);
         }
         done += count;

@@ -195,6 +195,22 @@ static enum status node_again(struct bytes row, struct buffer *out, struct error
     return status;
 }
 
+static void idempotency_sample(struct buffer *out)
+{
+    static const struct idempotency_row row = {.principal = "deploy", .request = {1, 2, 3}, .http_status = 201, .resource = {{4, 5}},
+                                               .created_ms = 6};
+    idempotency_row_encode(&row, out);
+}
+
+static enum status idempotency_again(struct bytes bytes, struct buffer *out, struct error *err)
+{
+    struct idempotency_row row;
+    enum status status = idempotency_row_decode(bytes, &row, err);
+    if (!status)
+        idempotency_row_encode(&row, out);
+    return status;
+}
+
 static struct buffer range_key(void)
 {
     static const struct dropped_range range = {.serial = 1, .first_ms = 2, .last_ms = 3, .count = 4, .at_least = true,
@@ -238,7 +254,7 @@ static const struct codec codecs[] = {
     {"sched", spec_sample, spec_again},      {"marks", marks_sample, marks_again},
     {"jobs", job_sample, job_again},         {"open", open_sample, open_again},
     {"executions", execution_sample, execution_again}, {"nodes", node_sample, node_again},
-    {"ranges", range_sample, range_again},
+    {"ranges", range_sample, range_again},   {"idempotency", idempotency_sample, idempotency_again},
 };
 enum { CODEC_COUNT = sizeof codecs / sizeof codecs[0] };
 

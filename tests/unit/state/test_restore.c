@@ -110,6 +110,22 @@ static void everything_ends(void **state)
     assert_int_equal(marks_of(s.f, s.ahead).mark_ms, ahead_ms); /* never back: its slots were decided */
 }
 
+/* A request that the old cluster took may be meant for the new one. */
+static void keys_are_forgotten(void **state)
+{
+    struct scene s = scene_of(state);
+    struct idempotency key = {.principal = "me", .key = {7}, .http_status = 202};
+    for (int i = 0; i < 2; i++) {
+        struct buffer command = command_buffer();
+        noop_encode(&command);
+        command_add_idempotency(&command, &key);
+        assert_int_equal(fixture_apply(s.f, &command).replayed_status, 0);
+        assert_int_equal(count_rows(s.f, STATE_IDEMPOTENCY), 1);
+        if (i == 0)
+            assert_int_equal(restore(s.f, true).status, STATUS_OK);
+    }
+}
+
 static void marks_are_kept(void **state)
 {
     struct scene s = scene_of(state);
@@ -203,7 +219,7 @@ static void equal_everywhere(void **state)
 int main(void)
 {
 #define TEST(function) cmocka_unit_test_setup_teardown(function, fixture_setup, fixture_teardown)
-    const struct CMUnitTest tests[] = {TEST(everything_ends),     TEST(marks_are_kept), TEST(a_deleted_jobs_marks_go),
+    const struct CMUnitTest tests[] = {TEST(everything_ends),     TEST(keys_are_forgotten), TEST(marks_are_kept), TEST(a_deleted_jobs_marks_go),
                                        TEST(it_is_known_by_what), TEST(twice),          TEST(life_goes_on),
                                        TEST(cut_short),           TEST(equal_everywhere)};
     return RUN_ON_BACKENDS("restore", tests);

@@ -154,6 +154,11 @@ static void fill(struct fixture *f)
     (void)cancel(f, &run, REASON_USER);
     (void)trigger(f, &ids[1], true, NULL, &run);
     (void)cancel(f, &run, REASON_USER);
+    struct idempotency key = {.principal = "me", .key = {7}, .http_status = 202};
+    struct buffer command = command_buffer();
+    noop_encode(&command);
+    command_add_idempotency(&command, &key);
+    assert_int_equal(fixture_apply(f, &command).status, STATUS_OK);
     for (int table = 0; table < STATE_TABLE_COUNT; table++)
     assert_int_not_equal(count_rows(f, (enum state_table)table), 0);
 }
