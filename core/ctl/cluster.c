@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "ctl/executions.h"
 #include "ctl/invocation.h"
 #include "ctl/rest.h"
 #include "ctl/show.h"
@@ -201,8 +202,52 @@ int run_cluster_join(struct invocation *invocation)
     return code;
 }
 
+static const cJSON *find_node(const cJSON *nodes, const char *name)
+{
+    const cJSON *node;
+    cJSON_ArrayForEach(node, nodes)
+    {
+        const char *id = member_string(node, "id");
+        if (id != NULL && strcmp(id, name) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* *ret: it is a member still, and is to leave. The asked node may be that one. */
+static int look_for_end(struct invocation *invocation, const char *name, bool *ret)
+{
+    cJSON *status = NULL;
+    int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/cluster/status"}, &status, NULL);
+    if (code != EXIT_CODE_OK)
+        return code;
+    const cJSON *node = find_node(cJSON_GetObjectItemCaseSensitive(status, "peers"), name);
+    bool is_out = node == NULL || member_true(status, "removed");
+    *ret = !is_out;
+    if (!is_out && !member_true(node, "draining")) {
+        complain(NULL, "node \"%s\" stays: its removal was taken back", name);
+        code = EXIT_CODE_REFUSED;
+    }
+    cJSON_Delete(status);
+    return code;
+}
+
+static int wait_until_removed(struct invocation *invocation, const char *name)
+{
+    int64_t pause_ms = 0;
+    bool is_draining = true;
+    complain(NULL, "node \"%s\" has runs under way: it gets no new ones, and is removed once they have ended, or after a lease", name);
+    for (;;) {
+        int code = look_for_end(invocation, name, &is_draining);
+        if (code != EXIT_CODE_OK || !is_draining)
+            return code;
+        pause_ms = poll_pause(pause_ms);
+    }
+}
+
 int run_cluster_remove(struct invocation *invocation)
 {
+    bool waits = !arguments_switch(&invocation->arguments, "no-wait", false);
     for (uint32_t i = 0; i < (uint32_t)invocation->arguments.operand_count; i++) {
         const char *node = invocation->arguments.operands[i];
         struct response response;
@@ -212,8 +257,12 @@ int run_cluster_remove(struct invocation *invocation)
         buffer_deinit(&path);
         if (code != EXIT_CODE_OK)
             return code;
+        bool is_draining = response.status == 202;
         response_deinit(&response);
-        code = say(invocation, NULL, node, "removed");
+        if (is_draining && waits)
+            code = wait_until_removed(invocation, node);
+        if (code == EXIT_CODE_OK)
+            code = say(invocation, NULL, node, is_draining && !waits ? "gets no new runs and leaves" : "removed");
         if (code != EXIT_CODE_OK)
             return code;
     }

@@ -113,6 +113,11 @@ static const struct flag token_flags[] = {
     END,
 };
 
+static const struct flag remove_flags[] = {
+    {"no-wait", 0, FLAG_SWITCH, NULL, "do not wait for the runs of a node to end"},
+    END,
+};
+
 /* --- commands --- */
 
 static const struct group groups[] = {
@@ -222,8 +227,10 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl cluster join chronos-4 10.0.0.4:7000\n"},
-    {"cluster", "remove", "NODE...", 1, ARGUMENTS_MAX, NULL, run_cluster_remove, "Take nodes out of the cluster, one after the other",
-     "No question is asked. To come back a node needs an empty data directory.\n"
+    {"cluster", "remove", "NODE...", 1, ARGUMENTS_MAX, remove_flags, run_cluster_remove,
+     "Take nodes out of the cluster, one after the other",
+     "No question is asked. A node that has runs gets no new ones, and leaves when they have ended, or after\n"
+     "executors.lease_timeout. \"cluster join\" takes that back meanwhile. To come back a node needs an empty data directory.\n"
      "\n"
      "Example:\n"
      "  chronosctl cluster remove chronos-4\n"},

@@ -34,6 +34,7 @@ struct close_attempt take_close(struct reader *r);
 void take_node(struct reader *r, struct node_row *ret);
 struct sweep take_sweep(struct reader *r);
 struct node_gone take_node_gone(struct reader *r);
+struct drain take_drain(struct reader *r);
 struct restore take_restore(struct reader *r);
 
 /* The reader of a command's body, behind the header. */
