@@ -1,7 +1,9 @@
 /* The cluster: who belongs to it, who leads; admitting, removing, handing over. */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/json.h"
 #include "ctl/executions.h"
 #include "ctl/invocation.h"
@@ -9,7 +11,7 @@
 #include "ctl/show.h"
 #include "ctl/text.h"
 
-enum { BODY_MAX = 4096, CELL_MAX = 64 * 1024 };
+enum { BODY_MAX = 4096, CELL_MAX = 64 * 1024, SNAPSHOT_MODE = 0600 /* all jobs with their secrets */ };
 
 /* --- showing --- */
 
@@ -269,23 +271,78 @@ int run_cluster_remove(struct invocation *invocation)
     return EXIT_CODE_OK;
 }
 
+/* --- snapshots --- */
+
+static int refuse(const struct error *err)
+{
+    complain(NULL, "%s", err->message);
+    return EXIT_CODE_REFUSED;
+}
+
+/* Found out before a snapshot is written for nothing. */
+static int open_target(const char *path, struct file_draft *ret)
+{
+    struct stat facts;
+    struct error err;
+    if (lstat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) {
+        complain(NULL, "%s is not a regular file", path);
+        return EXIT_CODE_REFUSED;
+    }
+    return file_draft_open(path, ret, &err) == STATUS_OK ? EXIT_CODE_OK : refuse(&err);
+}
+
+/* Nothing stands under the name before all of it is there, and on the disk. */
+static int download(struct invocation *invocation, const cJSON *snapshot, struct file_draft *draft)
+{
+    const char *id = member_string(snapshot, "id");
+    int64_t size = member_int(snapshot, "size_bytes", -1);
+    struct response response;
+    struct buffer target;
+    struct error err;
+    api_path(&target, "cluster/snapshot", id != NULL ? id : "", NULL);
+    int code = rest_call(invocation, NULL, &(struct request){.method = "GET", .path = target.data, .save = draft}, &response);
+    buffer_deinit(&target);
+    if (code != EXIT_CODE_OK)
+        return code;
+    uint64_t saved = response.saved;
+    response_deinit(&response);
+    if (size < 0 || saved != (uint64_t)size) {
+        complain(NULL, "%" PRIu64 " bytes came of %" PRId64 ": nothing was kept", saved, size);
+        return EXIT_CODE_REFUSED;
+    }
+    return file_draft_publish(draft, SNAPSHOT_MODE, &err) == STATUS_OK ? EXIT_CODE_OK : refuse(&err);
+}
+
+/* Where it lies: on the node, or in `path` here. */
+static void append_snapshot(struct invocation *invocation, const cJSON *answer, const char *path)
+{
+    bool is_name = invocation->format != FORMAT_TABLE;
+    const char *shown = is_name ? member_string(answer, "id") : path != NULL ? path : member_string(answer, "file");
+    const char *node = member_string(answer, "node_id");
+    if (shown != NULL)
+        text_append_safe(&invocation->out, shown, strlen(shown), TEXT_ONE_LINE);
+    if (!is_name && node != NULL) {
+        buffer_append_string(&invocation->out, path != NULL ? " fetched from node " : " written on node ");
+        text_append_safe(&invocation->out, node, strlen(node), TEXT_ONE_LINE);
+    }
+    buffer_append_char(&invocation->out, '\n');
+}
+
 int run_cluster_snapshot(struct invocation *invocation)
 {
+    const char *path = arguments_text(&invocation->arguments, "file");
+    struct file_draft draft = {.fd = -1};
     cJSON *answer = NULL;
-    int code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = "/api/v1/cluster/snapshot"}, &answer, NULL);
-    if (code == EXIT_CODE_OK && (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML)) {
+    int code = path != NULL ? open_target(path, &draft) : EXIT_CODE_OK;
+    if (code == EXIT_CODE_OK)
+        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = "/api/v1/cluster/snapshot"}, &answer, NULL);
+    if (code == EXIT_CODE_OK && path != NULL)
+        code = download(invocation, answer, &draft);
+    file_draft_discard(&draft); /* unless it was published */
+    if (code == EXIT_CODE_OK && (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML))
         code = invocation_show(invocation, answer);
-    } else if (code == EXIT_CODE_OK) {
-        bool is_name = invocation->format != FORMAT_TABLE;
-        const char *shown = member_string(answer, is_name ? "id" : "file"), *node = member_string(answer, "node_id");
-        if (shown != NULL)
-            text_append_safe(&invocation->out, shown, strlen(shown), TEXT_ONE_LINE);
-        if (!is_name && node != NULL) {
-            buffer_append_string(&invocation->out, " written on node ");
-            text_append_safe(&invocation->out, node, strlen(node), TEXT_ONE_LINE);
-        }
-        buffer_append_char(&invocation->out, '\n');
-    }
+    else if (code == EXIT_CODE_OK)
+        append_snapshot(invocation, answer, path);
     cJSON_Delete(answer);
     return code;
 }

@@ -118,6 +118,11 @@ static const struct flag remove_flags[] = {
     END,
 };
 
+static const struct flag snapshot_flags[] = {
+    {"file", 'f', FLAG_TEXT, "FILE", "fetch it, into this file here"},
+    END,
+};
+
 /* --- commands --- */
 
 static const struct group groups[] = {
@@ -239,11 +244,13 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl cluster transfer chronos-2\n"},
-    {"cluster", "snapshot", "", 0, 0, NULL, run_cluster_snapshot, "Write a snapshot of the node that is asked",
-     "It holds all jobs, runs and history, and lies in the node's data directory.\n"
+    {"cluster", "snapshot", "", 0, 0, snapshot_flags, run_cluster_snapshot, "Write a snapshot of the node that is asked",
+     "It holds all jobs, runs and history, and lies in the node's data directory. With -f it is fetched, too: the file\n"
+     "here is there whole or not at all.\n"
      "\n"
-     "Example:\n"
-     "  chronosctl --server 10.0.0.1:8080 cluster snapshot\n"},
+     "Examples:\n"
+     "  chronosctl --server 10.0.0.1:8080 cluster snapshot\n"
+     "  chronosctl cluster snapshot -f /backup/chronos.snapshot\n"},
     {"token", "generate", "NAME", 1, 1, token_flags, run_token_generate, "Make a token, and its line for auth.tokens_file",
      "The token is shown once and kept nowhere; the line holds its SHA-256 only.\n"
      "\n"
