@@ -576,6 +576,11 @@ enum status cluster_reload_tls(struct cluster *cluster, struct error *err)
     return status == STATUS_OK ? status : error_wrap(err, "cluster.raft.tls");
 }
 
+int64_t cluster_tls_expires_s(const struct cluster *cluster)
+{
+    return cluster->transport != NULL ? transport_tls_expires_s(cluster->transport) : INT64_MAX;
+}
+
 static void handle_closed(struct cluster *cluster)
 {
     if (--cluster->open_handles > 0)

@@ -127,9 +127,11 @@ must_use enum status cluster_move_aside(const struct cluster_config *config, str
 void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_runner_ops runner);
 /* Starts the threads. A node that is alone campaigns; one of several waits for a leader, one of none asks for admission. */
 must_use enum status cluster_start(struct cluster *cluster, struct error *err);
-/* Links made from now on use the certificate and the authority that the files hold now; those that are up stay. Where they cannot be
- * used, the old ones stay in use. OK without TLS. Blocks as long as reading them takes. */
+/* Links made from now on use the certificate and the authority that the files hold now; those that are up are made anew, one by one.
+ * Where they cannot be used, the old ones stay in use. OK without TLS. Blocks as long as reading them takes. */
 must_use enum status cluster_reload_tls(struct cluster *cluster, struct error *err);
+/* When this node's certificate for links ends, Unix time; INT64_MAX: it has none. */
+int64_t cluster_tls_expires_s(const struct cluster *cluster);
 /* This node is about to stop: another one should lead. Nothing happens where it does not lead, or is alone. */
 void cluster_hand_over(struct cluster *cluster);
 /* Refuses further proposals with SHUTTING_DOWN, waits for what is in flight, syncs; `stopped` is called once on the loop;
