@@ -177,6 +177,8 @@ API_HANDLER(handle_cluster_transfer);
 /* cluster_snapshot.c */
 API_HANDLER(handle_snapshot_take);
 API_HANDLER(handle_snapshot_list);
+/* cluster_snapshot_file.c */
+API_HANDLER(handle_snapshot_get);
 /* cluster_nodes.c */
 API_HANDLER(handle_node_list);
 /* jobs.c: one job; jobs_list.c; edits.c: what changes one */

@@ -18,6 +18,8 @@ static const char *member_state(const struct cluster_member *member)
 {
     if (!member->is_reachable)
         return "Unreachable"; /* from the node that is asked */
+    if (member->is_draining)
+        return "Draining";
     if (!member->is_voter)
         return "Learner";
     return member->is_leader ? "Leader" : "Follower";
@@ -43,6 +45,7 @@ void cluster_member_write(struct json_writer *w, const struct cluster_member *me
     json_member_string(w, "address", member->address);
     json_member_string(w, "state", member_state(member));
     json_member_bool(w, "reachable", member->is_reachable);
+    json_member_bool(w, "draining", member->is_draining);
     write_level(w, member->feature_level);
     if (has_match)
         json_member_int(w, "match_index", (int64_t)member->match_index);
@@ -189,8 +192,30 @@ static void on_changed(struct operation *operation, const struct cluster_outcome
     operation_end(operation);
 }
 
+/* Accepted, and not done yet. */
+static void answer_draining(struct operation *operation)
+{
+    struct cluster_status status;
+    struct buffer body;
+    cluster_status_get(operation->api->config.cluster, &status);
+    buffer_init(&body, STATUS_DOCUMENT_MAX);
+    struct json_writer w = json_writer_on(&body);
+    json_object_begin(&w);
+    for (uint32_t i = 0; i < status.member_count; i++) {
+        if (strcmp(status.members[i].name, operation->data) == 0)
+            cluster_member_write(&w, &status.members[i], status.is_leader);
+    }
+    json_object_end(&w);
+    answer_json(operation->api, operation->token, 202, &body, NULL);
+}
+
 static void on_removed(struct operation *operation, const struct cluster_outcome *outcome)
 {
+    if (outcome->status == STATUS_OK && outcome->result.status == STATUS_BUSY) {
+        answer_draining(operation);
+        operation_end(operation);
+        return;
+    }
     if (operation_failed(operation, outcome, "the cluster was not changed"))
         return;
     answer_empty(operation->api, operation->token, 204, NULL);
@@ -228,7 +253,6 @@ API_HANDLER(handle_cluster_transfer)
 API_HANDLER(handle_cluster_remove)
 {
     struct api *api = arg;
-    char node[NODE_NAME_MAX + 1] = "";
     struct bytes named = match->params[0];
     struct change none;
     struct error err;
@@ -238,8 +262,12 @@ API_HANDLER(handle_cluster_remove)
         answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND, "no member has so long a name", NULL);
         return;
     }
-    memcpy(node, named.data, named.size);
-    struct operation *operation = operation_begin(api, request, on_removed, NULL, NULL);
+    char *node = strndup(named.data, named.size);
+    if (node == NULL) {
+        answer_problem(api, request->token, request->request_id, STATUS_NO_MEMORY, "", NULL);
+        return;
+    }
+    struct operation *operation = operation_begin(api, request, on_removed, node, free); /* takes it */
     if (operation != NULL &&
         cluster_remove(api->config.cluster, node, operation_outcome, api, operation_token(operation), &err) != STATUS_OK)
         operation_refuse(operation, &err);

@@ -194,6 +194,10 @@ static void write_metrics(const struct api *api, struct buffer *out)
     head(out, "chronos_insecure", "gauge", "1 where something is open that should not be.");
     buffer_appendf(out, "chronos_insecure{what=\"http\"} %d\n", config_http_is_open(api->config.config) ? 1 : 0);
     buffer_appendf(out, "chronos_insecure{what=\"node_links\"} %d\n", config_raft_is_open(api->config.config) ? 1 : 0);
+    head(out, "chronos_tls_certificate_expiry_time_seconds", "gauge", "When this node's certificate ends, since 1970 UTC.");
+    int64_t expires_s = cluster_tls_expires_s(api->config.cluster);
+    if (expires_s != INT64_MAX)
+        buffer_appendf(out, "chronos_tls_certificate_expiry_time_seconds{what=\"node_links\"} %lld\n", (long long)expires_s);
     cluster_metrics(api, out);
     scheduler_metrics(api, out);
     run_metrics(api, out);

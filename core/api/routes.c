@@ -13,6 +13,7 @@ const struct route api_routes[] = {
     {METHOD_POST, "/api/v1/cluster/transfer-leadership", handle_cluster_transfer, 0},
     {METHOD_GET, "/api/v1/cluster/snapshot", handle_snapshot_list, 0},
     {METHOD_POST, "/api/v1/cluster/snapshot", handle_snapshot_take, 0},
+    {METHOD_GET, "/api/v1/cluster/snapshot/:snapshot", handle_snapshot_get, 0},
     {METHOD_GET, "/api/v1/cluster/nodes", handle_node_list, 0},
     {METHOD_DELETE, "/api/v1/cluster/nodes/:node", handle_cluster_remove, 0},
 

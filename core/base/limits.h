@@ -95,6 +95,7 @@ enum {
     HTTP_PIPELINE_MAX = 16 * 1024,
     HTTP_BODY_RATE_MIN = 16 * 1024,  /* bytes per second; each second's worth that arrives extends the body deadline */
     HTTP_DRAIN_MS = 1000,            /* input thrown away behind a last answer, or the RST would destroy it */
+    HTTP_FILES_MAX = 16,             /* answers with a file that leave at once: each has a descriptor and two pieces of memory */
     HTTP_REFUSED_MAX = 64,           /* connections being told 503 at once; beyond: closed without a word */
     PAGE_DEFAULT = 100,
     PAGE_MAX = 1000,

@@ -371,6 +371,8 @@ static void handle_applied(struct cluster *cluster, struct applied_batch *applie
     if (applied->last_stamp_ms > cluster->last_stamp_ms)
         cluster->last_stamp_ms = applied->last_stamp_ms;
     consensus_applied(cluster);
+    if (applied->changes.draining)
+        removal_changed(cluster);
     cluster->config.leader.changes(cluster->config.leader.arg, &applied->changes, applied->position);
     cluster->config.runner.changes(cluster->config.runner.arg, &applied->changes, applied->position);
     follow_leadership(cluster);
@@ -396,6 +398,7 @@ void cluster_replaced(struct cluster *cluster)
     cluster->config.leader.reload(cluster->config.leader.arg);
     cluster->config.runner.reload(cluster->config.runner.arg);
     forward_applied(cluster);
+    removal_changed(cluster);
     links_note_origin(cluster);
     if (cluster->transport != NULL)
         transport_set_self(cluster->transport, &cluster->self);
@@ -509,6 +512,7 @@ enum status cluster_open(const struct cluster_config *config, struct cluster **r
         return status;
     }
     contact_begin(cluster);
+    removal_changed(cluster);
     cluster->applied_index = cluster->given_index = state_applied(cluster->stores.state).index;
     cluster->last_stamp_ms = state_last_stamp(cluster->stores.state);
     *ret = cluster;
@@ -570,6 +574,11 @@ enum status cluster_reload_tls(struct cluster *cluster, struct error *err)
         return STATUS_OK;
     enum status status = transport_reload_tls(cluster->transport, cluster->config.tls, err);
     return status == STATUS_OK ? status : error_wrap(err, "cluster.raft.tls");
+}
+
+int64_t cluster_tls_expires_s(const struct cluster *cluster)
+{
+    return cluster->transport != NULL ? transport_tls_expires_s(cluster->transport) : INT64_MAX;
 }
 
 static void handle_closed(struct cluster *cluster)
@@ -750,6 +759,7 @@ static void describe_members(const struct cluster *cluster, const struct raft_st
             .address = member->address,
             .is_leader = member->id == raft->leader,
             .is_voter = (member->role & RAFT_VOTER) != 0,
+            .is_draining = removal_is_draining(cluster, member->id),
             .feature_level = levels_of(cluster, member->id),
             .is_reachable = is_self || (cluster->transport != NULL && transport_is_up(cluster->transport, member->id, LANE_CONTROL)),
         };

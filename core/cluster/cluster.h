@@ -55,6 +55,9 @@ struct cluster_leader_ops {
     void (*silent)(void *arg, const char *node); /* it cannot be reached */
     void (*reload)(void *arg);                   /* a snapshot has taken the place of the state: everything is to be read anew */
     bool (*watch)(void *arg);                    /* ten times a lease, or more often; true: `run` has something to do */
+    /* It gets no new runs while it is held, for it is to leave; a leader begins with nobody held. True: `run` has something to do. */
+    bool (*hold)(void *arg, const char *node, bool is_held);
+    bool (*is_busy)(void *arg, const char *node); /* runs are under way there */
     void *arg;
 };
 
@@ -124,9 +127,11 @@ must_use enum status cluster_move_aside(const struct cluster_config *config, str
 void cluster_attach(struct cluster *cluster, struct cluster_leader_ops leader, struct cluster_runner_ops runner);
 /* Starts the threads. A node that is alone campaigns; one of several waits for a leader, one of none asks for admission. */
 must_use enum status cluster_start(struct cluster *cluster, struct error *err);
-/* Links made from now on use the certificate and the authority that the files hold now; those that are up stay. Where they cannot be
- * used, the old ones stay in use. OK without TLS. Blocks as long as reading them takes. */
+/* Links made from now on use the certificate and the authority that the files hold now; those that are up are made anew, one by one.
+ * Where they cannot be used, the old ones stay in use. OK without TLS. Blocks as long as reading them takes. */
 must_use enum status cluster_reload_tls(struct cluster *cluster, struct error *err);
+/* When this node's certificate for links ends, Unix time; INT64_MAX: it has none. */
+int64_t cluster_tls_expires_s(const struct cluster *cluster);
 /* This node is about to stop: another one should lead. Nothing happens where it does not lead, or is alone. */
 void cluster_hand_over(struct cluster *cluster);
 /* Refuses further proposals with SHUTTING_DOWN, waits for what is in flight, syncs; `stopped` is called once on the loop;
@@ -151,7 +156,9 @@ must_use enum status cluster_read_index(struct cluster *cluster, cluster_done do
  * it has caught up. NOT_FOUND: nobody answers there in time. NAME_TAKEN: another node has that name. Of a member the address is noted. */
 must_use enum status cluster_invite(struct cluster *cluster, const char *name, const char *address, cluster_done done, void *arg,
                                     uint64_t token, struct error *err);
-/* Takes a member out; also the leader itself. NOT_FOUND: there is no such member. CONFLICT: it is the last one that votes. */
+/* Takes a member out; also the leader, which has another one lead first. OK with result.status BUSY: runs are under way there; it gets no
+ * new ones, and leaves once they have ended, or after lease_timeout_ms. cluster_invite takes that back. NOT_FOUND: there is no such
+ * member. CONFLICT: it is the last one that votes. */
 must_use enum status cluster_remove(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
                                     struct error *err);
 /* Another member leads: `name`, or "" for the one that has most of the log. Answered when it does, or TIMEOUT. */
@@ -196,6 +203,7 @@ enum { CLUSTER_MEMBERS_MAX = 16 };
 struct cluster_member {
     const char *name, *address; /* of the configuration in force; borrowed until the loop goes on */
     bool is_leader, is_voter;
+    bool is_draining;           /* it leaves once its runs have ended */
     bool is_reachable;          /* a link to it is up; of this node: true */
     uint64_t match_index;       /* on the leader: how much of the log it has */
     uint32_t feature_level;     /* the newest that it knows; 0: this node has not heard of it */

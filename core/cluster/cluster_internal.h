@@ -18,7 +18,9 @@
 #include "cluster/message.h"
 #include "cluster/outputs.h"
 #include "cluster/proposals.h"
+#include "cluster/removal.h"
 #include "cluster/snapshots.h"
+#include "cluster/waiter.h"
 
 struct cluster_stores {
     struct data_dir data, log_dir; /* log_dir: only with a directory of its own */
@@ -63,13 +65,6 @@ struct guest {
     uint64_t id;
 };
 enum { ACQUAINTANCES_MAX = 2 * RAFT_MEMBERS_MAX, JOINS_MAX = 16 /* guests whose admission is under way */ };
-
-/* Somebody waits for an outcome that no entry of the log tells. */
-struct waiter {
-    cluster_done done; /* NULL: nobody */
-    void *arg;
-    uint64_t token, deadline_ns;
-};
 
 /* A node that is called so that it can be admitted. */
 struct invitation {
@@ -123,6 +118,7 @@ struct cluster {
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     struct contact contact;
     struct levels levels;
+    struct removals removals;
     uint64_t frames_unknown;   /* of a newer version: skipped */
     struct outputs outputs;
     bool is_led;               /* what the runner was told */

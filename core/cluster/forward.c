@@ -221,7 +221,8 @@ bool forward_answered(struct cluster *cluster, const struct hello *remote, struc
     struct request *request = request_of(forward, answer.id);
     if (request == NULL || request->node != remote->node || request->is_decided)
         return true; /* it came too late */
-    if (answer.status != STATUS_OK || request->kind != REQUEST_PROPOSE) { /* a removed node will never apply its removal */
+    bool is_to_come = request->kind == REQUEST_PROPOSE || answer.result.status != STATUS_OK; /* a node that drains does apply that */
+    if (answer.status != STATUS_OK || !is_to_come) { /* a removed node will never apply its removal */
         finish(forward, request, &(struct cluster_outcome){.status = answer.status, .message = answer.message});
         return true;
     }

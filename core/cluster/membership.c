@@ -168,8 +168,8 @@ void membership_asked(struct cluster *cluster, struct transport_link link, const
 
 /* --- members: changes --- */
 
-static enum status change(struct cluster *cluster, const struct raft_conf_change *change, cluster_done done, void *arg,
-                          uint64_t token, struct error *err)
+enum status membership_change(struct cluster *cluster, const struct raft_conf_change *change, cluster_done done, void *arg,
+                              uint64_t token, struct error *err)
 {
     struct raft_log_id at;
     enum status status = proposals_room(cluster->proposals, raft_last(cluster->raft).index + 1, err);
@@ -236,7 +236,7 @@ static enum status add(struct cluster *cluster, uint64_t id, const char *name, c
     if (fits != STATUS_OK)
         return fits;
     struct raft_conf_change wanted = change_of(known == NULL ? RAFT_ADD_LEARNER : RAFT_UPDATE, id, name, address);
-    enum status changed = change(cluster, &wanted, done, arg, token, err);
+    enum status changed = membership_change(cluster, &wanted, done, arg, token, err);
     if (changed == STATUS_OK && known == NULL)
         LOG_INFO("a node joins", LOG_STRING("node", name), LOG_STRING("address", address));
     return changed;
@@ -256,7 +256,7 @@ static bool note_moved(struct cluster *cluster, const struct raft_status *status
         if (says_anew(cluster, seen->address)) /* else tried before: another change was in the way */
             LOG_INFO("a node has moved", LOG_STRING("node", known->name), LOG_STRING("from", known->address),
                      LOG_STRING("to", seen->address));
-        return change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
+        return membership_change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
     }
     return false;
 }
@@ -269,7 +269,7 @@ static bool note_own_address(struct cluster *cluster, const struct raft_status *
     if (self == NULL || strcmp(self->address, cluster->self.address) == 0)
         return false;
     struct raft_conf_change moved = change_of(RAFT_UPDATE, self->id, self->name, cluster->self.address);
-    return change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
+    return membership_change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
 }
 
 static bool has_caught_up(const struct raft_status *status, uint64_t id)
@@ -365,12 +365,13 @@ void membership_look(struct cluster *cluster)
                   raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */
     note_removal(cluster, status.removed || is_out);
     if (cluster->handover.done != NULL && status.role == RAFT_LEADER && status.transfer_to == 0)
-        answer(&cluster->handover, STATUS_TIMEOUT, not_taken_over); /* the core has given it up */
+        waiter_tell(&cluster->handover, STATUS_TIMEOUT, not_taken_over); /* the core has given it up */
     if (cluster->is_leaving && !cluster->stopping)
         cluster_hand_over(cluster); /* it has been elected in spite of that */
     ask_again(cluster);
-    if (!cluster->is_leader)
-        return;
+    if (removal_look(cluster) || !cluster->is_leader)
+        return; /* one change at a time */
+    raft_status(cluster->raft, &status);
     tell_guests(cluster, &status);
     if (note_own_address(cluster, &status) || note_moved(cluster, &status))
         return; /* one change at a time */
@@ -379,29 +380,12 @@ void membership_look(struct cluster *cluster)
         if (!(member->role & RAFT_LEARNER) || !has_caught_up(&status, member->id))
             continue;
         struct raft_conf_change promoted = change_of(RAFT_ADD_VOTER, member->id, member->name, member->address);
-        enum status changed = change(cluster, &promoted, NULL, NULL, 0, &err);
+        enum status changed = membership_change(cluster, &promoted, NULL, NULL, 0, &err);
         if (changed == STATUS_OK)
             LOG_INFO("a node has caught up and votes from now on", LOG_STRING("node", promoted.member.name));
         if (changed != STATUS_NOT_READY && changed != STATUS_NO_QUORUM)
             return; /* else it has fallen silent: the next one */
     }
-}
-
-static enum status remove_member(struct cluster *cluster, const char *name, cluster_done done, void *arg, uint64_t token,
-                                 struct error *err)
-{
-    struct raft_status status;
-    raft_status(cluster->raft, &status);
-    const struct raft_member *member = membership_find(status.conf, name);
-    if (member == NULL)
-        return error_set(err, STATUS_NOT_FOUND, "no member of the cluster is called \"%s\"", name);
-    if ((member->role & RAFT_VOTER) && raft_conf_voters(status.conf) == 1)
-        return error_set(err, STATUS_CONFLICT, "node \"%s\" is the last one that votes: without it there is no cluster", name);
-    struct raft_conf_change removed = change_of(RAFT_REMOVE, member->id, name, "");
-    enum status changed = change(cluster, &removed, done, arg, token, err);
-    if (changed == STATUS_OK)
-        LOG_INFO("a node is removed", LOG_STRING("node", name));
-    return changed;
 }
 
 /* --- handing over --- */
@@ -441,7 +425,7 @@ void membership_follow_leader(struct cluster *cluster)
 {
     uint64_t leader = raft_leader(cluster->raft);
     if (cluster->handover.done != NULL && leader != 0 && leader != cluster->self.node)
-        answer(&cluster->handover, STATUS_OK, "");
+        waiter_tell(&cluster->handover, STATUS_OK, "");
 }
 
 /* --- inviting --- */
@@ -463,6 +447,8 @@ static enum status invite(struct cluster *cluster, const char *name, const char 
     const struct raft_member *namesake = membership_find(status.conf, name);
     if (cluster->transport == NULL)
         return error_set(err, STATUS_CONFLICT, "this node cannot be reached by others: cluster.raft.address is not set");
+    if (namesake != NULL && removal_is_draining(cluster, namesake->id))
+        return removal_undo(cluster, namesake->id, done, arg, token, err);
     if (namesake != NULL)
         return add(cluster, namesake->id, name, address, done, arg, token, err); /* perhaps it has moved */
     if (invitation_to(cluster, name) != NULL)
@@ -489,7 +475,7 @@ void membership_list_invited(const struct cluster *cluster, struct transport_pee
 static void end_invitation(struct cluster *cluster, struct invitation *invitation, enum status status, const char *message)
 {
     cluster->calls_changed = true;
-    answer(&invitation->waiter, status, message);
+    waiter_tell(&invitation->waiter, status, message);
 }
 
 static void on_invited_decided(void *arg, uint64_t token, const struct cluster_outcome *outcome)
@@ -553,7 +539,7 @@ enum status membership_do(struct cluster *cluster, enum request_kind kind, uint6
     case REQUEST_INVITE:
         return invite(cluster, name, address, done, arg, token, err);
     case REQUEST_REMOVE:
-        return remove_member(cluster, name, done, arg, token, err);
+        return removal_begin(cluster, name, done, arg, token, err);
     case REQUEST_TRANSFER:
         return transfer(cluster, name, done, arg, token, err);
     case REQUEST_PROPOSE:
@@ -568,8 +554,9 @@ bool membership_expire(struct cluster *cluster, uint64_t now_ns)
 {
     bool left = false;
     if (cluster->handover.done != NULL && cluster->handover.deadline_ns <= now_ns)
-        answer(&cluster->handover, STATUS_TIMEOUT, not_taken_over);
+        waiter_tell(&cluster->handover, STATUS_TIMEOUT, not_taken_over);
     left |= cluster->handover.done != NULL;
+    left |= removal_expire(cluster, now_ns);
     for (uint32_t i = 0; i < INVITATIONS_MAX; i++) {
         struct invitation *invitation = &cluster->invitations[i];
         if (invitation->waiter.done == NULL)
@@ -590,7 +577,8 @@ bool membership_expire(struct cluster *cluster, uint64_t now_ns)
 void membership_abandon(struct cluster *cluster)
 {
     static const char stopping[] = "this node is shutting down; whether it was done is not known";
-    answer(&cluster->handover, STATUS_OUTCOME_UNKNOWN, stopping);
+    waiter_tell(&cluster->handover, STATUS_OUTCOME_UNKNOWN, stopping);
+    removal_abandon(cluster, stopping);
     for (uint32_t i = 0; i < INVITATIONS_MAX; i++)
-        answer(&cluster->invitations[i].waiter, STATUS_OUTCOME_UNKNOWN, stopping);
+        waiter_tell(&cluster->invitations[i].waiter, STATUS_OUTCOME_UNKNOWN, stopping);
 }

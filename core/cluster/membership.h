@@ -25,6 +25,9 @@ void membership_asked(struct cluster *cluster, struct transport_link link, const
  * no cluster asks again; who was removed says so. */
 void membership_look(struct cluster *cluster);
 
+must_use enum status membership_change(struct cluster *cluster, const struct raft_conf_change *change, cluster_done done, void *arg,
+                                       uint64_t token, struct error *err);
+
 /* The leader, whoever asks: `kind` and what it needs as in forward.h, `done` as for proposals. */
 must_use enum status membership_do(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name,
                                    const char *address, cluster_done done, void *arg, uint64_t token, struct error *err);

@@ -26,6 +26,7 @@ struct client {
     bool is_doubtful; /* an earlier try of it may still take effect */
     struct buffer authorization; /* the whole header line; empty: none */
     char curl_error[CURL_ERROR_SIZE];
+    struct error save_error; /* code OK: none */
 };
 
 static int64_t now_ms(void)
@@ -89,10 +90,29 @@ void response_deinit(struct response *response)
 
 /* --- what curl calls --- */
 
+struct receiving {
+    struct client *client;
+    struct response *response;
+    struct file_draft *save;
+};
+
+static bool save(struct receiving *receiving, const char *data, size_t size)
+{
+    if (file_draft_write(receiving->save, data, size, &receiving->client->save_error) != STATUS_OK)
+        return false;
+    receiving->response->saved += size;
+    return true;
+}
+
 static size_t on_body(char *data, size_t one, size_t size, void *arg)
 {
-    struct response *response = arg;
+    struct receiving *receiving = arg;
+    struct response *response = receiving->response;
+    long status = 0;
     (void)one; /* always 1 */
+    (void)curl_easy_getinfo(receiving->client->curl, CURLINFO_RESPONSE_CODE, &status);
+    if (receiving->save != NULL && status >= 200 && status <= 299)
+        return save(receiving, data, size) ? size : 0;
     buffer_append(&response->body, data, size);
     return response->body.failed == STATUS_OK ? size : 0;
 }
@@ -164,7 +184,7 @@ static void limit_protocols(CURL *curl)
 /* Options that cannot fail but for want of memory; curl_easy_perform then fails as well. */
 static void set_options(struct client *client, const struct server *server, const struct request *request,
                         const char *url,
-                        struct curl_slist *headers, struct response *response, int64_t left_ms)
+                        struct curl_slist *headers, struct receiving *receiving, int64_t left_ms)
 {
     CURL *curl = client->curl;
     long connect_ms = left_ms < CLIENT_CONNECT_MS ? (long)left_ms : (long)CLIENT_CONNECT_MS;
@@ -177,11 +197,16 @@ static void set_options(struct client *client, const struct server *server, cons
     (void)curl_easy_setopt(curl, CURLOPT_HTTPHEADER, headers);
     (void)curl_easy_setopt(curl, CURLOPT_FOLLOWLOCATION, 0L); /* a token is for the servers of the list, and nobody else */
     (void)curl_easy_setopt(curl, CURLOPT_HEADERFUNCTION, on_header);
-    (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, response);
+    (void)curl_easy_setopt(curl, CURLOPT_HEADERDATA, receiving->response);
     (void)curl_easy_setopt(curl, CURLOPT_WRITEFUNCTION, on_body);
-    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, response);
+    (void)curl_easy_setopt(curl, CURLOPT_WRITEDATA, receiving);
     (void)curl_easy_setopt(curl, CURLOPT_ACCEPT_ENCODING, "");
-    (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    if (request->save == NULL) {
+        (void)curl_easy_setopt(curl, CURLOPT_TIMEOUT_MS, (long)left_ms);
+    } else {
+        (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_LIMIT, 1L);
+        (void)curl_easy_setopt(curl, CURLOPT_LOW_SPEED_TIME, (long)((left_ms + 999) / 1000));
+    }
     (void)curl_easy_setopt(curl, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
     if (server->socket[0] != '\0')
         (void)curl_easy_setopt(curl, CURLOPT_UNIX_SOCKET_PATH, server->socket);
@@ -240,10 +265,12 @@ static CURLcode try_server(struct client *client, const struct server *server, c
     response_begin(response);
     client->curl_error[0] = '\0';
     client->sent = false;
+    client->save_error.code = STATUS_OK;
     CURLcode code = CURLE_OUT_OF_MEMORY;
     if (url.failed == STATUS_OK && make_headers(client, request, &headers)) {
         long status = 0, sent = 0;
-        set_options(client, server, request, url.data, headers, response, left_ms);
+        struct receiving receiving = {.client = client, .response = response, .save = request->save};
+        set_options(client, server, request, url.data, headers, &receiving, left_ms);
         code = curl_easy_perform(client->curl);
         (void)curl_easy_getinfo(client->curl, CURLINFO_RESPONSE_CODE, &status);
         (void)curl_easy_getinfo(client->curl, CURLINFO_REQUEST_SIZE, &sent);
@@ -279,8 +306,10 @@ static bool is_idempotent(const struct client *client, const struct request *req
 
 /* Can another server be asked instead? Not when this one may have taken the request already, unless a repeat does no
  * harm. */
-static bool may_try_next(const struct client *client, const struct request *request, CURLcode code)
+static bool may_try_next(const struct client *client, const struct request *request, const struct response *response, CURLcode code)
 {
+    if (response->saved > 0)
+        return false; /* what has been written stays written */
     switch (code) {
     case CURLE_COULDNT_CONNECT:
     case CURLE_COULDNT_RESOLVE_HOST:
@@ -303,6 +332,10 @@ static enum status not_reached(const struct client *client, const struct server 
 {
     const char *why = client->curl_error[0] != '\0' ? client->curl_error : curl_easy_strerror(code);
     const char *others = client->server_count > 1 ? " (and none of the others)" : "";
+    if (client->save_error.code != STATUS_OK) {
+        *err = client->save_error;
+        return err->code;
+    }
     if (code == CURLE_WRITE_ERROR)
         return error_set(err, STATUS_TOO_LARGE, "%s: the answer is larger than %d MiB", server->shown,
                          CLIENT_ANSWER_MAX >> 20);
@@ -348,7 +381,7 @@ static enum status call_once(struct client *client, const struct request *reques
         }
         client->is_doubtful = client->is_doubtful || client->sent;
         status = not_reached(client, &client->servers[at], request, code, err);
-        if (!may_try_next(client, request, code))
+        if (!may_try_next(client, request, response, code))
             break;
     }
     return status;

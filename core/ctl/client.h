@@ -7,6 +7,7 @@
 
 #include "base/buffer.h"
 #include "base/error.h"
+#include "base/file.h"
 
 enum {
     CLIENT_SERVERS_MAX = 16,
@@ -19,6 +20,8 @@ struct request {
     const char *path;   /* with its query, percent-encoded: "/api/v1/jobs?limit=5" */
     const char *body;   /* JSON, or NULL */
     const char *if_match; /* NULL: none */
+    struct file_draft *save; /* NULL: none. The body of a 2xx answer goes there instead of into the response, however long that takes
+                                as long as bytes come: the time-out is that of a standstill */
     bool repeatable;      /* a POST that does no harm when it arrives twice: sent again as a PUT is */
     bool once;            /* a POST that would: it gets an Idempotency-Key, and is then sent again as a PUT is, also where an answer is lost */
 };
@@ -26,6 +29,7 @@ struct request {
 struct response {
     int status;
     struct buffer body;
+    uint64_t saved;          /* bytes that went to request.save */
     char etag[128];          /* "" where none */
     int64_t retry_after_ms;  /* -1 where none */
     int64_t output_total;    /* X-Chronos-Output-Total; -1 where none */

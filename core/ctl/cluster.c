@@ -1,14 +1,17 @@
 /* The cluster: who belongs to it, who leads; admitting, removing, handing over. */
 #include <inttypes.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/file.h"
 #include "base/json.h"
+#include "ctl/executions.h"
 #include "ctl/invocation.h"
 #include "ctl/rest.h"
 #include "ctl/show.h"
 #include "ctl/text.h"
 
-enum { BODY_MAX = 4096, CELL_MAX = 64 * 1024 };
+enum { BODY_MAX = 4096, CELL_MAX = 64 * 1024, SNAPSHOT_MODE = 0600 /* all jobs with their secrets */ };
 
 /* --- showing --- */
 
@@ -201,8 +204,52 @@ int run_cluster_join(struct invocation *invocation)
     return code;
 }
 
+static const cJSON *find_node(const cJSON *nodes, const char *name)
+{
+    const cJSON *node;
+    cJSON_ArrayForEach(node, nodes)
+    {
+        const char *id = member_string(node, "id");
+        if (id != NULL && strcmp(id, name) == 0)
+            return node;
+    }
+    return NULL;
+}
+
+/* *ret: it is a member still, and is to leave. The asked node may be that one. */
+static int look_for_end(struct invocation *invocation, const char *name, bool *ret)
+{
+    cJSON *status = NULL;
+    int code = rest_json(invocation, NULL, &(struct request){.method = "GET", .path = "/api/v1/cluster/status"}, &status, NULL);
+    if (code != EXIT_CODE_OK)
+        return code;
+    const cJSON *node = find_node(cJSON_GetObjectItemCaseSensitive(status, "peers"), name);
+    bool is_out = node == NULL || member_true(status, "removed");
+    *ret = !is_out;
+    if (!is_out && !member_true(node, "draining")) {
+        complain(NULL, "node \"%s\" stays: its removal was taken back", name);
+        code = EXIT_CODE_REFUSED;
+    }
+    cJSON_Delete(status);
+    return code;
+}
+
+static int wait_until_removed(struct invocation *invocation, const char *name)
+{
+    int64_t pause_ms = 0;
+    bool is_draining = true;
+    complain(NULL, "node \"%s\" has runs under way: it gets no new ones, and is removed once they have ended, or after a lease", name);
+    for (;;) {
+        int code = look_for_end(invocation, name, &is_draining);
+        if (code != EXIT_CODE_OK || !is_draining)
+            return code;
+        pause_ms = poll_pause(pause_ms);
+    }
+}
+
 int run_cluster_remove(struct invocation *invocation)
 {
+    bool waits = !arguments_switch(&invocation->arguments, "no-wait", false);
     for (uint32_t i = 0; i < (uint32_t)invocation->arguments.operand_count; i++) {
         const char *node = invocation->arguments.operands[i];
         struct response response;
@@ -212,31 +259,90 @@ int run_cluster_remove(struct invocation *invocation)
         buffer_deinit(&path);
         if (code != EXIT_CODE_OK)
             return code;
+        bool is_draining = response.status == 202;
         response_deinit(&response);
-        code = say(invocation, NULL, node, "removed");
+        if (is_draining && waits)
+            code = wait_until_removed(invocation, node);
+        if (code == EXIT_CODE_OK)
+            code = say(invocation, NULL, node, is_draining && !waits ? "gets no new runs and leaves" : "removed");
         if (code != EXIT_CODE_OK)
             return code;
     }
     return EXIT_CODE_OK;
 }
 
+/* --- snapshots --- */
+
+static int refuse(const struct error *err)
+{
+    complain(NULL, "%s", err->message);
+    return EXIT_CODE_REFUSED;
+}
+
+/* Found out before a snapshot is written for nothing. */
+static int open_target(const char *path, struct file_draft *ret)
+{
+    struct stat facts;
+    struct error err;
+    if (lstat(path, &facts) == 0 && !S_ISREG(facts.st_mode)) {
+        complain(NULL, "%s is not a regular file", path);
+        return EXIT_CODE_REFUSED;
+    }
+    return file_draft_open(path, ret, &err) == STATUS_OK ? EXIT_CODE_OK : refuse(&err);
+}
+
+/* Nothing stands under the name before all of it is there, and on the disk. */
+static int download(struct invocation *invocation, const cJSON *snapshot, struct file_draft *draft)
+{
+    const char *id = member_string(snapshot, "id");
+    int64_t size = member_int(snapshot, "size_bytes", -1);
+    struct response response;
+    struct buffer target;
+    struct error err;
+    api_path(&target, "cluster/snapshot", id != NULL ? id : "", NULL);
+    int code = rest_call(invocation, NULL, &(struct request){.method = "GET", .path = target.data, .save = draft}, &response);
+    buffer_deinit(&target);
+    if (code != EXIT_CODE_OK)
+        return code;
+    uint64_t saved = response.saved;
+    response_deinit(&response);
+    if (size < 0 || saved != (uint64_t)size) {
+        complain(NULL, "%" PRIu64 " bytes came of %" PRId64 ": nothing was kept", saved, size);
+        return EXIT_CODE_REFUSED;
+    }
+    return file_draft_publish(draft, SNAPSHOT_MODE, &err) == STATUS_OK ? EXIT_CODE_OK : refuse(&err);
+}
+
+/* Where it lies: on the node, or in `path` here. */
+static void append_snapshot(struct invocation *invocation, const cJSON *answer, const char *path)
+{
+    bool is_name = invocation->format != FORMAT_TABLE;
+    const char *shown = is_name ? member_string(answer, "id") : path != NULL ? path : member_string(answer, "file");
+    const char *node = member_string(answer, "node_id");
+    if (shown != NULL)
+        text_append_safe(&invocation->out, shown, strlen(shown), TEXT_ONE_LINE);
+    if (!is_name && node != NULL) {
+        buffer_append_string(&invocation->out, path != NULL ? " fetched from node " : " written on node ");
+        text_append_safe(&invocation->out, node, strlen(node), TEXT_ONE_LINE);
+    }
+    buffer_append_char(&invocation->out, '\n');
+}
+
 int run_cluster_snapshot(struct invocation *invocation)
 {
+    const char *path = arguments_text(&invocation->arguments, "file");
+    struct file_draft draft = {.fd = -1};
     cJSON *answer = NULL;
-    int code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = "/api/v1/cluster/snapshot"}, &answer, NULL);
-    if (code == EXIT_CODE_OK && (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML)) {
+    int code = path != NULL ? open_target(path, &draft) : EXIT_CODE_OK;
+    if (code == EXIT_CODE_OK)
+        code = rest_json(invocation, NULL, &(struct request){.method = "POST", .path = "/api/v1/cluster/snapshot"}, &answer, NULL);
+    if (code == EXIT_CODE_OK && path != NULL)
+        code = download(invocation, answer, &draft);
+    file_draft_discard(&draft); /* unless it was published */
+    if (code == EXIT_CODE_OK && (invocation->format == FORMAT_JSON || invocation->format == FORMAT_YAML))
         code = invocation_show(invocation, answer);
-    } else if (code == EXIT_CODE_OK) {
-        bool is_name = invocation->format != FORMAT_TABLE;
-        const char *shown = member_string(answer, is_name ? "id" : "file"), *node = member_string(answer, "node_id");
-        if (shown != NULL)
-            text_append_safe(&invocation->out, shown, strlen(shown), TEXT_ONE_LINE);
-        if (!is_name && node != NULL) {
-            buffer_append_string(&invocation->out, " written on node ");
-            text_append_safe(&invocation->out, node, strlen(node), TEXT_ONE_LINE);
-        }
-        buffer_append_char(&invocation->out, '\n');
-    }
+    else if (code == EXIT_CODE_OK)
+        append_snapshot(invocation, answer, path);
     cJSON_Delete(answer);
     return code;
 }

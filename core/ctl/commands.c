@@ -113,6 +113,16 @@ static const struct flag token_flags[] = {
     END,
 };
 
+static const struct flag remove_flags[] = {
+    {"no-wait", 0, FLAG_SWITCH, NULL, "do not wait for the runs of a node to end"},
+    END,
+};
+
+static const struct flag snapshot_flags[] = {
+    {"file", 'f', FLAG_TEXT, "FILE", "fetch it, into this file here"},
+    END,
+};
+
 /* --- commands --- */
 
 static const struct group groups[] = {
@@ -222,8 +232,10 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl cluster join chronos-4 10.0.0.4:7000\n"},
-    {"cluster", "remove", "NODE...", 1, ARGUMENTS_MAX, NULL, run_cluster_remove, "Take nodes out of the cluster, one after the other",
-     "No question is asked. To come back a node needs an empty data directory.\n"
+    {"cluster", "remove", "NODE...", 1, ARGUMENTS_MAX, remove_flags, run_cluster_remove,
+     "Take nodes out of the cluster, one after the other",
+     "No question is asked. A node that has runs gets no new ones, and leaves when they have ended, or after\n"
+     "executors.lease_timeout. \"cluster join\" takes that back meanwhile. To come back a node needs an empty data directory.\n"
      "\n"
      "Example:\n"
      "  chronosctl cluster remove chronos-4\n"},
@@ -232,11 +244,13 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl cluster transfer chronos-2\n"},
-    {"cluster", "snapshot", "", 0, 0, NULL, run_cluster_snapshot, "Write a snapshot of the node that is asked",
-     "It holds all jobs, runs and history, and lies in the node's data directory.\n"
+    {"cluster", "snapshot", "", 0, 0, snapshot_flags, run_cluster_snapshot, "Write a snapshot of the node that is asked",
+     "It holds all jobs, runs and history, and lies in the node's data directory. With -f it is fetched, too: the file\n"
+     "here is there whole or not at all.\n"
      "\n"
-     "Example:\n"
-     "  chronosctl --server 10.0.0.1:8080 cluster snapshot\n"},
+     "Examples:\n"
+     "  chronosctl --server 10.0.0.1:8080 cluster snapshot\n"
+     "  chronosctl cluster snapshot -f /backup/chronos.snapshot\n"},
     {"token", "generate", "NAME", 1, 1, token_flags, run_token_generate, "Make a token, and its line for auth.tokens_file",
      "The token is shown once and kept nowhere; the line holds its SHA-256 only.\n"
      "\n"

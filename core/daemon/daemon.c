@@ -208,7 +208,7 @@ static void reload_tls(struct node *node)
     if (cluster_reload_tls(node->cluster, &err) != STATUS_OK)
         LOG_ERROR("the certificate of the node links cannot be read again; the one before stays in use", LOG_ERROR_FIELD(&err));
     else
-        LOG_INFO("certificate of the node links read again; new links use it");
+        LOG_INFO("certificate of the node links read again; links are made anew with it");
 }
 
 /* Log rotation renames the file and sends SIGHUP; who changed the tokens sends it as well. */

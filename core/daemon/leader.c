@@ -101,6 +101,18 @@ static void on_silent(void *arg, const char *node)
     scheduler_node_silent(leader->scheduler, node);
 }
 
+static bool on_hold(void *arg, const char *node, bool is_held)
+{
+    struct leader *leader = arg;
+    return scheduler_node_hold(leader->scheduler, node, is_held);
+}
+
+static bool on_busy(void *arg, const char *node)
+{
+    struct leader *leader = arg;
+    return scheduler_node_is_busy(leader->scheduler, node);
+}
+
 static void on_forgotten(void *arg, uint64_t token, const struct cluster_outcome *outcome)
 {
     (void)arg;
@@ -143,5 +155,6 @@ static bool on_watch(void *arg)
 struct cluster_leader_ops leader_ops(struct leader *leader)
 {
     return (struct cluster_leader_ops){.changes = on_changes, .lead = on_lead, .run = on_run, .beat = on_beat,
-                                       .silent = on_silent, .reload = on_reload, .watch = on_watch, .arg = leader};
+                                       .silent = on_silent, .reload = on_reload, .watch = on_watch,
+                                       .hold = on_hold, .is_busy = on_busy, .arg = leader};
 }

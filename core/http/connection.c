@@ -91,6 +91,7 @@ void connection_close(struct connection *connection)
     if (connection->state == CONNECTION_WAITING)
         server->stats.requests_waiting--;
     move_to(connection, CONNECTION_CLOSING);
+    file_body_abandon(connection);
     list_remove(&connection->write_link);
     list_remove(&connection->ready_link);
     server_slot_give(server, connection);
@@ -148,6 +149,17 @@ void connection_answered(struct connection *connection, bool keep)
     if (keep && connection->input.size > 0)
         server_make_ready(connection->server, connection);
     connection_settle(connection);
+}
+
+void connection_sending(struct connection *connection)
+{
+    if (connection->state == CONNECTION_CLOSING)
+        return;
+    connection->server->stats.requests_waiting--;
+    move_to(connection, CONNECTION_SENDING);
+    file_body_go_on(connection);
+    if (connection->server->current != connection)
+        connection_settle(connection);
 }
 
 void connection_refuse(struct connection *connection, const struct request_reject *why)
@@ -347,6 +359,7 @@ static size_t consume(struct connection *connection, const char *data, size_t si
             used = step_body(connection, data + at, size - at);
             break;
         case CONNECTION_WAITING:
+        case CONNECTION_SENDING:
             return at; /* one request at a time keeps the order of answers */
         default:
             return size; /* nothing behind a last answer is looked at */
@@ -403,16 +416,22 @@ void connection_resume(struct connection *connection)
         work_off(connection, connection->input.data, connection->input.size);
 }
 
+/* What arrives meanwhile is kept. */
+static bool is_answering(const struct connection *connection)
+{
+    return connection->state == CONNECTION_WAITING || connection->state == CONNECTION_SENDING;
+}
+
 static void take_read(struct connection *connection, const char *data, size_t size)
 {
     if (connection->state == CONNECTION_LAST || connection->state == CONNECTION_DRAINING)
         return;
-    if (connection->input.size == 0 && connection->state != CONNECTION_WAITING) {
+    if (connection->input.size == 0 && !is_answering(connection)) {
         work_off(connection, data, size);
         return;
     }
     keep_input(connection, data, size);
-    if (connection->state == CONNECTION_WAITING || connection->state == CONNECTION_CLOSING)
+    if (is_answering(connection) || connection->state == CONNECTION_CLOSING)
         connection_settle(connection);
     else
         work_off(connection, connection->input.data, connection->input.size);
@@ -427,8 +446,8 @@ static void peer_done(struct connection *connection)
     if (connection->state == CONNECTION_IDLE && has_output && connection->input.size == 0) {
         move_to(connection, CONNECTION_LAST);
         connection_settle(connection);
-    } else if (connection->state == CONNECTION_LAST) {
-        connection_settle(connection); /* shutdown_done() closes */
+    } else if (connection->state == CONNECTION_LAST || connection->state == CONNECTION_SENDING) {
+        connection_settle(connection); /* shutdown_done() closes, now or behind the file */
     } else {
         connection_close(connection);
     }
@@ -456,7 +475,7 @@ static void on_alloc(uv_handle_t *handle, size_t suggested, uv_buf_t *ret)
     struct connection *connection = handle->data;
     size_t room = READ_BUFFER_SIZE;
     (void)suggested; /* libuv's guess is the same for all streams */
-    if (connection->state == CONNECTION_WAITING && connection->input.size < HTTP_PIPELINE_MAX)
+    if (is_answering(connection) && connection->input.size < HTTP_PIPELINE_MAX)
         room = HTTP_PIPELINE_MAX - connection->input.size;
     *ret = uv_buf_init(connection->server->read_buffer, (unsigned)room);
 }
@@ -469,6 +488,7 @@ static bool wants_read(const struct connection *connection)
     case CONNECTION_IDLE:
         return !connection_is_output_full(connection) && connection->input.size < HTTP_PIPELINE_MAX;
     case CONNECTION_WAITING:
+    case CONNECTION_SENDING:
         return connection->input.size < HTTP_PIPELINE_MAX;
     default:
         return true;

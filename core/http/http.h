@@ -49,6 +49,12 @@ struct http_response {
     const char *content_type; /* NULL where there is no body */
     struct bytes body;        /* copied unless `body_owned` */
     char *body_owned;         /* not NULL: freed with free() by the server when sent; `body.data` points into it */
+    /* Instead of a body: the first `file_size` bytes of an open file. The server reads them piece by piece on libuv's pool as the client
+     * takes them, and closes the descriptor whatever becomes of the answer. Where the file turns out to be shorter, or cannot be
+     * read, the connection is closed: the client sees that bytes are missing. 503 while HTTP_FILES_MAX are being sent. */
+    bool has_file;
+    int file;
+    uint64_t file_size;
     /* More headers, complete lines ("ETag: \"3\"\r\n..."); copied; checked for stray CR/LF by an assertion. */
     struct bytes headers;
     bool close;               /* close the connection afterwards */

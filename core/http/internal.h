@@ -27,7 +27,8 @@ enum {
     X(IDLE,      TO(HEADER) | TO(LAST) | TO(CLOSING)) /* between requests */  \
     X(HEADER,    TO(BODY) | TO(WAITING) | TO(LAST) | TO(CLOSING))             \
     X(BODY,      TO(WAITING) | TO(LAST) | TO(CLOSING))                        \
-    X(WAITING,   TO(IDLE) | TO(LAST) | TO(CLOSING))   /* for the handler */   \
+    X(WAITING,   TO(IDLE) | TO(SENDING) | TO(LAST) | TO(CLOSING)) /* for the handler */ \
+    X(SENDING,   TO(IDLE) | TO(LAST) | TO(CLOSING))   /* a file leaves */     \
     X(LAST,      TO(DRAINING) | TO(CLOSING))          /* last answer leaves */ \
     X(DRAINING,  TO(CLOSING))                         /* our side is shut */  \
     X(CLOSING,   0)                                   /* uv_close was called */
@@ -62,6 +63,7 @@ struct connection {
     size_t write_left_seen;                  /* queue size when write_deadline_ms was set */
     size_t queued_bytes;                     /* given to uv_write and not done */
 
+    struct file_body *file; /* SENDING: what leaves */
     struct buffer input; /* bytes not parsed yet */
     struct buffer head;  /* header block of the request whose body arrives */
     struct buffer body;
@@ -110,7 +112,7 @@ struct http_server {
 
     struct slot *slots;
     uint32_t slot_count, slot_free; /* slot_free == slot_count: none */
-    uint32_t admitted_count;
+    uint32_t admitted_count, files_open;
     struct map addresses; /* of struct address_count: connections that are not from loopback */
 
     struct list deadlines[CONNECTION_STATE_COUNT];
@@ -157,6 +159,7 @@ void connection_expire(struct connection *connection);  /* its deadline passed *
 void connection_drain(struct connection *connection);   /* the server drains */
 void connection_refuse(struct connection *connection, const struct request_reject *why);
 void connection_answered(struct connection *connection, bool keep); /* its answer is in the batch, or written */
+void connection_sending(struct connection *connection); /* the head is, and a file follows */
 uint64_t connection_now(const struct connection *connection);
 
 /* --- write.c --- */
@@ -168,6 +171,12 @@ void connection_flush(struct connection *connection);
 void connection_write(struct connection *connection, struct bytes head, struct bytes body, char *owned);
 bool connection_is_output_full(const struct connection *connection);
 void connection_write_expire(struct connection *connection);
+
+/* --- file.c --- */
+/* `fd` belongs to the connection from now on. False: HTTP_FILES_MAX leave already, or no memory; it does not. */
+must_use bool file_body_begin(struct connection *connection, int fd, uint64_t size, bool keep);
+void file_body_go_on(struct connection *connection); /* there may be room for more; nothing happens where there is no file */
+void file_body_abandon(struct connection *connection);
 
 /* --- response.c --- */
 /* The one way out for answers: serialises, sends or gathers, and moves the connection on. Takes `body_owned`. */

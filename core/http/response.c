@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "http/internal.h"
@@ -62,7 +63,7 @@ static void append_date(struct http_server *server, struct buffer *out)
     buffer_append(out, server->date_line, strlen(server->date_line));
 }
 
-static void append_content_length(struct buffer *out, size_t length)
+static void append_content_length(struct buffer *out, uint64_t length)
 {
     char digits[24];
     char *at = digits + sizeof digits;
@@ -118,7 +119,7 @@ static void append_head(struct connection *connection, const struct http_respons
         buffer_append(out, "\r\n", 2);
     }
     if (!status_has_no_body(response->status))
-        append_content_length(out, response->body.size);
+        append_content_length(out, response->has_file ? response->file_size : response->body.size);
     if (!keep)
         buffer_append(out, "Connection: close\r\n", 19);
     else if (connection->is_version_1_0)
@@ -152,6 +153,20 @@ static void send_answer(struct connection *connection, struct buffer *out, struc
     buffer_clear(out);
 }
 
+static const struct request_reject too_many_files = {STATUS_OVERLOADED, 503, "too many files are being sent; try again in a second"};
+
+/* True: it follows the head. */
+static bool begin_file(struct connection *connection, const struct http_response *response, bool keep)
+{
+    if (!response->has_file)
+        return false;
+    assert(response->body.size == 0 && !status_has_no_body(response->status));
+    if (!connection->is_head && file_body_begin(connection, response->file, response->file_size, keep))
+        return true;
+    (void)close(response->file); /* it was only read */
+    return false;
+}
+
 void connection_answer(struct connection *connection, const struct http_response *response)
 {
     struct http_server *server = connection->server;
@@ -162,12 +177,20 @@ void connection_answer(struct connection *connection, const struct http_response
     assert(response->status >= 200 && response->status <= 599);
     assert(response->body_owned == NULL || body.size == 0 ||
            ((const char *)body.data >= response->body_owned));
+    bool sends_file = begin_file(connection, response, keep);
+    if (response->has_file && !sends_file && !connection->is_head) {
+        connection_answer_problem(connection, &too_many_files);
+        return;
+    }
     append_head(connection, response, keep, out);
     if (connection->is_head || status_has_no_body(response->status))
         body = (struct bytes){NULL, 0};
     send_answer(connection, out, body, response->body_owned);
     server->stats.responses_by_class[response->status / 100]++;
-    connection_answered(connection, keep);
+    if (sends_file)
+        connection_sending(connection);
+    else
+        connection_answered(connection, keep);
 }
 
 /* --- what the server itself answers --- */

@@ -2,6 +2,7 @@
 #include <assert.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "http/internal.h"
@@ -92,6 +93,8 @@ void http_respond(struct http_server *server, struct http_token token, const str
     struct connection *connection = find_waiting(server, token);
     if (connection == NULL) {
         free(response->body_owned);
+        if (response->has_file)
+            (void)close(response->file); /* it was only read */
         return;
     }
     connection_answer(connection, response);

@@ -58,6 +58,7 @@ static void write_done(uv_write_t *request, int status)
         list_remove(&connection->write_link);
     if (connection->state == CONNECTION_IDLE && connection->input.size > 0 && !connection_is_output_full(connection))
         server_make_ready(connection->server, connection);
+    file_body_go_on(connection);
     connection_settle(connection);
 }
 

@@ -20,7 +20,7 @@ bool run_is_stranded(const struct scheduler *s, const struct run *run)
 void leases_begin(struct scheduler *s)
 {
     for (uint32_t i = 0; i < s->node_count; i++) {
-        s->nodes[i].is_watched = false;
+        s->nodes[i].is_watched = s->nodes[i].is_held = false;
         s->nodes[i].health = NODE_PLACEABLE;
         node_reclassify_runs(s, (int)i);
     }

@@ -31,6 +31,32 @@ static bool has_runs(const struct scheduler *s, int node)
     return false;
 }
 
+static bool has_attempts(const struct scheduler *s, int node)
+{
+    uint32_t cursor = 0;
+    const struct run *run;
+    while ((run = map_next(&s->runs, &cursor)) != NULL)
+        if (run->node == node && run_is_under_way(run))
+            return true;
+    return false;
+}
+
+bool scheduler_node_hold(struct scheduler *s, const char *name, bool is_held)
+{
+    int i = node_find(s, name);
+    if (i < 0 || s->nodes[i].is_held == is_held)
+        return false;
+    s->nodes[i].is_held = is_held;
+    s->again |= !is_held;
+    return !is_held;
+}
+
+bool scheduler_node_is_busy(const struct scheduler *s, const char *name)
+{
+    int i = node_find(s, name);
+    return i >= 0 && (s->nodes[i].active > 0 || has_attempts(s, i));
+}
+
 static bool is_idle(const struct scheduler *s, int node)
 {
     return s->nodes[node].health == NODE_LOST && s->nodes[node].active == 0 && !has_runs(s, node);
@@ -147,7 +173,7 @@ int node_choose(const struct scheduler *s, struct demand *demand, bool catchup, 
     *ret_reason = REASON_NO_NODE;
     for (uint32_t i = 0; i < s->node_count; i++) {
         const struct node *node = &s->nodes[i];
-        if (node->health != NODE_PLACEABLE || (nodes & 1U << i) == 0)
+        if (node->health != NODE_PLACEABLE || node->is_held || (nodes & 1U << i) == 0)
             continue;
         if (!has_room(node, catchup))
             *ret_reason = REASON_CAPACITY;

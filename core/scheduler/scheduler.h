@@ -59,6 +59,10 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
 must_use bool scheduler_node_beat(struct scheduler *scheduler, const char *name, uint64_t session, bool is_behind, int64_t now_ms);
 /* It cannot be reached: it gets no new runs before its next beat. What it has stays its own until its lease ends. */
 void scheduler_node_silent(struct scheduler *scheduler, const char *name);
+/* While it is held it gets no new runs, under whichever session: it is to leave. A leader that has just begun holds nobody. True: it is
+ * free again, and runs may wait for it. */
+bool scheduler_node_hold(struct scheduler *scheduler, const char *name, bool is_held);
+bool scheduler_node_is_busy(const struct scheduler *scheduler, const char *name); /* runs are under way there, or about to be */
 /* Those that are lost and of which nothing is left: if they are no members any more, their rows may go. */
 uint32_t scheduler_idle_lost_nodes(const struct scheduler *scheduler, struct placement_node out[COMMAND_NODES_MAX]);
 /* Several times a lease. Nodes that were not heard of for longer than their leases last have lost what they were given: whoever

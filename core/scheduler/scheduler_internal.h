@@ -81,6 +81,7 @@ struct node {
     char name[NODE_TEXT_SIZE];
     uint64_t session;
     enum node_health health;
+    bool is_held;       /* it is to leave: no new runs; of whichever session */
     bool is_watched;    /* heard_ms counts */
     int64_t heard_ms;   /* monotonic: the newest answered beat of this session, or since when one is waited for */
     int64_t lease_ms;   /* 0: it does not end */

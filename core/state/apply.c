@@ -56,6 +56,8 @@ static enum status dispatch(struct apply *a, enum command_type type)
         return apply_sweep(a);
     case COMMAND_NODE_GONE:
         return apply_node_gone(a);
+    case COMMAND_DRAIN:
+        return apply_drain(a);
     case COMMAND_RESTORE:
         return apply_restore(a);
     case COMMAND_FEATURE_LEVEL:

@@ -128,6 +128,7 @@ must_use enum status apply_close(struct apply *a);
 must_use enum status apply_node_up(struct apply *a);
 must_use enum status apply_sweep(struct apply *a);
 must_use enum status apply_node_gone(struct apply *a);
+must_use enum status apply_drain(struct apply *a);
 must_use enum status apply_restore(struct apply *a);
 must_use enum status apply_feature_level(struct apply *a);
 

@@ -24,6 +24,7 @@ void state_changes_clear(struct state_changes *changes)
         changes->capacity = 0;
     }
     changes->count = 0;
+    changes->draining = false;
     if (changes->rows.capacity > CHANGE_ROWS_KEPT)
         buffer_deinit(&changes->rows);
     buffer_clear(&changes->rows);

@@ -284,6 +284,13 @@ void node_gone_encode(const struct node_gone *command, struct buffer *out)
     put_u64(out, command->session);
 }
 
+void drain_encode(const struct drain *command, struct buffer *out)
+{
+    put_header(out, COMMAND_DRAIN);
+    put_u64(out, command->node);
+    put_u8(out, command->is_leaving);
+}
+
 void restore_encode(const struct restore *command, struct buffer *out)
 {
     put_header(out, COMMAND_RESTORE);

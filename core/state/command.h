@@ -24,6 +24,7 @@ enum command_type {
     COMMAND_RESTORE = 13,
     COMMAND_FEATURE_LEVEL = 14,
     COMMAND_NODE_GONE = 15,
+    COMMAND_DRAIN = 16,
 };
 enum { COMMAND_FORMAT = 1, COMMAND_STAMP_OFFSET = 4, COMMAND_HEADER_SIZE = 12 };
 enum { COMMAND_IDEMPOTENT = 1 }; /* flags: all that there are */
@@ -216,6 +217,14 @@ struct node_gone {
     uint64_t session;
 };
 void node_gone_encode(const struct node_gone *command, struct buffer *out);
+
+/* DRAIN: the member with this number of consensus is to leave the cluster once its runs have ended; or, `is_leaving` false, it is not,
+ * or has left. Changes nothing where that stands there already. TOO_MANY: COMMAND_NODES_MAX are leaving. */
+struct drain {
+    uint64_t node;
+    bool is_leaving;
+};
+void drain_encode(const struct drain *command, struct buffer *out);
 
 /* FEATURE_LEVEL: every member knows the level, and from this entry on it is in force. STALE where it, or a later one, is already. */
 void feature_level_encode(uint32_t level, struct buffer *out);

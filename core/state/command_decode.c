@@ -242,6 +242,13 @@ struct node_gone take_node_gone(struct reader *r)
     return gone;
 }
 
+struct drain take_drain(struct reader *r)
+{
+    struct drain drain = {.node = take_u64(r)};
+    drain.is_leaving = take_bool(r);
+    return drain;
+}
+
 struct restore take_restore(struct reader *r)
 {
     struct restore restore = {.cluster = take_id(r)};

@@ -36,6 +36,7 @@ struct close_attempt take_close(struct reader *r);
 void take_node(struct reader *r, struct node_row *ret);
 struct sweep take_sweep(struct reader *r);
 struct node_gone take_node_gone(struct reader *r);
+struct drain take_drain(struct reader *r);
 struct restore take_restore(struct reader *r);
 
 /* What stands behind the header: with command_is_idempotent that part first, then the body. */

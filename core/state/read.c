@@ -158,6 +158,25 @@ enum status state_get_restored(struct state_view *view, struct id *ret_cluster, 
     return STATUS_OK;
 }
 
+enum status state_get_draining(struct state_view *view, uint64_t ret[COMMAND_NODES_MAX], uint32_t *ret_count, struct error *err)
+{
+    struct bytes row;
+    uint32_t count = 0;
+    enum status status = get(view, STATE_META, (struct bytes){meta_draining, strlen(meta_draining)}, &row, err);
+    if (status == STATUS_OK && row.size != META_DRAINING_SIZE)
+        return error_set(err, STATUS_CORRUPT, "table meta: the row \"%s\" has %zu bytes instead of %d", meta_draining, row.size,
+                         META_DRAINING_SIZE);
+    if (status != STATUS_OK && status != STATUS_NOT_FOUND)
+        return status;
+    for (int i = 0; status == STATUS_OK && i < COMMAND_NODES_MAX; i++) {
+        uint64_t node = load_le64((const uint8_t *)row.data + 8 * i);
+        if (node != 0)
+            ret[count++] = node;
+    }
+    *ret_count = count;
+    return STATUS_OK;
+}
+
 /* Counters for display: a view that cannot read its own `meta` fails everywhere else, with words. */
 static struct state_meta counters(struct state_view *view)
 {

@@ -34,7 +34,7 @@ static const struct {
 
 static const char meta_format[] = "format";
 static const char meta_applied[] = "applied";
-const char meta_restored[] = "restored", meta_feature_level[] = "feature_level";
+const char meta_restored[] = "restored", meta_feature_level[] = "feature_level", meta_draining[] = "draining";
 
 static const struct {
     const char *name;
@@ -50,6 +50,7 @@ static const struct {
     [META_RANGES_CURSOR] = {"ranges_cursor", RANGE_KEY_SIZE},
     [META_RESTORED] = {meta_restored, META_RESTORED_SIZE},
     [META_FEATURE_LEVEL] = {meta_feature_level, META_FEATURE_LEVEL_SIZE},
+    [META_DRAINING] = {meta_draining, META_DRAINING_SIZE},
 };
 
 const char *state_table_name(enum state_table table)

@@ -73,6 +73,7 @@ struct state_changes {
     struct state_change *items;
     uint32_t count, capacity;
     struct buffer rows; /* holds the rows' bytes */
+    bool draining;      /* what state_get_draining reads */
 };
 void state_changes_init(struct state_changes *changes);
 void state_changes_clear(struct state_changes *changes); /* keeps memory up to a bound */
@@ -121,6 +122,10 @@ must_use enum status state_get_restored(struct state_view *view, struct id *ret_
                                         struct error *err);
 
 must_use enum status state_get_feature_level(struct state_view *view, uint32_t *ret, struct error *err); /* in force; at least 1 */
+
+/* Numbers of the nodes that are to leave the cluster (command DRAIN); returns through *ret_count how many. */
+must_use enum status state_get_draining(struct state_view *view, uint64_t ret[COMMAND_NODES_MAX], uint32_t *ret_count,
+                                        struct error *err);
 
 /* Walk a table in key order. `from`: empty = the end where the walk begins; the walk begins at the first key >= from (or <=
  * from when descending). The callback returns false to stop; rows are borrowed until it returns, and it may not use the

@@ -12,11 +12,13 @@ enum {
     META_APPLIED_SIZE = 24, /* index, term, last stamp */
     META_RESTORED_SIZE = ID_SIZE + RESTORE_DIGEST_SIZE,
     META_FEATURE_LEVEL_SIZE = 4,
+    META_DRAINING_SIZE = 8 * COMMAND_NODES_MAX, /* numbers of nodes; 0: a free place */
 };
 
 /* Every row that `meta` can hold. */
 enum state_meta_row { META_FORMAT, META_APPLIED, META_NEXT_SERIAL, META_EXECUTIONS_BYTES, META_EXECUTIONS_COUNT,
-                      META_JOBS_COUNT, META_IDEMPOTENCY_COUNT, META_RANGES_CURSOR, META_RESTORED, META_FEATURE_LEVEL, META_ROW_COUNT };
+                      META_JOBS_COUNT, META_IDEMPOTENCY_COUNT, META_RANGES_CURSOR, META_RESTORED, META_FEATURE_LEVEL, META_DRAINING,
+                      META_ROW_COUNT };
 
 /* The rows of `meta` that every batch may change; written once, at its end. */
 struct state_meta {
@@ -52,7 +54,7 @@ struct state {
     uint32_t open_run_capacity;
 };
 
-extern const char meta_restored[], meta_feature_level[];
+extern const char meta_restored[], meta_feature_level[], meta_draining[];
 must_use enum status state_open_tables(struct store *store, uint32_t ret[STATE_TABLE_COUNT], struct error *err);
 /* CORRUPT unless this may stand in the table: the size of the key, the row's format and values, and that both speak of the same.
  * The caller names the row (state_wrap_row). */

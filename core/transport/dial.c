@@ -22,22 +22,32 @@ static void try_later(struct dial *dial)
 static void failed(struct dial *dial, const char *why)
 {
     struct peer *peer = dial->peer;
-    peer->transport->stats.dials_failed++;
     dial->turn++;
+    if (dial->link != NULL) {
+        renew_failed(dial, why);
+        return;
+    }
+    peer->transport->stats.dials_failed++;
     if (!peer->is_warned && why != NULL)
         LOG_WARN("node cannot be reached; trying on", LOG_STRING("address", peer->address), LOG_STRING("reason", why));
     peer->is_warned = true;
     try_later(dial);
 }
 
-void dial_ended(struct dial *dial, const char *why)
+void dial_ended(struct link *link, const char *why)
 {
-    const struct link *link = dial->link;
+    struct dial *dial = link->dial;
+    if (link == dial->successor) {
+        dial->successor = NULL;
+        failed(dial, why);
+        return;
+    }
     bool was_open = link->is_up, has_lasted = was_open && transport_now(dial->peer->transport) - link->since_ms >= LASTING_MS;
-    dial->link = NULL;
+    dial->link = dial->successor; /* it is nearly there */
+    dial->successor = NULL;
     if (has_lasted)
         dial->backoff_ms = BACKOFF_MIN_MS; /* one that breaks as soon as it is made must not be made all the time */
-    if (dial->peer->is_self || dial->peer->transport->is_closing)
+    if (dial->peer->is_self || dial->peer->transport->is_closing || dial->link != NULL)
         return;
     if (was_open)
         try_later(dial); /* its owner is told */
@@ -75,7 +85,10 @@ static void connect_to(struct dial *dial, const struct sockaddr *name)
         failed(dial, err.message);
         return;
     }
-    dial->link = link;
+    if (dial->link == NULL)
+        dial->link = link;
+    else
+        dial->successor = link;
     link->deadline_ms = transport_now(transport) + CONNECT_MS;
     memcpy(link->where, dial->peer->address, sizeof link->where);
     link->connect.data = link;
@@ -139,19 +152,29 @@ static void look_up(struct dial *dial)
     transport->pending++;
 }
 
-void dial_try(struct dial *dial)
+static void begin(struct dial *dial)
 {
     const struct address *to = &dial->peer->parsed;
     struct sockaddr_storage name;
-    dial->next_ms = 0;
-    if (dial->link != NULL || dial->lookup != NULL || dial->peer->is_self)
-        return;
     if (to->kind == ADDRESS_NAME) {
         look_up(dial);
         return;
     }
     address_to_sockaddr(to, &name);
     connect_to(dial, (struct sockaddr *)&name);
+}
+
+void dial_try(struct dial *dial)
+{
+    dial->next_ms = 0;
+    if (dial->link == NULL && dial->lookup == NULL && !dial->peer->is_self)
+        begin(dial);
+}
+
+void dial_renew(struct dial *dial)
+{
+    if (dial->link != NULL && dial->successor == NULL && dial->lookup == NULL)
+        begin(dial);
 }
 
 /* --- peers --- */
@@ -185,9 +208,12 @@ void peer_free(struct peer *peer)
             dial->lookup->dial = NULL;
             (void)uv_cancel((uv_req_t *)&dial->lookup->request); /* if not: it comes back and finds nobody */
         }
-        if (dial->link != NULL) {
-            dial->link->dial = NULL;
-            link_close(dial->link, NULL);
+        struct link *links[] = {dial->link, dial->successor};
+        for (int i = 0; i < 2; i++) {
+            if (links[i] == NULL)
+                continue;
+            links[i]->dial = NULL;
+            link_close(links[i], NULL);
         }
     }
     free(peer);

@@ -1,6 +1,7 @@
 /* What the files of this room share.
  *
  * link.c      one connection: states, handshake, frames in and out
+ * renew.c     links that are made anew
  * dial.c      peers: looking up, connecting, waiting before the next try
  * accept.c    the listening socket, and how many may knock
  * transport.c the parts together: life, peers, sending */
@@ -11,7 +12,8 @@
 #include "transport/frame.h"
 #include "transport/transport.h"
 
-enum frame_type { FRAME_HELLO = 1, FRAME_REFUSED = 2 };
+/* On the wire: never renumber. RENEW: to the one who has dialled the link: make it anew. */
+enum frame_type { FRAME_HELLO = 1, FRAME_REFUSED = 2, FRAME_RENEW = 3 };
 /* The first byte of REFUSED; a sentence follows. On the wire: never renumber. */
 enum refusal { REFUSAL_OTHER = 0, REFUSAL_SELF = 1 /* the caller has called itself */ };
 
@@ -22,6 +24,9 @@ enum {
     HANDSHAKE_MS = 10 * 1000,
     BACKOFF_MIN_MS = 50,
     BACKOFF_MAX_MS = 2000,
+    LINK_AGE_MS = 24 * 60 * 60 * 1000, /* the oldest that a link gets; up to a tenth sooner, so that not all are made at once */
+    RENEW_GAP_MS = 1000,      /* a link is made anew no more often */
+    RENEW_AGAIN_MS = 60 * 1000, /* after a failure */
     LASTING_MS = 2000,        /* a link that lived so long was a good one */
     ANSWERS_MAX = 64 * 1024,  /* bytes that wait on an accepted link: it carries nothing but short answers */
     ACCEPTED_MAX = TRANSPORT_LINKS_MAX - LANE_COUNT * TRANSPORT_PEERS_MAX, /* the rest is for dialling */
@@ -57,6 +62,9 @@ struct link {
     struct transport_link name;
     enum link_state state;
     bool is_dialled, is_reading, is_writing, has_heard /* anything */, is_up /* `up` was called */, is_replaced;
+    bool is_stale;        /* dialled: the other side shows another certificate now */
+    uint64_t aged_ms;     /* when it is too old */
+    uint32_t tls_serial;  /* which of this node's certificates it was made with */
     uint64_t deadline_ms; /* of the handshake, uv_now(); 0: none */
     uint64_t since_ms;    /* when it began */
     char where[HELLO_ADDRESS_SIZE]; /* the other end, for the log */
@@ -80,6 +88,9 @@ struct dial {
     struct peer *peer;
     enum transport_lane lane;
     struct link *link;     /* NULL: none */
+    struct link *successor; /* that is to take the place of `link` once it is open; NULL: none */
+    uint64_t renew_ms;     /* no successor before */
+    bool is_renewal_warned;
     struct lookup *lookup; /* NULL: none */
     uint64_t next_ms;      /* when to try again; 0: not waiting */
     uint32_t backoff_ms;
@@ -100,6 +111,7 @@ struct peer {
 struct transport {
     struct transport_config config;
     struct tls_context *tls;
+    uint32_t tls_serial; /* grows with every reload */
     struct transport_stats stats;
     struct random random;
     union {
@@ -136,6 +148,7 @@ void link_begin(struct link *link);
 void link_close(struct link *link, const char *why);
 bool link_send(struct link *link, uint8_t type, struct bytes payload);
 void link_flush(struct link *link);
+void link_retire(struct link *link); /* another has taken its place: closes when all has left, and nobody is told */
 size_t link_waiting(const struct link *link);
 void link_set_reading(struct link *link, bool reading);
 
@@ -144,8 +157,19 @@ must_use enum status peer_new(struct transport *transport, const struct transpor
 void peer_free(struct peer *peer); /* hangs up */
 void peer_dial(struct peer *peer); /* now, where nothing is under way */
 void dial_try(struct dial *dial);
-void dial_ended(struct dial *dial, const char *why); /* its link is closing */
+void dial_renew(struct dial *dial); /* its link is up: makes the successor */
+void dial_ended(struct link *link, const char *why); /* the link is closing */
 void dial_opened(struct dial *dial);
+
+/* --- renew.c --- */
+void renew_begin(struct link *link);                 /* its handshake begins */
+void renew_opened(struct link *link);                /* a dialled one */
+void renew_accepted(struct link *link);              /* the other kind */
+void renew_all(struct transport *transport);         /* there is a new certificate */
+void renew_wanted(struct link *link);                /* the other side has one */
+void renew_failed(struct dial *dial, const char *why);
+void renew_look(struct transport *transport);        /* makes the next one, if it is time */
+uint64_t renew_next_ms(const struct transport *transport); /* when it will be; 0: after something has happened */
 
 /* --- accept.c --- */
 void accept_refused(struct transport *transport, const char *where, const char *why); /* counts, and logs now and then */

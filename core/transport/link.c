@@ -93,7 +93,7 @@ void link_close(struct link *link, const char *why)
     if (was_knocking && why != NULL)
         accept_refused(transport, link->where, why);
     if (link->dial != NULL)
-        dial_ended(link->dial, why);
+        dial_ended(link, why);
     link->dial = NULL;
     uv_close(&link->uv.handle, on_closed);
 }
@@ -201,6 +201,20 @@ bool link_send(struct link *link, uint8_t type, struct bytes payload)
     return false;
 }
 
+void link_retire(struct link *link)
+{
+    link->is_replaced = true;
+    link->dial = NULL;
+    if (link_waiting(link) == 0) {
+        link_close(link, NULL);
+        return;
+    }
+    move_to(link, LINK_PARTING);
+    link->deadline_ms = transport_now(link->transport) + link->transport->config.handshake_ms;
+    link_set_reading(link, false);
+    link_flush(link);
+}
+
 /* --- the introduction --- */
 
 static void send_hello(struct link *link)
@@ -227,7 +241,7 @@ static void refuse(struct link *link, enum refusal reason, const struct error *w
     if (reason != REFUSAL_SELF && !link->is_dialled && !link->is_up)
         accept_refused(link->transport, link->where, message);
     if (link->dial != NULL)
-        dial_ended(link->dial, message);
+        dial_ended(link, message);
     link->dial = NULL;
     move_to(link, LINK_PARTING);
     link->deadline_ms = transport_now(link->transport) + link->transport->config.handshake_ms;
@@ -275,7 +289,8 @@ static enum status check_hello(struct link *link, struct hello *remote, struct e
     return status;
 }
 
-/* A node that dials anew has lost its old link, whether that is seen here already or not. */
+/* A node that dials anew has lost its old link, whether that is seen here already or not; or, where it is the same process, it makes
+ * the link anew: what it has sent on the old one is still taken, until it closes that. */
 static void replace_older(struct link *link)
 {
     struct transport *transport = link->transport;
@@ -285,7 +300,10 @@ static void replace_older(struct link *link)
             other->remote.node != link->remote.node || other->remote.lane != link->remote.lane)
             continue;
         other->is_replaced = true;
-        link_close(other, NULL);
+        if (other->remote.session == link->remote.session)
+            other->deadline_ms = transport_now(transport) + transport->config.handshake_ms;
+        else
+            link_close(other, NULL);
     }
 }
 
@@ -298,15 +316,18 @@ static void link_open(struct link *link)
     link->is_up = true;
     if (link->is_dialled) {
         transport->stats.dialled_up++;
+        renew_opened(link);
         dial_opened(link->dial);
     } else {
         transport->stats.accepted_up++;
         replace_older(link);
+        renew_accepted(link);
         struct peer *peer = transport_find_peer(transport, link->remote.node);
         if (peer != NULL)
             peer_dial(peer); /* it is back: no reason to wait any longer */
     }
     ops->up(ops->arg, link->name, &link->remote, link->is_dialled);
+    transport_reschedule(transport);
 }
 
 static void take_hello(struct link *link, const struct frame *frame)
@@ -363,6 +384,8 @@ static void take_frame(struct link *link, const struct frame *frame)
     } else if (link->state == LINK_GREETING || frame->from != link->remote.node) {
         (void)error_set(&err, STATUS_MALFORMED, "it sends before it has introduced itself, or for another node");
         refuse(link, REFUSAL_OTHER, &err);
+    } else if (frame->type == FRAME_RENEW && link->is_dialled) {
+        renew_wanted(link);
     } else if (frame->type >= TRANSPORT_TYPE_FIRST) { /* what a newer protocol adds below is skipped */
         if (!ops->frame(ops->arg, link->name, &link->remote, link->is_dialled, frame->type, frame->payload, &err)) {
             accept_refused(transport, link->where, err.message);
@@ -536,6 +559,7 @@ void link_begin(struct link *link)
     set_options(link);
     note_where(link);
     link->deadline_ms = transport_now(transport) + transport->config.handshake_ms;
+    renew_begin(link);
     if (transport->tls != NULL && tls_session_new(transport->tls, link->is_dialled, &link->tls, &err) != STATUS_OK) {
         link_close(link, err.message);
         return;

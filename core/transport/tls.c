@@ -3,6 +3,7 @@
 #include <assert.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -108,13 +109,11 @@ void tls_context_free(struct tls_context *context)
     free(context);
 }
 
-int64_t tls_context_valid_s(const struct tls_context *context)
+int64_t tls_context_expires_s(const struct tls_context *context)
 {
-    int days = 0, seconds = 0;
+    struct tm at;
     const X509 *own = SSL_CTX_get0_certificate(context->ssl);
-    if (ASN1_TIME_diff(&days, &seconds, NULL, X509_get0_notAfter(own)) != 1)
-        return 0; /* a time that nobody can read is no promise */
-    return (int64_t)days * 86400 + seconds;
+    return ASN1_TIME_to_tm(X509_get0_notAfter(own), &at) == 1 ? (int64_t)timegm(&at) : 0;
 }
 
 /* --- sessions --- */

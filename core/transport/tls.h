@@ -16,8 +16,8 @@ struct tls_context;
 /* Reads the files: blocks. INVALID says which file is not what it should be. */
 must_use enum status tls_context_new(const struct tls_files *files, struct tls_context **ret, struct error *err);
 void tls_context_free(struct tls_context *context); /* accepts NULL */
-/* Until this node's own certificate expires, in seconds; negative: it has. */
-int64_t tls_context_valid_s(const struct tls_context *context);
+/* When this node's own certificate expires, Unix time; 0: it says so in a way that nobody can read. */
+int64_t tls_context_expires_s(const struct tls_context *context);
 
 struct tls_session;
 must_use enum status tls_session_new(struct tls_context *context, bool is_client, struct tls_session **ret, struct error *err);

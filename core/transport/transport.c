@@ -31,6 +31,7 @@ static void on_timer(uv_timer_t *timer)
         for (int lane = 0; lane < LANE_COUNT; lane++)
             if (peer->dials[lane].next_ms != 0 && peer->dials[lane].next_ms <= now)
                 dial_try(&peer->dials[lane]);
+    renew_look(transport);
     transport_reschedule(transport);
 }
 
@@ -51,6 +52,7 @@ void transport_reschedule(struct transport *transport)
     for (const struct peer *peer = transport->peers; peer != NULL; peer = peer->next)
         for (int lane = 0; lane < LANE_COUNT; lane++)
             sooner(&next, peer->dials[lane].next_ms);
+    sooner(&next, renew_next_ms(transport));
     if (next == 0)
         (void)uv_timer_stop(&transport->timer);
     else
@@ -68,6 +70,8 @@ enum status transport_new(const struct transport_config *config, struct transpor
     transport->config = *config;
     if (config->handshake_ms == 0)
         transport->config.handshake_ms = HANDSHAKE_MS;
+    if (config->link_age_ms == 0)
+        transport->config.link_age_ms = LINK_AGE_MS;
     random_seed_system(&transport->random);
     if (config->tls != NULL) {
         enum status status = tls_context_new(config->tls, &transport->tls, err);
@@ -141,12 +145,13 @@ enum status transport_reload_tls(struct transport *transport, const struct tls_f
         return status;
     tls_context_free(transport->tls);
     transport->tls = fresh;
+    renew_all(transport);
     return STATUS_OK;
 }
 
-int64_t transport_tls_valid_s(const struct transport *transport)
+int64_t transport_tls_expires_s(const struct transport *transport)
 {
-    return transport->tls != NULL ? tls_context_valid_s(transport->tls) : INT64_MAX;
+    return transport->tls != NULL ? tls_context_expires_s(transport->tls) : INT64_MAX;
 }
 
 /* --- peers --- */

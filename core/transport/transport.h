@@ -27,7 +27,7 @@ struct transport_ops {
      * and turned away. */
     bool (*admit)(void *arg, const struct hello *remote, bool is_dialled, struct error *err);
     void (*up)(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled);
-    /* Once for every `up`, unless the same node has replaced the link by a newer one of its lane. */
+    /* Once for every `up`, unless the link was replaced by a newer one of its lane, by either node. */
     void (*down)(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled);
     /* The payload is borrowed for the call. False and `err`: the sender makes no sense; its link is closed. */
     bool (*frame)(void *arg, struct transport_link link, const struct hello *remote, bool is_dialled, uint8_t type,
@@ -40,6 +40,7 @@ struct transport_config {
     struct hello self;             /* lane is ignored */
     const struct tls_files *tls;   /* NULL: without TLS; borrowed for the call */
     uint32_t handshake_ms;         /* 0: 10 s */
+    uint32_t link_age_ms;          /* 0: a day. With TLS a link is made anew when it is so old, or up to a tenth sooner */
     uint32_t silence_ms;           /* sent and not acknowledged for so long: the link is dead (TCP_USER_TIMEOUT) */
     struct transport_ops ops;
 };
@@ -54,9 +55,10 @@ void transport_close(struct transport *transport, void (*closed)(void *arg), voi
 
 /* What this node says of itself from now on, on new links: it has joined a cluster, for example. */
 void transport_set_self(struct transport *transport, const struct hello *self);
-/* New keys for new links. As before on failure. Blocks while it reads the files. */
+/* New keys for new links; those that are up are made anew, one by one, also where the other node has dialled them. As before on
+ * failure. Blocks while it reads the files. */
 must_use enum status transport_reload_tls(struct transport *transport, const struct tls_files *tls, struct error *err);
-int64_t transport_tls_valid_s(const struct transport *transport); /* INT64_MAX without TLS */
+int64_t transport_tls_expires_s(const struct transport *transport); /* of this node's certificate, Unix time; INT64_MAX without TLS */
 
 struct transport_peer {
     uint64_t id;         /* 0: whoever answers at the address */

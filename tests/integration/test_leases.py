@@ -148,7 +148,7 @@ class Leases(TestCase):
             _, execution, gone, _ = self.long_run(cluster, pids)
             gone.kill9()
             left = cluster.leader()
-            wait_for(lambda: left.delete(f"/api/v1/cluster/nodes/{gone.name}").status == 204, "the removal")
+            wait_for(lambda: left.delete(f"/api/v1/cluster/nodes/{gone.name}").status in (204, 404), "the removal") # it drains first
             wait_for(lambda: f"is forgotten node={gone.name}" in left.log(), "its row to go")
             self.assertEqual(left.execution(execution)["attempts"][0]["outcome"], "lost") # what it had was given away before
 

@@ -4,7 +4,9 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 import unittest
+from collections import namedtuple
 
 from harness import TestCase, wait_for
 from members import QUIET, Member, write
@@ -23,7 +25,7 @@ class Authority:
     def run(*arguments, **more):
         return subprocess.run(["openssl", *arguments], check=True, capture_output=True, **more).stdout
 
-    def sign(self, name, serial):
+    def sign(self, name, serial, days=2):
         key, request, certificate = f"{self.folder}/{name}.key", f"{self.folder}/{name}.csr", f"{self.folder}/{name}.crt"
         extensions = f"{self.folder}/{name}.ext"
         with open(extensions, "w") as f:
@@ -31,9 +33,44 @@ class Authority:
         if not os.path.exists(key):
             self.run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", key, "-out", request,
                      "-subj", f"/CN={name}")
-        self.run("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-set_serial", str(serial), "-days", "2",
+        self.run("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self.key, "-set_serial", str(serial), "-days", str(days),
                  "-out", certificate, "-extfile", extensions)
         return f"    tls: {{cert_file: {certificate}, key_file: {key}, ca_file: {self.certificate}}}"
+
+
+Link = namedtuple("Link", "caller called port") # ports of the two nodes' cluster.raft.address; that of the caller's socket
+
+
+def sockets(node):
+    found = set()
+    for fd in os.listdir(f"/proc/{node.process.pid}/fd"):
+        try:
+            found.add(os.readlink(f"/proc/{node.process.pid}/fd/{fd}"))
+        except FileNotFoundError: # closed just now
+            pass
+    return found
+
+
+def links(nodes):
+    """Connections between the nodes that both ends have open: each is one whole TLS session."""
+    for node in nodes:
+        node.raft_port = int(node.raft.rsplit(":", 1)[1])
+    owned = {node.raft_port: sockets(node) for node in nodes}
+    callers, called = {}, set()
+    with open("/proc/net/tcp") as table:
+        for line in list(table)[1:]:
+            local, remote, state, inode = (line.split()[i] for i in (1, 2, 3, 9))
+            if state != "01": # established
+                continue
+            here, there = (int(end.split(":")[1], 16) for end in (local, remote))
+            for port, inodes in owned.items():
+                if f"socket:[{inode}]" not in inodes:
+                    continue
+                if there in owned:
+                    callers[(here, there)] = port
+                elif here == port:
+                    called.add((there, here))
+    return {Link(caller, pair[1], pair[0]) for pair, caller in callers.items() if pair in called}
 
 
 class Tls(TestCase):
@@ -44,7 +81,7 @@ class Tls(TestCase):
                                 f"{folder}/{name}.key", "-CAfile", self.authority.certificate], input=b"", capture_output=True).stdout
         return int(Authority.run("x509", "-noout", "-serial", input=shown).split(b"=")[1], 16)
 
-    def test_certificates_are_replaced(self):
+    def three_nodes(self):
         folder = tempfile.TemporaryDirectory(prefix="chronos-test-")
         self.addCleanup(folder.cleanup)
         self.authority = Authority(folder.name)
@@ -55,9 +92,55 @@ class Tls(TestCase):
             tls = self.authority.sign(node.name, 100 + number)
             node.config = node.config.replace("    election_timeout: 1000ms\n", f"    election_timeout: 1000ms\n{tls}\n")
             nodes.append(node.start())
+        def is_whole():
+            states = [node.status() for node in nodes]
+            return all(len(s["peers"]) == 3 and all(p["state"] in ("Leader", "Follower") for p in s["peers"]) for s in states)
+        wait_for(is_whole, "three that vote")
+        return nodes
+
+    def test_links_are_made_anew(self):
+        """Those that the node has dialled, and those that the others have: whoever leads, nobody campaigns."""
+        nodes = self.three_nodes()
+        wait_for(lambda: len(links(nodes)) == 12, "all to have called all, twice") # both lanes
+        before = {node.name: node.status() for node in nodes}
+        told = {node.name: len(node.log()) for node in nodes}
+        for turn, node in enumerate(nodes): # one of them leads
+            old = links(nodes)
+            others = {link for link in old if node.raft_port not in (link.caller, link.called)}
+            mine = old - others
+            self.assertEqual(len(mine), 8)
+            self.authority.sign(node.name, 300 + turn)
+            os.kill(node.process.pid, signal.SIGHUP)
+            wait_for(lambda: not mine & links(nodes), "its links to be made anew")
+            wait_for(lambda: len(links(nodes)) == 12, "the old ones to be closed")
+            self.assertEqual(links(nodes) & others, others) # they have nothing to do with it
+            self.assertEqual(self.shown_serial(node, node.name), 300 + turn)
+            write(node, name=f"still-{turn}", **QUIET)
+        for node in nodes:
+            status = node.status()
+            self.assertEqual((status["term"], status["leader_id"]), (before[node.name]["term"], before[node.name]["leader_id"]))
+            log = node.log()[told[node.name]:]
+            for word in ("no leader is known", "no longer leader", "became leader", "cannot be"):
+                self.assertNotIn(word, log)
+
+    def test_the_end_of_a_certificate_is_told(self):
+        nodes = self.three_nodes()
+        with_labels = 'chronos_tls_certificate_expiry_time_seconds{what="node_links"}'
+        def ends(node):
+            page = node.get("/metrics").body.decode()
+            return next(float(line.split()[-1]) for line in page.splitlines() if line.startswith(with_labels))
+        self.assertAlmostEqual(ends(nodes[0]), time.time() + 2 * 86400, delta=600)
+        self.authority.sign(nodes[0].name, 400, days=30)
+        os.kill(nodes[0].process.pid, signal.SIGHUP)
+        wait_for(lambda: abs(ends(nodes[0]) - time.time() - 30 * 86400) < 600, "the new certificate to be told")
+        self.assertAlmostEqual(ends(nodes[1]), time.time() + 2 * 86400, delta=600)
+
+    def test_certificates_are_replaced(self):
+        nodes = self.three_nodes()
+        folder = self.authority.folder
         write(nodes[2], name="kept", **QUIET)
         self.assertEqual(self.shown_serial(nodes[1], "chronos-3"), 102)
-        certificate = f"{folder.name}/chronos-2.crt"
+        certificate = f"{folder}/chronos-2.crt"
         with open(certificate) as f:
             before = f.read()
         with open(certificate, "w") as f:
@@ -69,7 +152,7 @@ class Tls(TestCase):
             f.write(before)
         self.authority.sign("chronos-2", 202)
         os.kill(nodes[1].process.pid, signal.SIGHUP)
-        wait_for(lambda: "read again; new links use it" in nodes[1].log(), "the new certificate to be taken")
+        wait_for(lambda: "read again; links are made anew with it" in nodes[1].log(), "the new certificate to be taken")
         self.assertEqual(self.shown_serial(nodes[1], "chronos-3"), 202)
         nodes[2].kill9() # its links are new ones
         nodes[2].start()

@@ -212,6 +212,67 @@ static void test_lost_nodes_make_room(void **state)
     assert_int_equal(on_node(sim, "n1") + on_node(sim, "n2"), 2);
 }
 
+/* A node that is to leave. */
+static void test_a_held_node_gets_no_new_runs(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_job *job = manual(sim, NODE_LOSS_RETRY);
+    assert_false(scheduler_node_hold(sim->scheduler, "n1", true));
+    assert_false(scheduler_node_hold(sim->scheduler, "nobody", true));
+    assert_false(scheduler_node_is_busy(sim->scheduler, "nobody"));
+    trigger(sim, job, 4);
+    assert_int_equal(on_node(sim, "n1"), 0);
+    assert_int_equal(on_node(sim, "n2"), 4);
+    assert_false(scheduler_node_is_busy(sim->scheduler, "n1"));
+    assert_true(scheduler_node_is_busy(sim->scheduler, "n2"));
+    sim_node_up(sim, "n1", 10, NULL); /* restarted meanwhile: it is to leave all the same */
+    sim_run_for(sim, SECOND);
+    trigger(sim, job, 2);
+    assert_int_equal(on_node(sim, "n1"), 0);
+    assert_true(scheduler_node_hold(sim->scheduler, "n1", false));
+    assert_false(scheduler_node_hold(sim->scheduler, "n1", false)); /* it was free */
+    trigger(sim, job, 2);
+    assert_int_equal(on_node(sim, "n1"), 2);
+}
+
+static void test_a_held_node_is_busy_until_its_runs_end(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_job *job = manual(sim, NODE_LOSS_RETRY);
+    trigger(sim, job, 4);
+    assert_int_equal(on_node(sim, "n1"), 2);
+    (void)scheduler_node_hold(sim->scheduler, "n1", true);
+    assert_true(scheduler_node_is_busy(sim->scheduler, "n1"));
+    sim_run_for(sim, HOUR);
+    assert_false(scheduler_node_is_busy(sim->scheduler, "n1"));
+}
+
+static void test_runs_wait_while_all_nodes_are_held(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_job *job = manual(sim, NODE_LOSS_RETRY);
+    (void)scheduler_node_hold(sim->scheduler, "n1", true);
+    (void)scheduler_node_hold(sim->scheduler, "n2", true);
+    trigger(sim, job, 3);
+    assert_int_equal(on_node(sim, "n1") + on_node(sim, "n2"), 0);
+    assert_int_equal(scheduler_waits_for(sim->scheduler, job->serial), REASON_NO_NODE);
+    assert_true(scheduler_node_hold(sim->scheduler, "n2", false));
+    sim->poke = true;
+    sim_run_for(sim, SECOND);
+    assert_int_equal(on_node(sim, "n2"), 3);
+}
+
+static void test_a_new_leader_holds_nobody(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_job *job = manual(sim, NODE_LOSS_RETRY);
+    (void)scheduler_node_hold(sim->scheduler, "n1", true);
+    scheduler_lead(sim->scheduler, false);
+    scheduler_lead(sim->scheduler, true);
+    trigger(sim, job, 2);
+    assert_int_equal(on_node(sim, "n1"), 1);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -223,6 +284,10 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_new_leader_counts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_leader_that_was_frozen_counts_anew, setup, teardown),
         cmocka_unit_test_setup_teardown(test_lost_nodes_make_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_held_node_gets_no_new_runs, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_held_node_is_busy_until_its_runs_end, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_runs_wait_while_all_nodes_are_held, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_new_leader_holds_nobody, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

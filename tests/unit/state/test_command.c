@@ -102,6 +102,9 @@ static void encode(enum command_type type, struct buffer *out)
     case COMMAND_NODE_GONE:
         node_gone_encode(&(struct node_gone){"n1", 8}, out);
         return;
+    case COMMAND_DRAIN:
+        drain_encode(&(struct drain){UINT64_MAX, true}, out);
+        return;
     case COMMAND_RESTORE:
         restore_encode(&(struct restore){.cluster = id_a, .digest = {1, 2}, .keep_marks = true}, out);
         return;
@@ -204,6 +207,7 @@ static bool decode(enum command_type type, struct reader r)
     struct sweep sweep;
     struct restore restore;
     struct node_gone gone;
+    struct drain drain;
     uint32_t level;
     switch (type) {
     case COMMAND_NOOP:
@@ -247,6 +251,11 @@ static bool decode(enum command_type type, struct reader r)
         if (reader_done(&r))
             assert_true(gone.session == 8 && gone.name[0] == 'n');
         break;
+    case COMMAND_DRAIN:
+        drain = take_drain(&r);
+        if (reader_done(&r))
+            assert_true(drain.node == UINT64_MAX && drain.is_leaving);
+        break;
     case COMMAND_RESTORE:
         restore = take_restore(&r);
         if (reader_done(&r))
@@ -264,7 +273,7 @@ static bool decode(enum command_type type, struct reader r)
 static void every_command(void **state)
 {
     (void)state;
-    for (int type = COMMAND_NOOP; type <= COMMAND_NODE_GONE; type++) {
+    for (int type = COMMAND_NOOP; type <= COMMAND_DRAIN; type++) {
         struct buffer command;
         buffer_init(&command, ENTRY_SIZE_MAX);
         encode((enum command_type)type, &command);

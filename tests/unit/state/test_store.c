@@ -147,6 +147,58 @@ static uint32_t level_of(struct fixture *f)
     return level;
 }
 
+static struct apply_result apply_drain_of(struct fixture *f, uint64_t node, bool is_leaving)
+{
+    struct buffer command = command_buffer();
+    drain_encode(&(struct drain){node, is_leaving}, &command);
+    return fixture_apply(f, &command);
+}
+
+static uint32_t draining(struct fixture *f, uint64_t ret[COMMAND_NODES_MAX])
+{
+    struct state_view view;
+    uint32_t count = UINT32_MAX;
+    OK(state_view_begin(f->state, &view, &failure));
+    OK(state_get_draining(&view, ret, &count, &failure));
+    state_view_end(&view);
+    return count;
+}
+
+static void nodes_that_leave_are_a_set(void **state)
+{
+    struct fixture *f = *state;
+    uint64_t nodes[COMMAND_NODES_MAX];
+    assert_int_equal(draining(f, nodes), 0);
+    assert_int_equal(apply_drain_of(f, 7, false).status, STATUS_OK); /* it was none of them */
+    assert_int_equal(draining(f, nodes), 0);
+    assert_int_equal(apply_drain_of(f, 7, true).status, STATUS_OK);
+    assert_int_equal(apply_drain_of(f, 7, true).status, STATUS_OK);
+    assert_int_equal(apply_drain_of(f, UINT64_MAX, true).status, STATUS_OK);
+    fixture_reopen(f);
+    assert_int_equal(draining(f, nodes), 2);
+    assert_true(nodes[0] == 7 && nodes[1] == UINT64_MAX);
+    assert_int_equal(apply_drain_of(f, 7, false).status, STATUS_OK);
+    assert_int_equal(draining(f, nodes), 1);
+    assert_true(nodes[0] == UINT64_MAX);
+    for (uint64_t node = 1; node < COMMAND_NODES_MAX; node++)
+        assert_int_equal(apply_drain_of(f, node, true).status, STATUS_OK);
+    assert_int_equal(draining(f, nodes), COMMAND_NODES_MAX);
+    assert_int_equal(apply_drain_of(f, 99, true).status, STATUS_TOO_MANY);
+    assert_int_equal(apply_drain_of(f, 3, true).status, STATUS_OK);
+    assert_int_equal(apply_drain_of(f, 3, false).status, STATUS_OK);
+    assert_int_equal(apply_drain_of(f, 99, true).status, STATUS_OK);
+    assert_int_equal(draining(f, nodes), COMMAND_NODES_MAX);
+}
+
+static void no_node_has_number_zero(void **state)
+{
+    struct fixture *f = *state;
+    struct buffer command = command_buffer();
+    struct error err;
+    drain_encode(&(struct drain){0, true}, &command);
+    assert_int_equal(fixture_apply_fatal(f, &command, &err), STATUS_CORRUPT);
+}
+
 static int claim_level(const char *level)
 {
     return setenv("CHRONOS_TEST_FEATURE_LEVEL", level, 1);
@@ -348,7 +400,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(reopening_goes_on), T(time_never_goes_back), T(a_newer_format), T(damage_is_named), T(damaged_open_row),
-        T(unknown_commands_stop_the_node), T(the_feature_level_only_rises),
+        T(unknown_commands_stop_the_node), T(nodes_that_leave_are_a_set), T(no_node_has_number_zero), T(the_feature_level_only_rises),
         T(a_level_that_is_not_known_stops_the_node), T(a_state_of_a_level_that_is_not_known), T(a_damaged_level),
         T(a_batch_is_one), cmocka_unit_test(a_full_disk_changes_nothing),
         T(entries_out_of_order), T(walks), T(a_view_is_a_snapshot),

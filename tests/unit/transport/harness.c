@@ -86,13 +86,14 @@ void node_start_as(struct harness *h, int i, const struct tls_files *tls, const 
     buffer_init(&node->kept, KEPT_MAX);
     (void)snprintf(address, sizeof address, "127.0.0.1:%d", port); /* fits */
     node->self = (struct hello){.protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX, .cluster_id = {{1}},
-                                .node = (uint64_t)i + 1, .session = 1};
+                                .node = (uint64_t)i + 1, .session = ++h->sessions};
     (void)snprintf(node->self.name, sizeof node->self.name, "chronos-%d", i + 1); /* fits */
     (void)snprintf(node->self.address, sizeof node->self.address, "127.0.0.1:7000"); /* fits */
     if (self != NULL)
         node->self = *self;
     struct transport_config config = {
         .loop = &h->loop, .self = node->self, .tls = tls, .silence_ms = 2000, .handshake_ms = handshake_ms,
+        .link_age_ms = h->link_age_ms,
         .ops = {.admit = on_admit, .up = on_up, .down = on_down, .frame = on_frame, .arg = node},
     };
     if (transport_new(&config, &node->transport, &err) != STATUS_OK ||

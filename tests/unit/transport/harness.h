@@ -31,6 +31,8 @@ struct node {
 struct harness {
     uv_loop_t loop;
     struct node nodes[NODES_MAX];
+    uint32_t link_age_ms; /* of nodes that start from now on; 0: a day */
+    uint64_t sessions;    /* each start is another process */
 };
 
 void harness_begin(struct harness *h);

@@ -6,7 +6,7 @@
 #include "certificates.h"
 #include "harness.h"
 
-static struct certificate_files files[2];
+static struct certificate_files files[2], foreign;
 static const struct tls_files *with_tls; /* of the present run; NULL: without */
 static struct tls_files tls_of[2];
 
@@ -165,6 +165,7 @@ static void links_that_replace_others(void **state)
     (void)state;
     start_two(&h);
     twin = h.nodes[0].self;
+    twin.session++;
     node_start_as(&h, 2, with_tls != NULL ? &tls_of[0] : NULL, &twin, 0);
     node_dials(&h, 2, 2);
     AWAIT(&h, h.nodes[1].accepted.ups == 4);
@@ -263,7 +264,7 @@ static void new_keys_for_new_links(void **state)
     if (with_tls == NULL) {
         harness_begin(&h);
         node_start(&h, 0, NULL);
-        assert_true(transport_tls_valid_s(h.nodes[0].transport) == INT64_MAX);
+        assert_true(transport_tls_expires_s(h.nodes[0].transport) == INT64_MAX);
         harness_end(&h);
         return;
     }
@@ -272,13 +273,120 @@ static void new_keys_for_new_links(void **state)
     wrong.key_file = tls_of[1].key_file;
     assert_int_equal(transport_reload_tls(h.nodes[0].transport, &wrong, &err), STATUS_INVALID);
     assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[1], &err), STATUS_OK);
-    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "the old link lives"));
+    assert_true(send_text(&h, 0, 1, LANE_CONTROL, "no link is down"));
     AWAIT(&h, h.nodes[1].frames == 1);
-    assert_in_range(transport_tls_valid_s(h.nodes[0].transport), 86400, 10 * 86400);
+    assert_in_range(transport_tls_expires_s(h.nodes[0].transport) - time(NULL), 86400, 10 * 86400);
     node_stop(&h, 1);
     node_start(&h, 1, &tls_of[1]);
     AWAIT(&h, h.nodes[0].dialled.ups >= 4);
     harness_end(&h);
+}
+
+static bool is_one_of_each(struct harness *h)
+{
+    for (int i = 0; i < 2; i++)
+        if (node_stats(h, i).dialled_up != 2 || node_stats(h, i).accepted_up != 2)
+            return false;
+    return true;
+}
+
+/* Frames go both ways all the time, a number each; none is lost, and no link is seen down. */
+static void keep_sending(struct harness *h, uint32_t ups)
+{
+    uint32_t sent = 0;
+    uint64_t until = uv_hrtime() + UINT64_C(30000000000);
+    while (h->nodes[0].dialled.ups < ups || h->nodes[1].dialled.ups < ups || !is_one_of_each(h)) {
+        for (int i = 0; i < 2; i++)
+            for (int lane = 0; lane < LANE_COUNT; lane++)
+                assert_true(transport_send(h->nodes[i].transport, (uint64_t)2 - (uint64_t)i, (enum transport_lane)lane, 20,
+                                           (struct bytes){&sent, sizeof sent}));
+        sent++;
+        turn(h);
+        assert_true(uv_hrtime() < until);
+    }
+    AWAIT(h, h->nodes[0].frames == LANE_COUNT * sent && h->nodes[1].frames == LANE_COUNT * sent);
+    for (int i = 0; i < 2; i++) {
+        assert_int_equal(h->nodes[i].dialled.downs + h->nodes[i].accepted.downs, 0);
+        assert_int_equal(node_stats(h, i).frames_dropped, 0);
+    }
+}
+
+/* Also those that the other node has dialled: this one's certificate was shown there, too. */
+static void new_keys_for_old_links(void **state)
+{
+    struct harness h;
+    struct error err;
+    (void)state;
+    start_two(&h);
+    if (with_tls != NULL) {
+        assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[0], &err), STATUS_OK);
+        keep_sending(&h, 4);
+        assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[0], &err), STATUS_OK);
+        assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[0], &err), STATUS_OK); /* twice, at once */
+        h.nodes[0].frames = h.nodes[1].frames = 0;
+        keep_sending(&h, 6);
+        assert_true(h.nodes[0].dialled.ups <= 8 && h.nodes[1].dialled.ups <= 8);
+    }
+    harness_end(&h);
+}
+
+static void links_grow_old(void **state)
+{
+    struct harness h;
+    (void)state;
+    harness_begin(&h);
+    h.link_age_ms = 300;
+    for (int i = 0; i < 2; i++)
+        node_start(&h, i, with_tls != NULL ? &tls_of[i] : NULL);
+    node_dials(&h, 0, 2);
+    node_dials(&h, 1, 1);
+    AWAIT(&h, are_linked(&h, 0, 1));
+    keep_sending(&h, with_tls != NULL ? 6 : 2); /* there is nothing to be made anew without TLS */
+    if (with_tls == NULL)
+        assert_int_equal(h.nodes[0].dialled.ups + h.nodes[1].dialled.ups, 4);
+    harness_end(&h);
+}
+
+/* The others do not take the new certificate: what is there goes on. */
+static void new_keys_that_nobody_takes(void **state)
+{
+    struct harness h;
+    struct error err;
+    (void)state;
+    start_two(&h);
+    if (with_tls != NULL) {
+        struct tls_files tls = certificate_tls(&foreign);
+        tls.ca_file = tls_of[0].ca_file;
+        assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls, &err), STATUS_OK);
+        AWAIT(&h, node_stats(&h, 0).dials_failed > 0 && node_stats(&h, 1).dials_failed > 0);
+        for (int i = 0; i < 50; i++)
+            turn(&h);
+        assert_int_equal(node_stats(&h, 0).dials_failed, 2); /* each lane once, and not again before long */
+        keep_sending(&h, 2);
+        assert_int_equal(h.nodes[0].dialled.ups + h.nodes[1].dialled.ups, 4);
+        assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[0], &err), STATUS_OK);
+    }
+    harness_end(&h);
+}
+
+/* In the middle of it. */
+static void a_peer_dies_while_links_are_made_anew(void **state)
+{
+    (void)state;
+    for (int turns = 0; with_tls != NULL && turns < 12; turns++) {
+        struct harness h;
+        struct error err;
+        start_two(&h);
+        assert_int_equal(transport_reload_tls(h.nodes[0].transport, &tls_of[0], &err), STATUS_OK);
+        for (int i = 0; i < turns; i++)
+            turn(&h);
+        node_stop(&h, 1);
+        AWAIT(&h, h.nodes[0].dialled.downs == LANE_COUNT && node_stats(&h, 0).dialled_up == 0);
+        node_start(&h, 1, &tls_of[1]);
+        node_dials(&h, 1, 1);
+        AWAIT(&h, are_linked(&h, 0, 1) && is_one_of_each(&h));
+        harness_end(&h);
+    }
 }
 
 static int without(void **state)
@@ -293,6 +401,8 @@ static int with(void **state)
     (void)state;
     certificates_begin();
     certificate_authority("ca");
+    certificate_authority("other");
+    certificate_make("other", "DNS:chronos-1,IP:127.0.0.1", 10, NULL, &foreign);
     certificate_make("ca", "DNS:chronos-1,DNS:chronos-3", 10, NULL, &files[0]);
     certificate_make("ca", "IP:127.0.0.1", 5, NULL, &files[1]);
     for (int i = 0; i < 2; i++)
@@ -324,6 +434,10 @@ int main(void)
         cmocka_unit_test(peers_that_cannot_be),
         cmocka_unit_test(three_that_all_dial_each_other),
         cmocka_unit_test(new_keys_for_new_links),
+        cmocka_unit_test(new_keys_for_old_links),
+        cmocka_unit_test(links_grow_old),
+        cmocka_unit_test(new_keys_that_nobody_takes),
+        cmocka_unit_test(a_peer_dies_while_links_are_made_anew),
     };
     return cmocka_run_group_tests_name("links", tests, without, NULL) +
            cmocka_run_group_tests_name("links with TLS", tests, with, after);
