@@ -51,7 +51,7 @@ struct cluster_leader_ops {
      * called next, INT64_MAX for not before the next change. Called after every batch and at that instant. */
     int64_t (*run)(void *arg, int64_t now_ms);
     /* With lease_timeout_ms alone. A beat of a member was confirmed; false: its session is over, and it is told so. */
-    bool (*beat)(void *arg, const char *node, uint64_t session, bool is_behind);
+    bool (*beat)(void *arg, const char *node, uint64_t session, bool is_announced, bool is_behind);
     void (*silent)(void *arg, const char *node); /* it cannot be reached */
     void (*reload)(void *arg);                   /* a snapshot has taken the place of the state: everything is to be read anew */
     bool (*watch)(void *arg);                    /* ten times a lease, or more often; true: `run` has something to do */
@@ -63,8 +63,8 @@ struct cluster_runner_ops {
     void (*changes)(void *arg, const struct state_changes *changes, struct state_position applied);
     /* A leader takes proposals, here or elsewhere, or none does. */
     void (*lead)(void *arg, bool leading);
-    /* With lease_timeout_ms alone. */
-    uint64_t (*session)(void *arg);
+    /* With lease_timeout_ms alone. *ret_is_announced: its NODE_UP is applied. */
+    uint64_t (*session)(void *arg, bool *ret_is_announced);
     void (*lease)(void *arg, int64_t until_ms); /* monotonic; never earlier than it was unless this node was alone. INT64_MAX: it
                                                    does not end */
     void (*reload)(void *arg);                  /* a snapshot has taken the place of the state */
@@ -74,8 +74,8 @@ struct cluster_runner_ops {
 
 enum disk_state {
     DISK_OK,
-    DISK_LOW,      /* below storage.min_free: client writes are refused */
-    DISK_CRITICAL, /* below a quarter of it: no slots are decided */
+    DISK_LOW,      /* below storage.min_free: a leader hands over to a node with more room, else client writes are refused */
+    DISK_CRITICAL, /* below a quarter of it: no slots are decided, and no other node takes writes for the cluster here */
 };
 
 struct cluster_config {

@@ -9,6 +9,7 @@
 #include "cluster/cluster.h"
 #include "cluster/contact.h"
 #include "cluster/data_dir.h"
+#include "cluster/disks.h"
 #include "cluster/forward.h"
 #include "cluster/founding.h"
 #include "cluster/levels.h"
@@ -136,6 +137,7 @@ struct cluster {
     uint64_t looks;            /* of membership_look */
     struct beats beats;
     struct clocks clocks;
+    struct disks disks;
     struct founding founding;
     struct snapshots *snapshots;
     uint64_t ticks;

@@ -85,7 +85,7 @@ void lease_session_over(void *arg)
     struct runner *runner = arg;
     if (runner->stage >= RUNNER_FLUSHING)
         return;
-    LOG_WARN("this node was silent for longer than its lease; it begins anew", LOG_U64("runs", runner->active));
+    LOG_WARN("this node was silent for longer than its lease, or is forgotten; it begins anew", LOG_U64("runs", runner->active));
     each_attempt(runner, attempt_disown);
     runner->has_lease = false;
     runner->lease_until_ms = 0;

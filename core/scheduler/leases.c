@@ -19,11 +19,11 @@ void leases_begin(struct scheduler *s)
     }
 }
 
-bool scheduler_node_beat(struct scheduler *s, const char *name, uint64_t session, bool is_behind, int64_t now_ms)
+bool scheduler_node_beat(struct scheduler *s, const char *name, uint64_t session, bool is_announced, bool is_behind, int64_t now_ms)
 {
     int i = node_find(s, name);
     if (i < 0 || s->nodes[i].session != session)
-        return true; /* its row is still on its way: that it lives is known once it is here */
+        return !is_announced; /* its row is still on its way, and that it lives is known once it is here; or the row was taken away */
     struct node *node = &s->nodes[i];
     if (node->health == NODE_LOST)
         return false;

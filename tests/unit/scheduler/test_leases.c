@@ -27,7 +27,7 @@ static int teardown(void **state)
 
 static void beat(struct sim *sim, uint32_t node)
 {
-    assert_true(scheduler_node_beat(sim->scheduler, sim->nodes[node].name, sim->nodes[node].session, false, sim->real_ms));
+    assert_true(scheduler_node_beat(sim->scheduler, sim->nodes[node].name, sim->nodes[node].session, true, false, sim->real_ms));
 }
 
 /* A tenth of a lease passes; `beating` is a mask of the nodes that are heard. */
@@ -105,7 +105,7 @@ static void test_a_session_that_is_over_stays_so(void **state)
     (void)tenth(sim, 3);
     for (uint32_t i = 0; i < 12; i++)
         (void)tenth(sim, 2);
-    assert_false(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, false, sim->real_ms));
+    assert_false(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, false, sim->real_ms));
     trigger(sim, job, 4);
     assert_int_equal(on_node(sim, "n1"), 0);
     sim_node_up(sim, "n1", 10, NULL);
@@ -124,7 +124,7 @@ static void test_a_silent_node_gets_no_new_runs(void **state)
     trigger(sim, job, 4);
     assert_int_equal(on_node(sim, "n1"), 1);
     assert_int_equal(on_node(sim, "n2"), 5);
-    assert_true(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, sim->real_ms));
+    assert_true(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, true, sim->real_ms));
     trigger(sim, job, 1);
     assert_int_equal(on_node(sim, "n1"), 1); /* it lags behind */
     beat(sim, 0);
