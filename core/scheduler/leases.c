@@ -13,6 +13,8 @@ bool attempt_is_over(const struct scheduler *s, const struct run *run, enum reas
 void leases_begin(struct scheduler *s)
 {
     for (uint32_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i].health == NODE_FREE)
+            continue;
         s->nodes[i].is_watched = false;
         s->nodes[i].health = NODE_PLACEABLE;
         node_reclassify_runs(s, (int)i);
@@ -46,7 +48,7 @@ void scheduler_node_silent(struct scheduler *s, const char *name)
 /* A tenth longer than the node counts: clocks run at different speeds. */
 static bool is_overdue(const struct node *node, int64_t now_ms)
 {
-    return node->lease_ms > 0 && node->health != NODE_LOST && now_ms - node->heard_ms > node->lease_ms + node->lease_ms / 10;
+    return node->lease_ms > 0 && node->health != NODE_FREE && node->health != NODE_LOST && now_ms - node->heard_ms > node->lease_ms + node->lease_ms / 10;
 }
 
 uint32_t scheduler_watch_leases(struct scheduler *s, int64_t now_ms, const char *ret_lost[])
