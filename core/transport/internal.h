@@ -92,7 +92,7 @@ struct peer {
     uint64_t id;
     char address[HELLO_ADDRESS_SIZE];
     struct address parsed;
-    bool is_self;   /* the address is this node's own: not dialled again */
+    bool is_self;   /* the address, which is no name, is this node's own: not dialled again */
     bool is_warned; /* that it cannot be reached was logged */
     struct dial dials[LANE_COUNT];
 };

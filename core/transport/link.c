@@ -343,9 +343,12 @@ static void take_refusal(struct link *link, struct bytes payload)
     for (size_t i = 1; i < size; i++)
         why[at++] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
     why[at] = '\0';
-    if (link->dial != NULL && link->dial->peer->id == 0 && size > 0 && text[0] == REFUSAL_SELF)
+    bool is_self = link->dial != NULL && link->dial->peer->id == 0 && size > 0 && text[0] == REFUSAL_SELF;
+    /* A name may have other addresses, now or later: the next one is tried. */
+    bool is_one_of_many = is_self && link->dial->peer->parsed.kind == ADDRESS_NAME;
+    if (is_self && !is_one_of_many)
         link->dial->peer->is_self = true;
-    link_close(link, why);
+    link_close(link, is_one_of_many ? NULL : why);
 }
 
 /* --- receiving --- */

@@ -17,6 +17,7 @@ struct node {
     struct transport *transport;
     struct hello self;
     int port;
+    const char *host; /* NULL: 127.0.0.1 */
     char address[32];
     struct side dialled, accepted;
     uint64_t frames;

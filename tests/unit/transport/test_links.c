@@ -1,6 +1,7 @@
 /* Nodes that know each other: links come up, carry frames, and come back. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "certificates.h"
@@ -217,6 +218,53 @@ static void by_name(void **state)
     harness_end(&h);
 }
 
+/* "many.test" has two addresses, as a headless service of Kubernetes has one for each pod: of them 127.0.0.1 is asked for here, and
+ * 127.0.0.2 added. */
+int __real_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node, const char *service,
+                          const struct addrinfo *hints);
+int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node, const char *service,
+                          const struct addrinfo *hints);
+static uv_getaddrinfo_cb looked_up;
+static char asked_port[8];
+
+static void on_half_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+{
+    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    assert_int_equal(status, 0);
+    assert_int_equal(getaddrinfo("127.0.0.2", asked_port, &hints, &list->ai_next), 0);
+    looked_up(request, status, list);
+}
+
+int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node, const char *service,
+                          const struct addrinfo *hints)
+{
+    if (strcmp(node, "many.test") != 0)
+        return __real_uv_getaddrinfo(loop, request, callback, node, service, hints);
+    looked_up = callback;
+    (void)snprintf(asked_port, sizeof asked_port, "%s", service);
+    return __real_uv_getaddrinfo(loop, request, on_half_looked_up, "127.0.0.1", service, hints);
+}
+
+/* One of them is the caller's own. */
+static void one_name_for_all(void **state)
+{
+    struct harness h;
+    struct error err;
+    char address[32];
+    (void)state;
+    harness_begin(&h);
+    node_start(&h, 0, with_tls != NULL ? &tls_of[0] : NULL);
+    h.nodes[1].port = h.nodes[0].port;
+    h.nodes[1].host = "127.0.0.2";
+    node_start(&h, 1, with_tls != NULL ? &tls_of[1] : NULL);
+    (void)snprintf(address, sizeof address, "many.test:%d", h.nodes[0].port);
+    struct transport_peer peer = {.address = address};
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, &peer, 1, &err), STATUS_OK);
+    AWAIT(&h, h.nodes[0].dialled.up[LANE_CONTROL] == 1 && h.nodes[0].dialled.up[LANE_BULK] == 1);
+    assert_int_equal(h.nodes[1].accepted.ups, LANE_COUNT);
+    harness_end(&h);
+}
+
 static void peers_that_cannot_be(void **state)
 {
     static const char *const bad[] = {"127.0.0.1", "127.0.0.1:0", ":7000", "10.0.0.256:1", "a b:1"};
@@ -321,6 +369,7 @@ int main(void)
         cmocka_unit_test(links_that_replace_others),
         cmocka_unit_test(by_address_alone),
         cmocka_unit_test(by_name),
+        cmocka_unit_test(one_name_for_all),
         cmocka_unit_test(peers_that_cannot_be),
         cmocka_unit_test(three_that_all_dial_each_other),
         cmocka_unit_test(new_keys_for_new_links),
