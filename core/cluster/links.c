@@ -180,11 +180,20 @@ static uint32_t list_nodes(const struct cluster *cluster, const struct raft_conf
     return count;
 }
 
-static uint32_t list_contacts(const struct cluster *cluster, struct transport_peer *out)
+static bool is_listed(const struct transport_peer *peers, uint32_t count, const char *address)
 {
-    uint32_t count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(peers[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+/* Behind those that are listed already: of two links to one node the newer one would close the other, again and again. */
+static uint32_t list_contacts(const struct cluster *cluster, struct transport_peer *peers, uint32_t count)
+{
     for (uint32_t i = 0; i < cluster->config.peer_count; i++)
-        out[count++] = (struct transport_peer){.address = cluster->config.peers[i]};
+        if (!is_listed(peers, count, cluster->config.peers[i]))
+            peers[count++] = (struct transport_peer){.address = cluster->config.peers[i]};
     return count;
 }
 
@@ -201,7 +210,7 @@ void links_follow_members(struct cluster *cluster)
         return;
     uint32_t count = id_is_zero(own_cluster(cluster)) ? 0 : list_nodes(cluster, status.conf, peers);
     if (status.last.index == 0) /* nothing of a log yet: perhaps its admission came to nothing */
-        count += list_contacts(cluster, peers + count);
+        count = list_contacts(cluster, peers, count);
     membership_list_invited(cluster, peers, &count);
     if (count > TRANSPORT_PEERS_MAX)
         count = TRANSPORT_PEERS_MAX; /* members come first */
