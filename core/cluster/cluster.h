@@ -97,7 +97,9 @@ struct cluster_config {
     /* This node's cluster was restored elsewhere and is over: the owner stops this one, moves its data aside, and begins anew. NULL: it
      * stays as it is. Loop. */
     void (*superseded)(void *arg);
-    void *superseded_arg;
+    /* This node founded a cluster though another one has it as a member: the owner stops it. NULL: it stays as it is. Loop. */
+    void (*second)(void *arg);
+    void *superseded_arg; /* of both */
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed, and outlives the cluster */
     int64_t lease_timeout_ms;  /* 0: no leases, and no beats */

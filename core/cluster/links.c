@@ -56,7 +56,6 @@ static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, str
 {
     struct cluster *cluster = arg;
     bool is_member = !id_is_zero(own_cluster(cluster)), is_guest = id_is_zero(&remote->cluster_id);
-    (void)is_dialled;
     if (is_restored_from(remote, own_cluster(cluster)))
         membership_superseded(cluster, remote);
     if (!is_itself(cluster, remote, err))
@@ -67,6 +66,8 @@ static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, str
         return true; /* one that this node has asked for admission, or that invites it */
     if (is_restored_from(&cluster->self, &remote->cluster_id))
         return true; /* so it learns that its cluster goes on here */
+    if (!is_dialled && !is_restored_from(remote, own_cluster(cluster)))
+        founding_contradicted(cluster, remote);
     if (is_guest)
         (void)error_set(err, STATUS_NOT_READY, "node \"%s\" belongs to no cluster yet itself", cluster->config.node_id);
     else

@@ -208,6 +208,8 @@ static void send_hello(struct link *link)
     struct hello self = link->transport->config.self;
     struct buffer encoded;
     self.lane = link->dial != NULL ? link->dial->lane : link->remote.lane;
+    if (link->dial != NULL && link->dial->peer->id != 0)
+        self.features |= HELLO_CALLS_MEMBER;
     buffer_init(&encoded, TRANSPORT_HELLO_MAX);
     hello_encode(&self, &encoded);
     bool is_sent = encoded.failed == STATUS_OK && put_frame(link, FRAME_HELLO, buffer_bytes(&encoded));
