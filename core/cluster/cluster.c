@@ -782,6 +782,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
     *ret = (struct cluster_status){
         .is_leader = cluster->is_leader,
         .is_ready = cluster->is_led && !is_cut_off(cluster) && !cluster->stopping,
+        .is_behind = cluster->applier == NULL || beats_is_behind(cluster),
         .is_removed = cluster->is_removed,
         .leader_contact_ms = cluster_leader_contact_ms(cluster),
         .term = raft_term(cluster->raft),

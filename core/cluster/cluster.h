@@ -207,6 +207,7 @@ struct cluster_member {
 
 struct cluster_status {
     bool is_leader, is_ready;   /* ready: a leader takes proposals */
+    bool is_behind;             /* its state is older than what the cluster had a second ago, or that is not known yet */
     bool is_removed;            /* it was told that it is no member any more */
     const char *leader_node;    /* NULL: none known */
     const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
