@@ -1,4 +1,5 @@
 /* /api/v1/cluster: who belongs to it, and who leads. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -74,6 +75,20 @@ static void write_members(struct json_writer *w, struct cluster_status *status, 
     json_array_end(w);
 }
 
+/* Sentences for whoever looks. */
+static void write_warnings(struct json_writer *w, const struct cluster_status *status)
+{
+    char text[160];
+    json_key(w, "warnings");
+    json_array_begin(w);
+    if (status->even_voters > 0) {
+        (void)snprintf(text, sizeof text, "%u nodes vote: an even number stands no more failures than one less; let another node join, or "
+                       "remove one", status->even_voters); /* fits */
+        json_string(w, text);
+    }
+    json_array_end(w);
+}
+
 API_HANDLER(handle_cluster_status)
 {
     static const char *const known[] = {NULL};
@@ -107,6 +122,7 @@ API_HANDLER(handle_cluster_status)
     json_member_int(&w, "commit_index", (int64_t)status.commit_index);
     json_member_int(&w, "applied_index", (int64_t)status.applied_index);
     json_member_int(&w, "leader_contact_ms", status.leader_contact_ms);
+    write_warnings(&w, &status);
     json_object_end(&w);
     state_view_end(&view);
     answer_json(api, request->token, 200, &body, NULL);
@@ -234,6 +250,7 @@ API_HANDLER(handle_cluster_remove)
     struct error err;
     if (!take_change(api, request, false, &none))
         return;
+    }
     if (named.size > NODE_NAME_MAX) {
         answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND, "no member has so long a name", NULL);
         return;

@@ -784,6 +784,7 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
         .is_ready = cluster->is_led && !is_cut_off(cluster) && !cluster->stopping,
         .is_behind = cluster->applier == NULL || beats_is_behind(cluster),
         .is_removed = cluster->is_removed,
+        .even_voters = voters_even(cluster),
         .leader_contact_ms = cluster_leader_contact_ms(cluster),
         .term = raft_term(cluster->raft),
         .commit_index = raft_commit(cluster->raft),

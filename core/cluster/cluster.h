@@ -209,6 +209,7 @@ struct cluster_status {
     bool is_leader, is_ready;   /* ready: a leader takes proposals */
     bool is_behind;             /* its state is older than what the cluster had a second ago, or that is not known yet */
     bool is_removed;            /* it was told that it is no member any more */
+    uint32_t even_voters;       /* so many vote, and have for a while, which is one too many or too few; 0: an odd number */
     const char *leader_node;    /* NULL: none known */
     const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
     struct cluster_member members[CLUSTER_MEMBERS_MAX];

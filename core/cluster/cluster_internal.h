@@ -20,6 +20,7 @@
 #include "cluster/outputs.h"
 #include "cluster/proposals.h"
 #include "cluster/snapshots.h"
+#include "cluster/voters.h"
 
 struct cluster_stores {
     struct data_dir data, log_dir; /* log_dir: only with a directory of its own */
@@ -124,6 +125,7 @@ struct cluster {
     uint64_t refusal_logged;   /* hash of the newest reason why it is not admitted */
     struct contact contact;
     struct levels levels;
+    struct voters voters;
     uint64_t frames_unknown;   /* of a newer version: skipped */
     struct outputs outputs;
     bool is_led;               /* what the runner was told */

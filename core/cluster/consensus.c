@@ -453,6 +453,7 @@ static void on_tick(uv_timer_t *timer)
         contact_look(cluster);
         membership_look(cluster);
         levels_look(cluster);
+        voters_look(cluster);
     }
     consensus_drive(cluster);
 }
