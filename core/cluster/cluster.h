@@ -205,6 +205,15 @@ struct cluster_member {
     int64_t clock_ahead_ms;     /* of this node's wall clock */
 };
 
+/* Callers of the node link that were turned away since the start, by reason; returns how many reasons there are, at most
+ * CLUSTER_REFUSALS_MAX. 0: this node is alone. */
+enum { CLUSTER_REFUSALS_MAX = 8 };
+struct cluster_refusals {
+    const char *reason;
+    uint64_t count;
+};
+uint32_t cluster_refusals(const struct cluster *cluster, struct cluster_refusals ret[CLUSTER_REFUSALS_MAX]);
+
 struct cluster_status {
     bool is_leader, is_ready;   /* ready: a leader takes proposals */
     bool is_behind;             /* its state is older than what the cluster had a second ago, or that is not known yet */

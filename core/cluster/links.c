@@ -289,6 +289,18 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
     beats_link_lost(cluster, remote->node);
 }
 
+uint32_t cluster_refusals(const struct cluster *cluster, struct cluster_refusals ret[CLUSTER_REFUSALS_MAX])
+{
+    static_assert((int)TRANSPORT_REFUSAL_COUNT <= (int)CLUSTER_REFUSALS_MAX, "a place each");
+    struct transport_stats stats;
+    if (cluster->transport == NULL)
+        return 0;
+    transport_stats_get(cluster->transport, &stats);
+    for (uint32_t i = 0; i < TRANSPORT_REFUSAL_COUNT; i++)
+        ret[i] = (struct cluster_refusals){transport_refusal_name((enum transport_refusal)i), stats.refused[i]};
+    return TRANSPORT_REFUSAL_COUNT;
+}
+
 /* --- life --- */
 
 void links_note_origin(struct cluster *cluster)

@@ -114,8 +114,9 @@ struct transport {
     struct link *links[TRANSPORT_LINKS_MAX];
     uint32_t generations[TRANSPORT_LINKS_MAX];
     uint32_t pending; /* handles and lookups not done yet */
-    uint64_t refused_logged_ms;
-    uint64_t refused_unlogged;
+    struct {
+        uint64_t logged_ms, unlogged;
+    } refusals[TRANSPORT_REFUSAL_COUNT]; /* each told by itself: a port scanner hides no node of another cluster */
     void (*closed)(void *arg);
     void *closed_arg;
     char read_buffer[READ_SIZE];
@@ -148,7 +149,8 @@ void dial_ended(struct dial *dial, const char *why); /* its link is closing */
 void dial_opened(struct dial *dial);
 
 /* --- accept.c --- */
-void accept_refused(struct transport *transport, const char *where, const char *why); /* counts, and logs now and then */
+/* Counts, and logs now and then. */
+void accept_refused(struct transport *transport, enum transport_refusal refusal, const char *where, const char *why);
 void accept_retry(struct transport *transport); /* a link is gone: there may be room */
 void accept_stop(struct transport *transport);
 

@@ -91,7 +91,7 @@ void link_close(struct link *link, const char *why)
     else if (link->is_up)
         transport->stats.accepted_up--;
     if (was_knocking && why != NULL)
-        accept_refused(transport, link->where, why);
+        accept_refused(transport, TRANSPORT_REFUSED_HANDSHAKE, link->where, why);
     if (link->dial != NULL)
         dial_ended(link->dial, why);
     link->dial = NULL;
@@ -220,6 +220,13 @@ static void send_hello(struct link *link)
         link_close(link, "out of memory");
 }
 
+static enum transport_refusal refusal_of(enum status status)
+{
+    if (status == STATUS_CONFLICT || status == STATUS_NOT_READY)
+        return TRANSPORT_REFUSED_MEMBERSHIP;
+    return status == STATUS_UNAUTHENTICATED ? TRANSPORT_REFUSED_IDENTITY : TRANSPORT_REFUSED_PROTOCOL;
+}
+
 /* Says why, then closes. */
 static void refuse(struct link *link, enum refusal reason, const struct error *why)
 {
@@ -227,7 +234,7 @@ static void refuse(struct link *link, enum refusal reason, const struct error *w
     char payload[1 + REFUSAL_MAX] = {(char)reason};
     size_t size = utf8_cut(message, strlen(message), REFUSAL_MAX);
     if (reason != REFUSAL_SELF && !link->is_dialled && !link->is_up)
-        accept_refused(link->transport, link->where, message);
+        accept_refused(link->transport, refusal_of(why->code), link->where, message);
     if (link->dial != NULL)
         dial_ended(link->dial, message);
     link->dial = NULL;
@@ -370,7 +377,7 @@ static void take_frame(struct link *link, const struct frame *frame)
         refuse(link, REFUSAL_OTHER, &err);
     } else if (frame->type >= TRANSPORT_TYPE_FIRST) { /* what a newer protocol adds below is skipped */
         if (!ops->frame(ops->arg, link->name, &link->remote, link->is_dialled, frame->type, frame->payload, &err)) {
-            accept_refused(transport, link->where, err.message);
+            accept_refused(transport, TRANSPORT_REFUSED_PROTOCOL, link->where, err.message);
             refuse(link, REFUSAL_OTHER, &err);
         }
     }

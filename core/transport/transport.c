@@ -298,6 +298,16 @@ void transport_pause(struct transport *transport, bool paused)
             link_set_reading(transport->links[i], !paused);
 }
 
+const char *transport_refusal_name(enum transport_refusal refusal)
+{
+    static const char *const names[] = {
+#define X(name, text) text,
+        TRANSPORT_REFUSALS(X)
+#undef X
+    };
+    return names[refusal];
+}
+
 void transport_stats_get(const struct transport *transport, struct transport_stats *ret)
 {
     *ret = transport->stats;

@@ -136,6 +136,15 @@ struct transport_stats node_stats(struct harness *h, int i)
     return stats;
 }
 
+uint64_t node_refused(struct harness *h, int i)
+{
+    struct transport_stats stats = node_stats(h, i);
+    uint64_t count = 0;
+    for (int reason = 0; reason < TRANSPORT_REFUSAL_COUNT; reason++)
+        count += stats.refused[reason];
+    return count;
+}
+
 static void on_timer(uv_timer_t *timer)
 {
     (void)timer;
