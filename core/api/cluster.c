@@ -246,9 +246,15 @@ API_HANDLER(handle_cluster_remove)
     struct api *api = arg;
     char node[NODE_NAME_MAX + 1] = "";
     struct bytes named = match->params[0];
-    struct change none;
+    struct change also;
     struct error err;
-    if (!take_change(api, request, false, &none))
+    if (!take_change(api, request, false, &also))
+        return;
+    if (also.node[0] != '\0' && (strlen(also.node) != named.size || memcmp(also.node, named.data, named.size) != 0)) {
+        struct field_errors errors = {.count = 0};
+        const struct fields body = {.prefix = "", .errors = &errors};
+        field_refuse(&body, "node_id", "names another node than the path of the request: leave it out");
+        answer_problem(api, request->token, request->request_id, STATUS_INVALID, "", &errors);
         return;
     }
     if (named.size > NODE_NAME_MAX) {

@@ -293,6 +293,8 @@ class Changing(TestCase):
             gone = cluster.followers()[0]
             left = [n for n in cluster.nodes if n is not gone]
             self.problem(gone.delete("/api/v1/cluster/nodes/chronos-9"), 404, "NOT_FOUND", "chronos-9")
+            self.problem(left[0].request("DELETE", f"/api/v1/cluster/nodes/{gone.name}", {"node_id": left[1].name}), 422, "INVALID",
+                         field="/node_id")
             wait_for(lambda: gone.delete(f"/api/v1/cluster/nodes/{gone.name}").status == 204, "the removal") # asked of itself
             self.assertEqual(left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status, 404)
             wait_for(lambda: "was removed from the cluster" in gone.log(), "the node to learn that it is out")
