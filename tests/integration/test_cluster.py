@@ -90,6 +90,18 @@ class Forming(TestCase):
             cluster.settle()
             first.close()
 
+    def test_an_even_number_is_warned_of(self):
+        with Cluster(size=2) as cluster:
+            for node in cluster.nodes:
+                self.assertEqual(node.status()["warnings"], []) # not while it grows
+            for node in cluster.nodes:
+                warning, = wait_for(lambda: node.status()["warnings"], "the warning", 60)
+                self.assertIn("2 nodes vote", warning)
+            shown = subprocess.run([BUILD / "bin" / "chronosctl", "--server", f"http://127.0.0.1:{cluster.nodes[0].port}", "cluster",
+                                    "status"], capture_output=True, text=True, check=True).stdout
+            self.assertRegex(shown, r"(?m)^Warning: +2 nodes vote")
+            self.assertEqual(cluster.leader().log().count("an even number of nodes votes"), 1)
+
     def test_a_member_needs_its_address(self):
         with Cluster() as cluster:
             node = cluster.nodes[2]
