@@ -5,11 +5,6 @@
 
 enum { LEASE_MARGIN_MS = 1000 };
 
-bool runner_has_lease(const struct runner *runner)
-{
-    return runner->has_lease;
-}
-
 /* Early enough for the runs to be gone at its end. */
 static int64_t ends_ms(const struct runner *runner)
 {

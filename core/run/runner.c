@@ -258,11 +258,6 @@ void runner_free(struct runner *runner)
 
 /* --- what others may know --- */
 
-uint64_t runner_session(const struct runner *runner)
-{
-    return runner->session;
-}
-
 void runner_stats_get(const struct runner *runner, struct runner_stats *ret)
 {
     static_assert(sizeof ret->start_late_buckets == sizeof runner->late_buckets, "one place a bucket");

@@ -107,7 +107,7 @@ struct transport {
         uv_stream_t stream;
         uv_tcp_t tcp;
     } listener;
-    bool has_listener, is_closing, is_paused;
+    bool has_listener, is_closing;
     bool is_accept_owed; /* somebody waits in the backlog, for want of room */
     uv_timer_t timer; /* the next deadline or dial */
     struct peer *peers;

@@ -497,8 +497,6 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 
 static void begin_reading(struct link *link)
 {
-    if (link->transport->is_paused)
-        return; /* transport_pause comes back to it */
     int failed = uv_read_start(&link->uv.stream, on_room, on_read);
     link->is_reading = failed == 0;
     if (failed != 0)

@@ -284,20 +284,6 @@ bool transport_is_up(const struct transport *transport, uint64_t peer, enum tran
     return link != NULL && link->state == LINK_OPEN;
 }
 
-size_t transport_waiting(const struct transport *transport, uint64_t peer, enum transport_lane lane)
-{
-    const struct link *link = link_to(transport, peer, lane);
-    return link != NULL ? link_waiting(link) : 0;
-}
-
-void transport_pause(struct transport *transport, bool paused)
-{
-    transport->is_paused = paused;
-    for (uint32_t i = 0; i < TRANSPORT_LINKS_MAX; i++)
-        if (transport->links[i] != NULL)
-            link_set_reading(transport->links[i], !paused);
-}
-
 const char *transport_refusal_name(enum transport_refusal refusal)
 {
     static const char *const names[] = {

@@ -73,10 +73,6 @@ bool transport_send(struct transport *transport, uint64_t peer, enum transport_l
 bool transport_answer(struct transport *transport, struct transport_link link, uint8_t type, struct bytes payload);
 void transport_flush(struct transport *transport);
 bool transport_is_up(const struct transport *transport, uint64_t peer, enum transport_lane lane); /* as this node dialled it */
-/* Bytes that wait to leave on a lane: for those who could send more, but should not. */
-size_t transport_waiting(const struct transport *transport, uint64_t peer, enum transport_lane lane);
-/* Read no more, or again: the owner's queues are full. */
-void transport_pause(struct transport *transport, bool paused);
 
 /* Why a caller was turned away; the names are those of a metric. */
 #define TRANSPORT_REFUSALS(X)                                                                              \
