@@ -144,9 +144,9 @@ bool query_time(const struct http_request *request, const char *name, int64_t *r
 
 /* --- guard (guard.c): who may change state from where --- */
 
-/* Host, Origin and Content-Type of a state-changing request: FORBIDDEN or UNSUPPORTED_MEDIA with a sentence. */
 /* The Host alone, for reads: a page that a name server points at this machine must not read jobs either. */
 must_use enum status guard_check_read(const struct api *api, const struct http_request *request, struct error *err);
+/* Host, Origin and Content-Type of a state-changing request: FORBIDDEN or UNSUPPORTED_MEDIA with a sentence. */
 must_use enum status guard_check(const struct api *api, const struct http_request *request, struct error *err);
 
 /* --- bearer (bearer.c): who asks --- */

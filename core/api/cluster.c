@@ -1,4 +1,5 @@
 /* /api/v1/cluster: who belongs to it, and who leads. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -77,6 +78,20 @@ static void write_members(struct json_writer *w, struct cluster_status *status, 
     json_array_end(w);
 }
 
+/* Sentences for whoever looks. */
+static void write_warnings(struct json_writer *w, const struct cluster_status *status)
+{
+    char text[160];
+    json_key(w, "warnings");
+    json_array_begin(w);
+    if (status->even_voters > 0) {
+        (void)snprintf(text, sizeof text, "%u nodes vote: an even number stands no more failures than one less; let another node join, or "
+                       "remove one", status->even_voters); /* fits */
+        json_string(w, text);
+    }
+    json_array_end(w);
+}
+
 API_HANDLER(handle_cluster_status)
 {
     static const char *const known[] = {NULL};
@@ -110,6 +125,7 @@ API_HANDLER(handle_cluster_status)
     json_member_int(&w, "commit_index", (int64_t)status.commit_index);
     json_member_int(&w, "applied_index", (int64_t)status.applied_index);
     json_member_int(&w, "leader_contact_ms", status.leader_contact_ms);
+    write_warnings(&w, &status);
     json_object_end(&w);
     state_view_end(&view);
     answer_json(api, request->token, 200, &body, NULL);
@@ -254,10 +270,17 @@ API_HANDLER(handle_cluster_remove)
 {
     struct api *api = arg;
     struct bytes named = match->params[0];
-    struct change none;
+    struct change also;
     struct error err;
-    if (!take_change(api, request, false, &none))
+    if (!take_change(api, request, false, &also))
         return;
+    if (also.node[0] != '\0' && (strlen(also.node) != named.size || memcmp(also.node, named.data, named.size) != 0)) {
+        struct field_errors errors = {.count = 0};
+        const struct fields body = {.prefix = "", .errors = &errors};
+        field_refuse(&body, "node_id", "names another node than the path of the request: leave it out");
+        answer_problem(api, request->token, request->request_id, STATUS_INVALID, "", &errors);
+        return;
+    }
     if (named.size > NODE_NAME_MAX) {
         answer_problem(api, request->token, request->request_id, STATUS_NOT_FOUND, "no member has so long a name", NULL);
         return;

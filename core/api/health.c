@@ -45,9 +45,10 @@ API_HANDLER(handle_ready)
     struct buffer body;
     (void)match;
     cluster_status_get(api->config.cluster, &status);
-    if (api->draining || !status.is_ready) {
+    if (api->draining || !status.is_ready || status.is_behind) {
         answer_problem(api, request->token, request->request_id, api->draining ? STATUS_SHUTTING_DOWN : STATUS_NOT_READY,
-                       api->draining ? "this node is shutting down" : "no leader yet", NULL);
+                       api->draining ? "this node is shutting down" :
+                       !status.is_ready ? "no leader yet" : "this node has not caught up with the cluster yet", NULL);
         return;
     }
     buffer_init(&body, HEALTH_MAX);

@@ -55,6 +55,16 @@ static void clock_metrics(struct buffer *out, const struct cluster_status *statu
           status->is_leader && !agrees);
 }
 
+static void refusal_metrics(const struct api *api, struct buffer *out)
+{
+    struct cluster_refusals refusals[CLUSTER_REFUSALS_MAX];
+    uint32_t count = cluster_refusals(api->config.cluster, refusals);
+    head(out, "chronos_node_links_refused_total", "counter", "Callers of the node link that were turned away, by reason.");
+    for (uint32_t i = 0; i < count; i++)
+        buffer_appendf(out, "chronos_node_links_refused_total{reason=\"%s\"} %llu\n", refusals[i].reason,
+                       (unsigned long long)refusals[i].count);
+}
+
 static void cluster_metrics(const struct api *api, struct buffer *out)
 {
     struct cluster_status status;
@@ -71,6 +81,7 @@ static void cluster_metrics(const struct api *api, struct buffer *out)
           (double)status.leader_contact_ms / 1000);
     counter(out, "chronos_raft_frames_unknown_total", "Frames of a kind that this version does not know, from newer nodes; skipped.",
             status.frames_unknown);
+    refusal_metrics(api, out);
     gauge(out, "chronos_log_bytes", "Bytes of the entries kept in the log.", (double)status.log_bytes);
     counter(out, "chronos_log_entries_total", "Entries written to the log.", status.log_entries);
     duration(out, "chronos_log_append_seconds", "Time of one synced write of the log.", status.log_commits,

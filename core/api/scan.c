@@ -4,7 +4,10 @@
 
 #include "api/api_internal.h"
 
-enum { SCANS_RUNNING_MAX = 3 /* of libuv's four threads: one is left for checks.c */, SCANS_QUEUED_MAX = 256 };
+enum {
+    SCANS_RUNNING_MAX = 3, /* of libuv's four threads: one is left for checks.c and for names that are looked up */
+    SCANS_QUEUED_MAX = 256,
+};
 
 struct scan {
     uv_work_t work;

@@ -14,6 +14,8 @@ static void put_beat(struct buffer *out, const struct heard_beat *beat, uint64_t
     put_u64(out, applied);
     put_u8(out, beat->is_full);
     put_i64(out, beat->wall_ms);
+    put_u8(out, (uint8_t)beat->disk);
+    put_u8(out, beat->is_announced);
 }
 
 /* Since the clocks are compared; a node of an older version does not say. */
@@ -25,6 +27,17 @@ static int64_t take_wall_ms(struct reader *r)
     return wall_ms;
 }
 
+/* A node of an older version says only whether it is full. */
+static enum disk_state take_disk(struct reader *r, bool is_full)
+{
+    uint8_t disk = r->at < r->end ? take_u8(r) : is_full ? DISK_CRITICAL : DISK_OK;
+    if (disk > DISK_CRITICAL) {
+        r->failed = true;
+        return DISK_CRITICAL;
+    }
+    return (enum disk_state)disk;
+}
+
 static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *ret_applied)
 {
     struct reader r = reader_of(payload.data, payload.size);
@@ -34,24 +47,29 @@ static bool take_beat(struct bytes payload, struct heard_beat *ret, uint64_t *re
     uint8_t is_full = take_u8(&r);
     beat.is_full = is_full == 1;
     beat.wall_ms = take_wall_ms(&r);
+    beat.disk = take_disk(&r, beat.is_full);
+    uint8_t is_announced = r.at < r.end ? take_u8(&r) : 0; /* a node of an older version does not say */
+    beat.is_announced = is_announced == 1;
     *ret = beat;
-    return !r.failed && beat.session != 0 && is_full <= 1;
+    return !r.failed && beat.session != 0 && is_full <= 1 && is_announced <= 1;
 }
 
-static void put_answer(struct buffer *out, uint64_t seq, bool is_over, int64_t wall_ms)
+static void put_answer(struct buffer *out, uint64_t seq, bool is_over, int64_t wall_ms, uint64_t target)
 {
     put_u64(out, seq);
     put_u8(out, is_over);
     put_i64(out, wall_ms);
+    put_u64(out, target);
 }
 
-static bool take_answer(struct bytes payload, uint64_t *ret_seq, bool *ret_over, int64_t *ret_wall_ms)
+static bool take_answer(struct bytes payload, uint64_t *ret_seq, bool *ret_over, int64_t *ret_wall_ms, uint64_t *ret_target)
 {
     struct reader r = reader_of(payload.data, payload.size);
     *ret_seq = take_u64(&r);
     uint8_t is_over = take_u8(&r);
     *ret_over = is_over == 1;
     *ret_wall_ms = take_wall_ms(&r);
+    *ret_target = r.at < r.end ? take_u64(&r) : 0; /* a leader of an older version does not say */
     return !r.failed && is_over <= 1;
 }
 
@@ -73,6 +91,12 @@ static void answered(struct cluster *cluster, uint64_t seq, bool is_over)
 
 /* --- on the leader --- */
 
+/* The oldest of the commit indices that are kept. */
+static uint64_t a_second_ago(const struct cluster *cluster)
+{
+    return cluster->beats.commits[cluster->beats.samples % COMMIT_SAMPLES];
+}
+
 static void answer(struct cluster *cluster, const struct heard_beat *beat, bool is_over)
 {
     if (beat->node == cluster->self.node) {
@@ -81,7 +105,7 @@ static void answer(struct cluster *cluster, const struct heard_beat *beat, bool 
     }
     struct buffer payload;
     buffer_init(&payload, BEAT_FRAME_MAX);
-    put_answer(&payload, beat->seq, is_over, clocks_wall_ms(cluster));
+    put_answer(&payload, beat->seq, is_over, clocks_wall_ms(cluster), a_second_ago(cluster));
     if (payload.failed == STATUS_OK)
         (void)links_send_frame(cluster, beat->node, FRAME_BEAT_ANSWER, buffer_bytes(&payload)); /* lost: the next one comes soon */
     buffer_deinit(&payload);
@@ -93,7 +117,7 @@ static void confirm(struct cluster *cluster, const struct heard_beat *beat)
     const struct raft_member *member = links_member(cluster, beat->node);
     if (member == NULL || !cluster->is_leader)
         return;
-    bool lives = leader->beat(leader->arg, member->name, beat->session, beat->is_behind || beat->is_full);
+    bool lives = leader->beat(leader->arg, member->name, beat->session, beat->is_announced, beat->is_behind || beat->is_full);
     answer(cluster, beat, !lives);
     (void)uv_async_send(&cluster->progress); /* runs may wait for a node */
 }
@@ -129,7 +153,9 @@ bool beats_heard(struct cluster *cluster, const struct hello *remote, struct byt
     }
     beat.node = remote->node;
     clocks_told(cluster, remote, beat.wall_ms);
-    beat.is_behind = applied < cluster->beats.commits[cluster->beats.samples % COMMIT_SAMPLES]; /* the oldest */
+    beat.is_behind = applied < a_second_ago(cluster);
+    disks_heard(&cluster->disks, &(struct disk_seen){.node = beat.node, .heard_ms = cluster_monotonic_ms(cluster), .state = beat.disk,
+                                                     .is_behind = beat.is_behind});
     if (cluster->is_leader)
         hear(cluster, &beat);
     return true;
@@ -140,13 +166,16 @@ bool beats_answered(struct cluster *cluster, const struct hello *remote, struct 
     uint64_t seq;
     bool is_over;
     int64_t wall_ms;
-    if (!take_answer(payload, &seq, &is_over, &wall_ms)) {
+    uint64_t target;
+    if (!take_answer(payload, &seq, &is_over, &wall_ms, &target)) {
         (void)error_set(err, STATUS_MALFORMED, "an answer to a beat is damaged"); /* told by false */
         return false;
     }
     if (remote->node != cluster->beats.leader || cluster->config.lease_timeout_ms == 0)
         return true;
     clocks_told(cluster, remote, wall_ms);
+    cluster->beats.target = target;
+    cluster->beats.is_target_known = true;
     answered(cluster, seq, is_over);
     return true;
 }
@@ -154,6 +183,14 @@ bool beats_answered(struct cluster *cluster, const struct hello *remote, struct 
 void beats_sample(struct cluster *cluster)
 {
     cluster->beats.commits[cluster->beats.samples++ % COMMIT_SAMPLES] = raft_commit(cluster->raft);
+}
+
+bool beats_is_behind(const struct cluster *cluster)
+{
+    const struct beats *beats = &cluster->beats;
+    if (cluster->is_leader || cluster->transport == NULL || cluster->config.lease_timeout_ms == 0)
+        return false; /* it has all there is; or nobody tells */
+    return !beats->is_target_known || cluster->applied_index < beats->target;
 }
 
 static void silence(struct cluster *cluster, const struct raft_member *member)
@@ -191,7 +228,7 @@ static bool is_alone(const struct cluster *cluster)
 }
 
 /* Nobody else could take its runs over: it needs nobody's word. When another node joins, its lease begins to run. */
-static bool beat_alone(struct cluster *cluster, uint64_t session)
+static bool beat_alone(struct cluster *cluster, const struct heard_beat *beat)
 {
     const struct cluster_leader_ops *leader = &cluster->config.leader;
     const struct cluster_runner_ops *runner = &cluster->config.runner;
@@ -202,7 +239,7 @@ static bool beat_alone(struct cluster *cluster, uint64_t session)
             runner->lease(runner->arg, cluster_monotonic_ms(cluster) + cluster->config.lease_timeout_ms);
         return false;
     }
-    if (leader->beat(leader->arg, cluster->config.node_id, session, false))
+    if (leader->beat(leader->arg, cluster->config.node_id, beat->session, beat->is_announced, false))
         runner->lease(runner->arg, INT64_MAX);
     else
         runner->session_over(runner->arg);
@@ -213,9 +250,11 @@ static void send_beat(struct cluster *cluster)
 {
     struct beats *beats = &cluster->beats;
     const struct cluster_runner_ops *runner = &cluster->config.runner;
-    struct heard_beat beat = {.node = cluster->self.node, .session = runner->session(runner->arg),
-                              .is_full = cluster->disk == DISK_CRITICAL, .wall_ms = clocks_wall_ms(cluster)};
-    if (beat_alone(cluster, beat.session) || beats->leader == 0)
+    struct heard_beat beat = {.node = cluster->self.node, .is_full = cluster->disk == DISK_CRITICAL,
+                              .disk = disks_tell(&cluster->disks, cluster->disk, cluster_monotonic_ms(cluster)),
+                              .wall_ms = clocks_wall_ms(cluster)};
+    beat.session = runner->session(runner->arg, &beat.is_announced);
+    if (beat_alone(cluster, &beat) || beats->leader == 0)
         return;
     beat.seq = ++beats->seq;
     beats->sent_ms[beat.seq % BEATS_UNANSWERED_MAX] = cluster_monotonic_ms(cluster);
@@ -237,6 +276,7 @@ static void on_timer(uv_timer_t *timer)
     const struct cluster_leader_ops *leader = &cluster->config.leader;
     send_beat(cluster);
     clocks_look(cluster);
+    disks_look(cluster);
     if (cluster->is_leader && !cluster->stopping && leader->watch(leader->arg))
         (void)uv_async_send(&cluster->progress); /* runs are to be given to others */
 }
@@ -257,6 +297,10 @@ void beats_follow(struct cluster *cluster)
     uint64_t leader = cluster->is_leader ? cluster->self.node : cluster->is_led ? raft_leader(cluster->raft) : 0;
     if (cluster->config.lease_timeout_ms == 0 || (beats->leader == leader && beats->term == term))
         return;
+    if (leader == 0)
+        beats->unled_ms = cluster_monotonic_ms(cluster);
+    else if (beats->leader == 0 && cluster_monotonic_ms(cluster) - beats->unled_ms > UNLED_LONG_MS)
+        beats->is_target_known = false;
     beats->leader = leader;
     beats->term = term;
     if (cluster->is_leader)

@@ -220,7 +220,9 @@ static enum status refuse(const struct cluster *cluster, enum proposal_class cla
         return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
     if (class == PROPOSE_CLIENT && is_cut_off(cluster))
         return contact_refuse(cluster, err);
-    if (class == PROPOSE_CLIENT && cluster->disk != DISK_OK)
+    /* Elsewhere the leader's disk counts, as long as this one takes what the leader decides. */
+    bool is_full = cluster->is_leader ? cluster->disk != DISK_OK : cluster->disk == DISK_CRITICAL;
+    if (class == PROPOSE_CLIENT && is_full)
         return error_set(err, STATUS_DISK_FULL,
                          "only %lld bytes are free in %s (storage.min_free is %lld); make room and try again",
                          (long long)cluster->disk_free_bytes, cluster->disk_directory,
@@ -790,7 +792,9 @@ void cluster_status_get(const struct cluster *cluster, struct cluster_status *re
     *ret = (struct cluster_status){
         .is_leader = cluster->is_leader,
         .is_ready = cluster->is_led && !is_cut_off(cluster) && !cluster->stopping,
+        .is_behind = cluster->applier == NULL || beats_is_behind(cluster),
         .is_removed = cluster->is_removed,
+        .even_voters = voters_even(cluster),
         .leader_contact_ms = cluster_leader_contact_ms(cluster),
         .term = raft_term(cluster->raft),
         .commit_index = raft_commit(cluster->raft),

@@ -51,7 +51,7 @@ struct cluster_leader_ops {
      * called next, INT64_MAX for not before the next change. Called after every batch and at that instant. */
     int64_t (*run)(void *arg, int64_t now_ms);
     /* With lease_timeout_ms alone. A beat of a member was confirmed; false: its session is over, and it is told so. */
-    bool (*beat)(void *arg, const char *node, uint64_t session, bool is_behind);
+    bool (*beat)(void *arg, const char *node, uint64_t session, bool is_announced, bool is_behind);
     void (*silent)(void *arg, const char *node); /* it cannot be reached */
     void (*reload)(void *arg);                   /* a snapshot has taken the place of the state: everything is to be read anew */
     bool (*watch)(void *arg);                    /* ten times a lease, or more often; true: `run` has something to do */
@@ -66,8 +66,8 @@ struct cluster_runner_ops {
     void (*changes)(void *arg, const struct state_changes *changes, struct state_position applied);
     /* A leader takes proposals, here or elsewhere, or none does. */
     void (*lead)(void *arg, bool leading);
-    /* With lease_timeout_ms alone. */
-    uint64_t (*session)(void *arg);
+    /* With lease_timeout_ms alone. *ret_is_announced: its NODE_UP is applied. */
+    uint64_t (*session)(void *arg, bool *ret_is_announced);
     void (*lease)(void *arg, int64_t until_ms); /* monotonic; never earlier than it was unless this node was alone. INT64_MAX: it
                                                    does not end */
     void (*reload)(void *arg);                  /* a snapshot has taken the place of the state */
@@ -77,8 +77,8 @@ struct cluster_runner_ops {
 
 enum disk_state {
     DISK_OK,
-    DISK_LOW,      /* below storage.min_free: client writes are refused */
-    DISK_CRITICAL, /* below a quarter of it: no slots are decided */
+    DISK_LOW,      /* below storage.min_free: a leader hands over to a node with more room, else client writes are refused */
+    DISK_CRITICAL, /* below a quarter of it: no slots are decided, and no other node takes writes for the cluster here */
 };
 
 struct cluster_config {
@@ -100,7 +100,9 @@ struct cluster_config {
     /* This node's cluster was restored elsewhere and is over: the owner stops this one, moves its data aside, and begins anew. NULL: it
      * stays as it is. Loop. */
     void (*superseded)(void *arg);
-    void *superseded_arg;
+    /* This node founded a cluster though another one has it as a member: the owner stops it. NULL: it stays as it is. Loop. */
+    void (*second)(void *arg);
+    void *superseded_arg; /* of both */
     int64_t heartbeat_timeout_ms, election_timeout_ms;
     const struct tls_files *tls; /* NULL: without; borrowed, and outlives the cluster */
     int64_t lease_timeout_ms;  /* 0: no leases, and no beats */
@@ -211,9 +213,20 @@ struct cluster_member {
     int64_t clock_ahead_ms;     /* of this node's wall clock */
 };
 
+/* Callers of the node link that were turned away since the start, by reason; returns how many reasons there are, at most
+ * CLUSTER_REFUSALS_MAX. 0: this node is alone. */
+enum { CLUSTER_REFUSALS_MAX = 8 };
+struct cluster_refusals {
+    const char *reason;
+    uint64_t count;
+};
+uint32_t cluster_refusals(const struct cluster *cluster, struct cluster_refusals ret[CLUSTER_REFUSALS_MAX]);
+
 struct cluster_status {
     bool is_leader, is_ready;   /* ready: a leader takes proposals */
+    bool is_behind;             /* its state is older than what the cluster had a second ago, or that is not known yet */
     bool is_removed;            /* it was told that it is no member any more */
+    uint32_t even_voters;       /* so many vote, and have for a while, which is one too many or too few; 0: an odd number */
     const char *leader_node;    /* NULL: none known */
     const char *leader_address; /* of its node link; NULL: none known, "": it is alone */
     struct cluster_member members[CLUSTER_MEMBERS_MAX];

@@ -9,6 +9,7 @@
 #include "cluster/cluster.h"
 #include "cluster/contact.h"
 #include "cluster/data_dir.h"
+#include "cluster/disks.h"
 #include "cluster/forward.h"
 #include "cluster/founding.h"
 #include "cluster/levels.h"
@@ -20,6 +21,7 @@
 #include "cluster/proposals.h"
 #include "cluster/removal.h"
 #include "cluster/snapshots.h"
+#include "cluster/voters.h"
 #include "cluster/waiter.h"
 
 struct cluster_stores {
@@ -119,6 +121,7 @@ struct cluster {
     struct contact contact;
     struct levels levels;
     struct removals removals;
+    struct voters voters;
     uint64_t frames_unknown;   /* of a newer version: skipped */
     struct outputs outputs;
     bool is_led;               /* what the runner was told */
@@ -132,6 +135,7 @@ struct cluster {
     uint64_t looks;            /* of membership_look */
     struct beats beats;
     struct clocks clocks;
+    struct disks disks;
     struct founding founding;
     struct snapshots *snapshots;
     uint64_t ticks;

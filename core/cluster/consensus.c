@@ -84,8 +84,7 @@ static enum status refuse_boot(enum status status, struct error *err)
 {
     if (status == STATUS_NO_MEMORY)
         return error_set(err, status, "out of memory");
-    return error_set(err, STATUS_CORRUPT, "the log's terms, positions or configurations contradict each other; restore this node "
-                     "from a backup");
+    return error_set(err, STATUS_CORRUPT, "the log's terms, positions or configurations contradict each other; " LOG_STORE_MEND);
 }
 
 static uint16_t ticks_of(int64_t ms, int64_t least)
@@ -454,6 +453,7 @@ static void on_tick(uv_timer_t *timer)
         contact_look(cluster);
         membership_look(cluster);
         levels_look(cluster);
+        voters_look(cluster);
     }
     consensus_drive(cluster);
 }

@@ -22,6 +22,31 @@ void founding_called(struct cluster *cluster, const struct hello *remote)
         (void)snprintf(cluster->founding.called_by, sizeof cluster->founding.called_by, "%s", remote->name); /* of one size */
 }
 
+/* Alone in a cluster that its configuration let it found; one that was restored goes on where another one ended. */
+static bool is_sole_founder(const struct cluster *cluster)
+{
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    return cluster->config.bootstrap && id_is_zero(&cluster->self.restored_from) && raft_conf_voters(status.conf) == 1 &&
+           raft_conf_is_voter(status.conf, cluster->self.node);
+}
+
+void founding_contradicted(struct cluster *cluster, const struct hello *remote)
+{
+    struct founding *founding = &cluster->founding;
+    bool is_member_there = (remote->features & HELLO_CALLS_MEMBER) != 0 && !id_is_zero(&remote->cluster_id);
+    if (!is_member_there || founding->is_contradicted || cluster->stopping || cluster->config.second == NULL || !is_sole_founder(cluster))
+        return;
+    founding->is_contradicted = true;
+    LOG_ERROR("this node founded a cluster of its own, and is a member of another one that calls it now: it stops, before both run the jobs",
+              LOG_STRING("node_id", cluster->config.node_id), LOG_STRING("called_by", remote->name),
+              LOG_STRING("address", remote->address),
+              LOG_STRING("mend", "is its data lost: empty its data directory, remove the member there (chronosctl cluster remove), and start "
+                                 "it with cluster.raft.peers and bootstrap: false; is the other cluster the one that is not wanted: stop "
+                                 "that one first"));
+    cluster->config.second(cluster->config.superseded_arg);
+}
+
 /* The core was blank, and so is everything around it: it is made anew on the log that names this node. */
 static enum status found(struct cluster *cluster, struct error *err)
 {

@@ -56,7 +56,6 @@ static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, str
 {
     struct cluster *cluster = arg;
     bool is_member = !id_is_zero(own_cluster(cluster)), is_guest = id_is_zero(&remote->cluster_id);
-    (void)is_dialled;
     if (is_restored_from(remote, own_cluster(cluster)))
         membership_superseded(cluster, remote);
     if (!is_itself(cluster, remote, err))
@@ -67,6 +66,8 @@ static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, str
         return true; /* one that this node has asked for admission, or that invites it */
     if (is_restored_from(&cluster->self, &remote->cluster_id))
         return true; /* so it learns that its cluster goes on here */
+    if (!is_dialled && !is_restored_from(remote, own_cluster(cluster)))
+        founding_contradicted(cluster, remote);
     if (is_guest)
         (void)error_set(err, STATUS_NOT_READY, "node \"%s\" belongs to no cluster yet itself", cluster->config.node_id);
     else
@@ -180,11 +181,20 @@ static uint32_t list_nodes(const struct cluster *cluster, const struct raft_conf
     return count;
 }
 
-static uint32_t list_contacts(const struct cluster *cluster, struct transport_peer *out)
+static bool is_listed(const struct transport_peer *peers, uint32_t count, const char *address)
 {
-    uint32_t count = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (strcmp(peers[i].address, address) == 0)
+            return true;
+    return false;
+}
+
+/* Behind those that are listed already: of two links to one node the newer one would close the other, again and again. */
+static uint32_t list_contacts(const struct cluster *cluster, struct transport_peer *peers, uint32_t count)
+{
     for (uint32_t i = 0; i < cluster->config.peer_count; i++)
-        out[count++] = (struct transport_peer){.address = cluster->config.peers[i]};
+        if (!is_listed(peers, count, cluster->config.peers[i]))
+            peers[count++] = (struct transport_peer){.address = cluster->config.peers[i]};
     return count;
 }
 
@@ -201,7 +211,7 @@ void links_follow_members(struct cluster *cluster)
         return;
     uint32_t count = id_is_zero(own_cluster(cluster)) ? 0 : list_nodes(cluster, status.conf, peers);
     if (status.last.index == 0) /* nothing of a log yet: perhaps its admission came to nothing */
-        count += list_contacts(cluster, peers + count);
+        count = list_contacts(cluster, peers, count);
     membership_list_invited(cluster, peers, &count);
     if (count > TRANSPORT_PEERS_MAX)
         count = TRANSPORT_PEERS_MAX; /* members come first */
@@ -277,6 +287,18 @@ static void on_down(void *arg, struct transport_link link, const struct hello *r
     raft_report(cluster->raft, remote->node, RAFT_LINK_DOWN);
     forward_lost(cluster, remote->node);
     beats_link_lost(cluster, remote->node);
+}
+
+uint32_t cluster_refusals(const struct cluster *cluster, struct cluster_refusals ret[CLUSTER_REFUSALS_MAX])
+{
+    static_assert((int)TRANSPORT_REFUSAL_COUNT <= (int)CLUSTER_REFUSALS_MAX, "a place each");
+    struct transport_stats stats;
+    if (cluster->transport == NULL)
+        return 0;
+    transport_stats_get(cluster->transport, &stats);
+    for (uint32_t i = 0; i < TRANSPORT_REFUSAL_COUNT; i++)
+        ret[i] = (struct cluster_refusals){transport_refusal_name((enum transport_refusal)i), stats.refused[i]};
+    return TRANSPORT_REFUSAL_COUNT;
 }
 
 /* --- life --- */

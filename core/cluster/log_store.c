@@ -138,7 +138,7 @@ static enum status entry_decode(uint64_t index, struct bytes row, struct log_ent
     entry.data = (struct bytes){r.at, (size_t)(r.end - r.at)};
     if (r.failed || format != ENTRY_FORMAT || flags != 0 || reserved != 0 || entry.data.size != size || crc != entry_crc(&entry) ||
         entry.type < LOG_ENTRY_NORMAL)
-        return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); restore this node from a backup",
+        return error_set(err, STATUS_CORRUPT, "log entry %llu is damaged (checksum); " LOG_STORE_MEND,
                          (unsigned long long)index);
     if (entry.type > LOG_ENTRY_CONF)
         return error_set(err, STATUS_NOT_IMPLEMENTED, "entry %llu was written by a newer version of Chronos (type %u): install that "

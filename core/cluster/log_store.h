@@ -14,6 +14,11 @@ struct log_store;
 
 enum { LOG_ENTRY_HEADER_SIZE = 40 };
 
+/* What helps where log or state are not what they should be: an end of a sentence. */
+#define LOG_STORE_MEND                                                                                                      \
+    "in a cluster remove this member on another node, empty its directory and let it join again; a single node is restored " \
+    "from a snapshot (--restore-snapshot)"
+
 enum log_entry_type {
     LOG_ENTRY_NORMAL = RAFT_ENTRY_NORMAL, /* a command */
     LOG_ENTRY_NOOP = RAFT_ENTRY_NOOP,

@@ -332,21 +332,6 @@ static void leave_if_superseded(struct cluster *cluster)
     cluster->config.superseded(cluster->config.superseded_arg);
 }
 
-/* --- waiting for what no entry tells --- */
-
-static void answer(struct waiter *waiter, enum status status, const char *message)
-{
-    struct waiter told = *waiter;
-    *waiter = (struct waiter){.done = NULL};
-    if (told.done != NULL)
-        told.done(told.arg, told.token, &(struct cluster_outcome){.status = status, .message = message});
-}
-
-static struct waiter waiter_of(struct cluster *cluster, cluster_done done, void *arg, uint64_t token)
-{
-    return (struct waiter){.done = done, .arg = arg, .token = token, .deadline_ns = cluster_deadline_ns(cluster)};
-}
-
 static const char not_taken_over[] = "the other node did not take over in time: this one leads on";
 
 /* --- a few times a second --- */

@@ -93,17 +93,18 @@ static enum status compare(struct cluster_stores *stores, struct error *err)
     if (applied.index < base->index)
         return error_set(err, STATUS_CORRUPT,
                          "the state in %s ends at entry %llu but the log begins after %llu: the state lost synced data; "
-                         "restore this node from a backup",
+                         LOG_STORE_MEND,
                          stores->data.path, (unsigned long long)applied.index, (unsigned long long)base->index);
     if (applied.index > last->index)
         return error_set(err, STATUS_CORRUPT,
                          "the state in %s is ahead of the log (entry %llu, the log ends at %llu): log and state are not of "
-                         "one node; restore both from one backup",
+                         "one node; put back the one that was here before, or " LOG_STORE_MEND,
                          stores->data.path, (unsigned long long)applied.index, (unsigned long long)last->index);
     enum status status = log_store_position(stores->log, applied.index, &at, err);
     if (status == STATUS_OK && at.term != applied.term)
         return error_set(err, STATUS_CORRUPT,
-                         "entry %llu has term %llu in the state and %llu in the log: log and state are not of one node",
+                         "entry %llu has term %llu in the state and %llu in the log: log and state are not of one node; put back "
+                         "the one that was here before, or " LOG_STORE_MEND,
                          (unsigned long long)applied.index, (unsigned long long)applied.term, (unsigned long long)at.term);
     return status;
 }

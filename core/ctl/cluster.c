@@ -66,6 +66,10 @@ static void append_summary(struct invocation *invocation, const cJSON *status)
         append_line(invocation, "Note:", "this node was removed from the cluster");
     else if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(status, "peers")) == 0)
         append_line(invocation, "Note:", "this node belongs to no cluster yet");
+    const cJSON *warning;
+    cJSON_ArrayForEach(warning, cJSON_GetObjectItemCaseSensitive(status, "warnings"))
+        if (cJSON_IsString(warning))
+            append_line(invocation, "Warning:", warning->valuestring);
     buffer_append_char(&invocation->out, '\n');
 }
 

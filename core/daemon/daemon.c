@@ -40,7 +40,7 @@ struct node {
     uv_timer_t insecure;
     struct tls_files raft_tls;
     struct tokens *tokens; /* until the API takes them */
-    bool begins_anew; /* its cluster was restored elsewhere */
+    enum daemon_end end;
     bool stopping;
     bool is_api_open, are_links_open; /* without a guard, and reachable from other machines */
 };
@@ -110,7 +110,17 @@ static void on_superseded(void *arg)
     struct node *node = arg;
     if (node->stopping)
         return; /* by order: it does not come back */
-    node->begins_anew = true;
+    node->end = DAEMON_BEGINS_ANEW;
+    accept_nothing(node);
+    let_runs_end(node);
+}
+
+static void on_second(void *arg)
+{
+    struct node *node = arg;
+    if (node->stopping)
+        return;
+    node->end = DAEMON_IS_SECOND;
     accept_nothing(node);
     let_runs_end(node);
 }
@@ -317,6 +327,7 @@ static enum status open_cluster(struct node *node, struct error *err)
         .restore_file = node->restore.file,
         .restore_catch_up = node->restore.catch_up,
         .superseded = on_superseded,
+        .second = on_second,
         .superseded_arg = node,
         .heartbeat_timeout_ms = config->cluster_raft.heartbeat_timeout_ms,
         .election_timeout_ms = config->cluster_raft.election_timeout_ms,
@@ -477,7 +488,7 @@ static enum status release(struct node *node, struct error *err)
         runner_free(node->runner);
     cluster_free(node->cluster);
     scheduler_free(node->scheduler);
-    if (node->begins_anew)
+    if (node->end == DAEMON_BEGINS_ANEW)
         status = cluster_move_aside(&node->cluster_config, err);
     plugins_unload(&node->plugins);
     (void)uv_loop_close(&node->loop);
@@ -485,8 +496,8 @@ static enum status release(struct node *node, struct error *err)
 }
 
 /* A start that failed half-way ends the process: what was opened is closed by the kernel, and every store survives that. */
-enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg, bool *ret_anew,
-                       struct error *err)
+enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg,
+                       enum daemon_end *ret_end, struct error *err)
 {
     static struct node node;
     node = (struct node){.config = config, .restore = *restore, .clock = &clock_system};
@@ -511,7 +522,7 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
     LOG_INFO("chronos started", LOG_STRING("version", CHRONOS_VERSION), LOG_STRING("node_id", config->cluster.node_id),
              LOG_STRING("data_dir", config->cluster.data_dir), LOG_STRING("backend", config->storage.backend));
     (void)uv_run(&node.loop, UV_RUN_DEFAULT);
-    *ret_anew = node.begins_anew;
+    *ret_end = node.end;
     status = release(&node, err);
     LOG_INFO("stopped");
     return status;

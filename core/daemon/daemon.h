@@ -4,16 +4,22 @@
 
 #include "config/config.h"
 
+/* Why a node that had started has ended. */
+enum daemon_end {
+    DAEMON_STOPPED,
+    DAEMON_BEGINS_ANEW, /* its cluster was restored elsewhere and its data was moved aside: it begins anew, and must not found a cluster */
+    DAEMON_IS_SECOND,   /* it had founded a cluster, and is a member of another one */
+};
+
 struct daemon_restore {
     const char *file; /* a snapshot that a new cluster begins with; NULL: none */
     bool catch_up;    /* on what came due since */
 };
 /* Runs until SIGTERM or SIGINT and a clean stop; the return is OK then. Otherwise *err says what kept it from starting; what
  * is wrong with the files that the configuration names, and with options of plugins, is reported as well, each by itself. The
- * configuration is borrowed. *ret_anew: the cluster of this node was restored elsewhere and its data was moved aside; the process is to
- * begin anew, and must not found a cluster. Main thread. */
-must_use enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg, bool *ret_anew,
-                                struct error *err);
+ * configuration is borrowed. Main thread. */
+must_use enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg,
+                                enum daemon_end *ret_end, struct error *err);
 
 /* Loads what the configuration names and checks the groups that belong to plugins, and the file of tokens, without starting
  * anything. */

@@ -89,10 +89,10 @@ static int64_t monotonic_ms(const struct leader *leader)
     return (int64_t)(leader->clock->monotonic_ns(leader->clock->arg) / 1000000);
 }
 
-static bool on_beat(void *arg, const char *node, uint64_t session, bool is_behind)
+static bool on_beat(void *arg, const char *node, uint64_t session, bool is_announced, bool is_behind)
 {
     struct leader *leader = arg;
-    return scheduler_node_beat(leader->scheduler, node, session, is_behind, monotonic_ms(leader));
+    return scheduler_node_beat(leader->scheduler, node, session, is_announced, is_behind, monotonic_ms(leader));
 }
 
 static void on_silent(void *arg, const char *node)

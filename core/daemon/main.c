@@ -13,7 +13,7 @@
 #include "daemon/options.h"
 #include "daemon/store_check.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 78 };
+enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, EXIT_SECOND_CLUSTER = 79 };
 enum { PATH_SIZE = 4096, HEAP_ARENAS = 2 };
 
 extern char **environ;
@@ -131,10 +131,10 @@ static int run(const struct options *options, const struct config *config, char 
 {
     struct error err;
     int count = 0;
-    bool is_anew = false;
+    enum daemon_end end = DAEMON_STOPPED;
     const struct daemon_restore restore = {options->restore_file, options->restore_catch_up};
-    if (daemon_run(config, &restore, print_problem, &count, &is_anew, &err) == STATUS_OK)
-        return is_anew ? begin_anew(argv) : EXIT_SUCCESS;
+    if (daemon_run(config, &restore, print_problem, &count, &end, &err) == STATUS_OK)
+        return end == DAEMON_BEGINS_ANEW ? begin_anew(argv) : end == DAEMON_IS_SECOND ? EXIT_SECOND_CLUSTER : EXIT_SUCCESS;
     if (count > 0) /* of the configuration, and said */
         return EXIT_CONFIG;
     (void)fprintf(stderr, "chronos: cannot start: %s\n", err.message);

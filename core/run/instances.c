@@ -47,7 +47,6 @@ void runner_node(const struct runner *runner, struct node_row *ret)
 static void on_announced(void *arg, uint64_t session, const struct cluster_outcome *outcome)
 {
     struct runner *runner = arg;
-    (void)session;
     runner->announce_in_flight = false;
     if (outcome->status != STATUS_OK || outcome->result.status != STATUS_OK) {
         LOG_WARN("this node could not announce itself; it is tried again", LOG_STRING("reason", outcome->message));
@@ -55,6 +54,7 @@ static void on_announced(void *arg, uint64_t session, const struct cluster_outco
         retry_later(runner);
         return;
     }
+    runner->announced_session = session;
     announce(runner);
 }
 

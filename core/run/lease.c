@@ -5,11 +5,6 @@
 
 enum { LEASE_MARGIN_MS = 1000 };
 
-bool runner_has_lease(const struct runner *runner)
-{
-    return runner->has_lease;
-}
-
 /* Early enough for the runs to be gone at its end. */
 static int64_t ends_ms(const struct runner *runner)
 {
@@ -89,7 +84,7 @@ void lease_session_over(void *arg)
     struct runner *runner = arg;
     if (runner->stage >= RUNNER_FLUSHING)
         return;
-    LOG_WARN("this node was silent for longer than its lease; it begins anew", LOG_U64("runs", runner->active));
+    LOG_WARN("this node was silent for longer than its lease, or is forgotten; it begins anew", LOG_U64("runs", runner->active));
     each_attempt(runner, attempt_disown);
     runner->has_lease = false;
     runner->lease_until_ms = 0;

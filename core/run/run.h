@@ -41,9 +41,6 @@ void runner_attach(struct runner *runner, struct cluster *cluster);
 /* The `runner` table of cluster_config. */
 struct cluster_runner_ops runner_ops(struct runner *runner);
 
-/* Does this node hold a lease? Without one it starts nothing. */
-bool runner_has_lease(const struct runner *runner);
-uint64_t runner_session(const struct runner *runner);
 /* The node's own row, for NODE_UP and the API. */
 void runner_node(const struct runner *runner, struct node_row *ret);
 /* Does this node run attempts of the executor at present? The same as being among its executors there. */

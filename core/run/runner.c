@@ -60,9 +60,11 @@ static void on_lead(void *arg, bool leading)
     reports_flush(runner);
 }
 
-static uint64_t on_session(void *arg)
+static uint64_t on_session(void *arg, bool *ret_is_announced)
 {
-    return ((const struct runner *)arg)->session;
+    const struct runner *runner = arg;
+    *ret_is_announced = runner->session == runner->announced_session;
+    return runner->session;
 }
 
 struct cluster_runner_ops runner_ops(struct runner *runner)
@@ -255,11 +257,6 @@ void runner_free(struct runner *runner)
 }
 
 /* --- what others may know --- */
-
-uint64_t runner_session(const struct runner *runner)
-{
-    return runner->session;
-}
 
 void runner_stats_get(const struct runner *runner, struct runner_stats *ret)
 {

@@ -83,6 +83,7 @@ struct runner {
     struct reports reports;
     struct replay replay;
     bool announce_wanted, announce_in_flight;
+    uint64_t announced_session; /* the newest one whose NODE_UP is applied; 0: none */
     int64_t lease_until_ms;      /* monotonic; INT64_MAX: for ever */
     bool has_lease;
     struct local_store *local;

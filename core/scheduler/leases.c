@@ -20,17 +20,19 @@ bool run_is_stranded(const struct scheduler *s, const struct run *run)
 void leases_begin(struct scheduler *s)
 {
     for (uint32_t i = 0; i < s->node_count; i++) {
+        if (s->nodes[i].health == NODE_FREE)
+            continue;
         s->nodes[i].is_watched = s->nodes[i].is_held = false;
         s->nodes[i].health = NODE_PLACEABLE;
         node_reclassify_runs(s, (int)i);
     }
 }
 
-bool scheduler_node_beat(struct scheduler *s, const char *name, uint64_t session, bool is_behind, int64_t now_ms)
+bool scheduler_node_beat(struct scheduler *s, const char *name, uint64_t session, bool is_announced, bool is_behind, int64_t now_ms)
 {
     int i = node_find(s, name);
     if (i < 0 || s->nodes[i].session != session)
-        return true; /* its row is still on its way: that it lives is known once it is here */
+        return !is_announced; /* its row is still on its way, and that it lives is known once it is here; or the row was taken away */
     struct node *node = &s->nodes[i];
     if (node->health == NODE_LOST)
         return false;
@@ -53,7 +55,7 @@ void scheduler_node_silent(struct scheduler *s, const char *name)
 /* A tenth longer than the node counts: clocks run at different speeds. */
 static bool is_overdue(const struct node *node, int64_t now_ms)
 {
-    return node->lease_ms > 0 && node->health != NODE_LOST && now_ms - node->heard_ms > node->lease_ms + node->lease_ms / 10;
+    return node->lease_ms > 0 && node->health != NODE_FREE && node->health != NODE_LOST && now_ms - node->heard_ms > node->lease_ms + node->lease_ms / 10;
 }
 
 uint32_t scheduler_watch_leases(struct scheduler *s, int64_t now_ms, const char *ret_lost[])

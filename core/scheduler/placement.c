@@ -6,7 +6,7 @@
 int node_find(const struct scheduler *s, const char *name)
 {
     for (uint32_t i = 0; i < s->node_count; i++)
-        if (strcmp(s->nodes[i].name, name) == 0)
+        if (s->nodes[i].health != NODE_FREE && strcmp(s->nodes[i].name, name) == 0)
             return (int)i;
     return -1;
 }
@@ -65,12 +65,15 @@ static bool is_idle(const struct scheduler *s, int node)
 /* For a node that is new; -1: none is free. A node that is lost, and of which nothing is left, makes room. */
 static int take_place(struct scheduler *s)
 {
+    for (uint32_t i = 0; i < s->node_count; i++)
+        if (s->nodes[i].health == NODE_FREE)
+            return (int)i;
     if (s->node_count < COMMAND_NODES_MAX)
         return (int)s->node_count++;
     for (int i = 0; i < COMMAND_NODES_MAX; i++) {
         if (!is_idle(s, i))
             continue;
-        s->nodes[i] = (struct node){.session = 0};
+        s->nodes[i] = (struct node){.health = NODE_FREE};
         return i;
     }
     return -1;
@@ -81,10 +84,10 @@ void node_left(struct scheduler *s, struct bytes name)
 {
     for (uint32_t i = 0; i < s->node_count; i++) {
         struct node *node = &s->nodes[i];
-        if (strlen(node->name) != name.size || memcmp(node->name, name.data, name.size) != 0 || node->active > 0 ||
+        if (node->health == NODE_FREE || strlen(node->name) != name.size || memcmp(node->name, name.data, name.size) != 0 || node->active > 0 ||
             has_runs(s, (int)i))
             continue;
-        *node = (struct node){.health = NODE_LOST};
+        *node = (struct node){.health = NODE_FREE};
         s->nodes_version++;
     }
 }
@@ -93,7 +96,7 @@ uint32_t scheduler_idle_lost_nodes(const struct scheduler *s, struct placement_n
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < s->node_count; i++) {
-        if (s->nodes[i].name[0] == '\0' || !is_idle(s, (int)i))
+        if (!is_idle(s, (int)i))
             continue;
         memcpy(out[count].name, s->nodes[i].name, sizeof out[count].name);
         out[count++].session = s->nodes[i].session;
@@ -109,7 +112,7 @@ void node_changed(struct scheduler *s, const struct node_row *row)
     if (i < 0)
         return; /* more nodes than a command can name: the further ones get no runs */
     struct node *node = &s->nodes[i];
-    bool new_session = node->session != row->session;
+    bool new_session = node->session != row->session || node->health == NODE_FREE;
     memcpy(node->name, row->name, sizeof node->name);
     node->capacity = row->capacity;
     node->lease_ms = row->lease_ms;

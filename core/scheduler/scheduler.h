@@ -53,10 +53,12 @@ int64_t scheduler_next_ms(const struct scheduler *scheduler);
 
 /* --- nodes and their leases (docs/internals/cluster.md): the leader alone; instants are monotonic --- */
 
-/* What node `name` says in `session` was confirmed by a majority and is about to be answered. is_behind: its state lags; it gets
+/* What node `name` says in `session` was confirmed by a majority and is about to be answered. is_announced: before it said so, the row of
+ * its session was in the state; where it is not any more, the session is over. is_behind: its state lags; it gets
  * no new runs before the next beat. False: the session is over, for its lease has ended and its attempts are being closed; the
  * node must begin a new one. */
-must_use bool scheduler_node_beat(struct scheduler *scheduler, const char *name, uint64_t session, bool is_behind, int64_t now_ms);
+must_use bool scheduler_node_beat(struct scheduler *scheduler, const char *name, uint64_t session, bool is_announced, bool is_behind,
+                                   int64_t now_ms);
 /* It cannot be reached: it gets no new runs before its next beat. What it has stays its own until its lease ends. */
 void scheduler_node_silent(struct scheduler *scheduler, const char *name);
 /* While it is held it gets no new runs, under whichever session: it is to leave. A leader that has just begun holds nobody. True: it is

@@ -72,6 +72,7 @@ struct run {
 
 /* What the leader knows of a node besides its row. */
 enum node_health {
+    NODE_FREE,      /* there is no node in this place */
     NODE_PLACEABLE, /* also one that has just come up: it is about to beat */
     NODE_SILENT,    /* not reached, or behind: no new runs */
     NODE_LOST,      /* its lease has ended: this session gets nothing any more and keeps nothing */

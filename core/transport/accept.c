@@ -8,17 +8,17 @@
 
 enum { BACKLOG = 128, REFUSED_LOG_MS = 60 * 1000 };
 
-void accept_refused(struct transport *transport, const char *where, const char *why)
+void accept_refused(struct transport *transport, enum transport_refusal refusal, const char *where, const char *why)
 {
-    uint64_t now = transport_now(transport);
-    transport->stats.refused++;
-    transport->refused_unlogged++;
-    if (transport->refused_logged_ms != 0 && now - transport->refused_logged_ms < REFUSED_LOG_MS)
+    uint64_t now = transport_now(transport), logged_ms = transport->refusals[refusal].logged_ms;
+    transport->stats.refused[refusal]++;
+    transport->refusals[refusal].unlogged++;
+    if (logged_ms != 0 && now - logged_ms < REFUSED_LOG_MS)
         return;
-    LOG_WARN("node link refused", LOG_STRING("from", where), LOG_STRING("reason", why),
-             LOG_U64("refused_since", transport->refused_unlogged));
-    transport->refused_logged_ms = now;
-    transport->refused_unlogged = 0;
+    LOG_WARN("node link refused", LOG_STRING("from", where), LOG_STRING("kind", transport_refusal_name(refusal)),
+             LOG_STRING("reason", why), LOG_U64("refused_since", transport->refusals[refusal].unlogged));
+    transport->refusals[refusal].logged_ms = now;
+    transport->refusals[refusal].unlogged = 0;
 }
 
 /* In its handshake, or of a node that this one does not call: a guest. */
@@ -58,7 +58,7 @@ static void on_connection(uv_stream_t *stream, int status)
     struct transport *transport = stream->data;
     struct error err;
     if (status != 0) {
-        accept_refused(transport, "?", uv_strerror(status));
+        accept_refused(transport, TRANSPORT_REFUSED_HANDSHAKE, "?", uv_strerror(status));
         return;
     }
     struct link *link = NULL;
@@ -69,7 +69,7 @@ static void on_connection(uv_stream_t *stream, int status)
     if (link == NULL) {
         /* Left in the backlog: libuv goes on only behind uv_accept, which transport_released calls for. */
         transport->is_accept_owed = true;
-        accept_refused(transport, "?", err.message);
+        accept_refused(transport, TRANSPORT_REFUSED_ROOM, "?", err.message);
         return;
     }
     int failed = uv_accept(stream, &link->uv.stream);

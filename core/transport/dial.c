@@ -30,7 +30,7 @@ static void failed(struct dial *dial, const char *why)
     peer->transport->stats.dials_failed++;
     if (!peer->is_warned && why != NULL)
         LOG_WARN("node cannot be reached; trying on", LOG_STRING("address", peer->address), LOG_STRING("reason", why));
-    peer->is_warned = true;
+    peer->is_warned |= why != NULL; /* NULL: it has reached this node itself */
     try_later(dial);
 }
 

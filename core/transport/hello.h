@@ -16,6 +16,9 @@ enum transport_lane { LANE_CONTROL, LANE_BULK, LANE_COUNT };
 
 enum { HELLO_ADDRESS_SIZE = NODE_ADDRESS_MAX + 1 };
 
+/* Features. On the wire: never renumber. */
+enum { HELLO_CALLS_MEMBER = 1 /* of the caller: its cluster has a member at the address that it calls */ };
+
 struct hello {
     uint16_t protocol_min, protocol_max;
     enum transport_lane lane;
@@ -23,7 +26,7 @@ struct hello {
     uint64_t node;         /* its raft id, never 0 */
     uint64_t session;      /* of this start of its process */
     uint32_t feature_level; /* the newest one that it knows */
-    uint32_t features;      /* bits; none are given yet */
+    uint32_t features;      /* bits: HELLO_...; those that are not known mean nothing */
     char name[NODE_NAME_MAX + 1]; /* its node_id */
     char address[HELLO_ADDRESS_SIZE]; /* where its node link can be reached; "" is allowed for tools */
     struct id restored_from; /* the cluster whose snapshot this one began with; zero: none */

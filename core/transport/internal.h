@@ -103,7 +103,7 @@ struct peer {
     uint64_t id;
     char address[HELLO_ADDRESS_SIZE];
     struct address parsed;
-    bool is_self;   /* the address is this node's own: not dialled again */
+    bool is_self;   /* the address, which is no name, is this node's own: not dialled again */
     bool is_warned; /* that it cannot be reached was logged */
     struct dial dials[LANE_COUNT];
 };
@@ -119,15 +119,16 @@ struct transport {
         uv_stream_t stream;
         uv_tcp_t tcp;
     } listener;
-    bool has_listener, is_closing, is_paused;
+    bool has_listener, is_closing;
     bool is_accept_owed; /* somebody waits in the backlog, for want of room */
     uv_timer_t timer; /* the next deadline or dial */
     struct peer *peers;
     struct link *links[TRANSPORT_LINKS_MAX];
     uint32_t generations[TRANSPORT_LINKS_MAX];
     uint32_t pending; /* handles and lookups not done yet */
-    uint64_t refused_logged_ms;
-    uint64_t refused_unlogged;
+    struct {
+        uint64_t logged_ms, unlogged;
+    } refusals[TRANSPORT_REFUSAL_COUNT]; /* each told by itself: a port scanner hides no node of another cluster */
     void (*closed)(void *arg);
     void *closed_arg;
     char read_buffer[READ_SIZE];
@@ -172,7 +173,8 @@ void renew_look(struct transport *transport);        /* makes the next one, if i
 uint64_t renew_next_ms(const struct transport *transport); /* when it will be; 0: after something has happened */
 
 /* --- accept.c --- */
-void accept_refused(struct transport *transport, const char *where, const char *why); /* counts, and logs now and then */
+/* Counts, and logs now and then. */
+void accept_refused(struct transport *transport, enum transport_refusal refusal, const char *where, const char *why);
 void accept_retry(struct transport *transport); /* a link is gone: there may be room */
 void accept_stop(struct transport *transport);
 

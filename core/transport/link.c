@@ -91,7 +91,7 @@ void link_close(struct link *link, const char *why)
     else if (link->is_up)
         transport->stats.accepted_up--;
     if (was_knocking && why != NULL)
-        accept_refused(transport, link->where, why);
+        accept_refused(transport, TRANSPORT_REFUSED_HANDSHAKE, link->where, why);
     if (link->dial != NULL)
         dial_ended(link, why);
     link->dial = NULL;
@@ -222,6 +222,8 @@ static void send_hello(struct link *link)
     struct hello self = link->transport->config.self;
     struct buffer encoded;
     self.lane = link->dial != NULL ? link->dial->lane : link->remote.lane;
+    if (link->dial != NULL && link->dial->peer->id != 0)
+        self.features |= HELLO_CALLS_MEMBER;
     buffer_init(&encoded, TRANSPORT_HELLO_MAX);
     hello_encode(&self, &encoded);
     bool is_sent = encoded.failed == STATUS_OK && put_frame(link, FRAME_HELLO, buffer_bytes(&encoded));
@@ -232,6 +234,13 @@ static void send_hello(struct link *link)
         link_close(link, "out of memory");
 }
 
+static enum transport_refusal refusal_of(enum status status)
+{
+    if (status == STATUS_CONFLICT || status == STATUS_NOT_READY)
+        return TRANSPORT_REFUSED_MEMBERSHIP;
+    return status == STATUS_UNAUTHENTICATED ? TRANSPORT_REFUSED_IDENTITY : TRANSPORT_REFUSED_PROTOCOL;
+}
+
 /* Says why, then closes. */
 static void refuse(struct link *link, enum refusal reason, const struct error *why)
 {
@@ -239,7 +248,7 @@ static void refuse(struct link *link, enum refusal reason, const struct error *w
     char payload[1 + REFUSAL_MAX] = {(char)reason};
     size_t size = utf8_cut(message, strlen(message), REFUSAL_MAX);
     if (reason != REFUSAL_SELF && !link->is_dialled && !link->is_up)
-        accept_refused(link->transport, link->where, message);
+        accept_refused(link->transport, refusal_of(why->code), link->where, message);
     if (link->dial != NULL)
         dial_ended(link, message);
     link->dial = NULL;
@@ -364,9 +373,12 @@ static void take_refusal(struct link *link, struct bytes payload)
     for (size_t i = 1; i < size; i++)
         why[at++] = text[i] >= ' ' && text[i] <= '~' ? text[i] : '?';
     why[at] = '\0';
-    if (link->dial != NULL && link->dial->peer->id == 0 && size > 0 && text[0] == REFUSAL_SELF)
+    bool is_self = link->dial != NULL && link->dial->peer->id == 0 && size > 0 && text[0] == REFUSAL_SELF;
+    /* A name may have other addresses, now or later: the next one is tried. */
+    bool is_one_of_many = is_self && link->dial->peer->parsed.kind == ADDRESS_NAME;
+    if (is_self && !is_one_of_many)
         link->dial->peer->is_self = true;
-    link_close(link, why);
+    link_close(link, is_one_of_many ? NULL : why);
 }
 
 /* --- receiving --- */
@@ -388,7 +400,7 @@ static void take_frame(struct link *link, const struct frame *frame)
         renew_wanted(link);
     } else if (frame->type >= TRANSPORT_TYPE_FIRST) { /* what a newer protocol adds below is skipped */
         if (!ops->frame(ops->arg, link->name, &link->remote, link->is_dialled, frame->type, frame->payload, &err)) {
-            accept_refused(transport, link->where, err.message);
+            accept_refused(transport, TRANSPORT_REFUSED_PROTOCOL, link->where, err.message);
             refuse(link, REFUSAL_OTHER, &err);
         }
     }
@@ -508,8 +520,6 @@ static void on_read(uv_stream_t *stream, ssize_t size, const uv_buf_t *buffer)
 
 static void begin_reading(struct link *link)
 {
-    if (link->transport->is_paused)
-        return; /* transport_pause comes back to it */
     int failed = uv_read_start(&link->uv.stream, on_room, on_read);
     link->is_reading = failed == 0;
     if (failed != 0)

@@ -289,18 +289,14 @@ bool transport_is_up(const struct transport *transport, uint64_t peer, enum tran
     return link != NULL && link->state == LINK_OPEN;
 }
 
-size_t transport_waiting(const struct transport *transport, uint64_t peer, enum transport_lane lane)
+const char *transport_refusal_name(enum transport_refusal refusal)
 {
-    const struct link *link = link_to(transport, peer, lane);
-    return link != NULL ? link_waiting(link) : 0;
-}
-
-void transport_pause(struct transport *transport, bool paused)
-{
-    transport->is_paused = paused;
-    for (uint32_t i = 0; i < TRANSPORT_LINKS_MAX; i++)
-        if (transport->links[i] != NULL)
-            link_set_reading(transport->links[i], !paused);
+    static const char *const names[] = {
+#define X(name, text) text,
+        TRANSPORT_REFUSALS(X)
+#undef X
+    };
+    return names[refusal];
 }
 
 void transport_stats_get(const struct transport *transport, struct transport_stats *ret)

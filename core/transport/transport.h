@@ -75,14 +75,26 @@ bool transport_send(struct transport *transport, uint64_t peer, enum transport_l
 bool transport_answer(struct transport *transport, struct transport_link link, uint8_t type, struct bytes payload);
 void transport_flush(struct transport *transport);
 bool transport_is_up(const struct transport *transport, uint64_t peer, enum transport_lane lane); /* as this node dialled it */
-/* Bytes that wait to leave on a lane: for those who could send more, but should not. */
-size_t transport_waiting(const struct transport *transport, uint64_t peer, enum transport_lane lane);
-/* Read no more, or again: the owner's queues are full. */
-void transport_pause(struct transport *transport, bool paused);
+
+/* Why a caller was turned away; the names are those of a metric. */
+#define TRANSPORT_REFUSALS(X)                                                                              \
+    X(HANDSHAKE, "handshake")   /* it fell silent, hung up, or failed at TLS: port scanners, too */          \
+    X(PROTOCOL, "protocol")     /* what it said makes no sense */                                          \
+    X(IDENTITY, "identity")     /* it is not who it says it is */                                          \
+    X(MEMBERSHIP, "membership") /* of another cluster, or in the place of somebody else */                 \
+    X(ROOM, "room")             /* too many callers */
+
+enum transport_refusal {
+#define X(name, text) TRANSPORT_REFUSED_##name,
+    TRANSPORT_REFUSALS(X)
+#undef X
+    TRANSPORT_REFUSAL_COUNT
+};
+const char *transport_refusal_name(enum transport_refusal refusal);
 
 struct transport_stats {
     uint32_t dialled_up, accepted_up;
-    uint64_t dials_failed, refused; /* refused: callers that were turned away, for whatever reason */
+    uint64_t dials_failed, refused[TRANSPORT_REFUSAL_COUNT]; /* refused: callers that were turned away */
     uint64_t frames_in, frames_out, bytes_in, bytes_out, frames_dropped;
 };
 void transport_stats_get(const struct transport *transport, struct transport_stats *ret);

@@ -2,6 +2,8 @@
 """Several real daemons on loopback: they find each other, elect, replicate, run jobs, and survive each other's death."""
 import json
 import os
+import shutil
+import socket
 import subprocess
 import unittest
 
@@ -56,6 +58,49 @@ class Forming(TestCase):
             other.start()
             self.assertEqual([p["id"] for p in other.status()["peers"]], ["chronos-2"]) # it has its own cluster, and stays
             self.assertEqual(len(cluster.nodes[0].status()["peers"]), 1)
+
+    def test_a_second_cluster(self):
+        """Node 1 has a new disk and starts a while before the others of its cluster: what it founds is not wanted."""
+        with Cluster() as cluster:
+            first = cluster.nodes[0]
+            write(cluster.leader(), name="before", **QUIET)
+            for node in cluster.nodes:
+                node.stop()
+            shutil.rmtree(first.data_dir)
+            first.start()
+            self.assertEqual(len(first.status()["peers"]), 1)
+            host, port = first.raft.split(":")
+            socket.create_connection((host, int(port))).close() # a port scanner, which hides nobody else
+            wait_for(lambda: first.metric('chronos_node_links_refused_total{reason="handshake"}') == 1, "the scanner to be refused")
+            for node in cluster.nodes[1:]:
+                node.begin()
+            for again in (False, True): # also at the next start
+                if again:
+                    first.spawn()
+                self.assertEqual(first.wait_exit(), 79, first.log())
+                self.assertIn("is a member of another one", first.log())
+                self.assertIn("cluster remove", first.log())
+                self.assertIn("kind=membership", first.log())
+            cluster.settle()
+            self.assertEqual(cluster.nodes[1].get("/api/v1/jobs/before").status, 200)
+            wait_for(lambda: cluster.nodes[1].delete("/api/v1/cluster/nodes/chronos-1").status == 204, "the removal")
+            shutil.rmtree(first.data_dir)
+            fresh = Member(1, peers=cluster.nodes[1:], name=first.name).begin() # as the log says
+            cluster.nodes[0] = fresh
+            cluster.settle()
+            first.close()
+
+    def test_an_even_number_is_warned_of(self):
+        with Cluster(size=2) as cluster:
+            for node in cluster.nodes:
+                self.assertEqual(node.status()["warnings"], []) # not while it grows
+            for node in cluster.nodes:
+                warning, = wait_for(lambda: node.status()["warnings"], "the warning", 60)
+                self.assertIn("2 nodes vote", warning)
+            shown = subprocess.run([BUILD / "bin" / "chronosctl", "--server", f"http://127.0.0.1:{cluster.nodes[0].port}", "cluster",
+                                    "status"], capture_output=True, text=True, check=True).stdout
+            self.assertRegex(shown, r"(?m)^Warning: +2 nodes vote")
+            self.assertEqual(cluster.leader().log().count("an even number of nodes votes"), 1)
 
     def test_a_member_needs_its_address(self):
         with Cluster() as cluster:
@@ -260,6 +305,8 @@ class Changing(TestCase):
             gone = cluster.followers()[0]
             left = [n for n in cluster.nodes if n is not gone]
             self.problem(gone.delete("/api/v1/cluster/nodes/chronos-9"), 404, "NOT_FOUND", "chronos-9")
+            self.problem(left[0].request("DELETE", f"/api/v1/cluster/nodes/{gone.name}", {"node_id": left[1].name}), 422, "INVALID",
+                         field="/node_id")
             wait_for(lambda: gone.delete(f"/api/v1/cluster/nodes/{gone.name}").status == 204, "the removal") # asked of itself
             self.assertEqual(left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status, 404)
             wait_for(lambda: "was removed from the cluster" in gone.log(), "the node to learn that it is out")

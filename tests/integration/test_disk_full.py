@@ -10,6 +10,7 @@ import time
 import unittest
 
 from harness import ENDED, Node, TestCase, instant, wait_for
+from members import QUIET, Cluster, write
 
 JOBS = "/api/v1/jobs"
 RUNS = "/api/v1/executions"
@@ -32,10 +33,13 @@ class DiskCase(TestCase):
     def small_disk(self, size, environment=None, config="", **more):
         node = Node(config, environment={"CHRONOS_STORAGE_MIN_FREE": "8MiB", **(environment or {})}, **more)
         self.addCleanup(node.close)
+        self.mount(node, size)
+        return node
+
+    def mount(self, node, size):
         node.data_dir.mkdir(mode=0o700)
         subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size},mode=0700", "chronos-test", str(node.data_dir)], check=True)
         self.addCleanup(subprocess.run, ["umount", "-l", str(node.data_dir)], check=True)
-        return node
 
     def free(self, node):
         return os.statvfs(node.data_dir).f_bavail * os.statvfs(node.data_dir).f_frsize
@@ -424,6 +428,64 @@ class NoSpaceTest(DiskCase):
         run = node.ended(node.trigger("small")["id"])
         self.assertEqual(node.get(f"{RUNS}/{run['id']}/output").body, b"y" * 500000)
         self.unharmed(node)
+
+
+class LeaderDiskTest(DiskCase):
+    """The disk of one node of three is full: while others have room, the cluster goes on."""
+
+    def small_cluster(self):
+        cluster = Cluster(3)
+        for node in cluster.nodes:
+            node.environment["CHRONOS_STORAGE_MIN_FREE"] = "8MiB"
+            self.mount(node, "64m")
+            self.addCleanup(node.close)
+        for node in cluster.nodes:
+            node.start()
+        return cluster
+
+    def check_goes_on(self, leave, state):
+        cluster = self.small_cluster()
+        full = cluster.settle()
+        write(full, name="tick", schedule="* * * * * *", command="true", concurrency="allow", missed_run_policy="execute_all")
+        wait_for(lambda: full.executions("tick", status="success"), "a run")
+        ballast = self.fill(full, leave)
+        self.disk_state(full, state)
+        others = [n for n in cluster.nodes if n is not full]
+        leader = wait_for(lambda: next((n for n in others if n.status()["is_leader"]), None), "a leader that has room")
+        self.assertIn("leadership is handed over to a node that has room", full.log())
+        after = time.time()
+        for node in others:
+            write(node, name=f"on-{node.name}", **QUIET)
+        wait_for(lambda: any(instant(r["scheduled_time"]) > after for r in leader.executions("tick", status="success")),
+                 "slots to be decided")
+        term = leader.status()["term"]
+        if state == 1: # it takes what others decide
+            write(full, name="on-the-full-one", **QUIET)
+        ballast.unlink()
+        self.disk_state(full, 0)
+        write(full, name="space-is-back", **QUIET)
+        self.assertEqual(leader.status()["term"], term, "leadership went on")
+
+    def test_low(self):
+        self.check_goes_on(5 << 20, 1)
+
+    def test_critical(self):
+        self.check_goes_on(1 << 20, 2)
+
+    def test_all_are_low(self):
+        """Nobody has more room: the leader leads on, and says why writes are refused."""
+        cluster = self.small_cluster()
+        cluster.settle()
+        ballast = [self.fill(node, 5 << 20) for node in cluster.nodes]
+        for node in cluster.nodes:
+            self.disk_state(node, 1)
+        for node in cluster.nodes:
+            wait_for(lambda: node.post(JOBS, {"name": "x", **QUIET}).json.get("code") == "DISK_FULL", "the refusal") # not NO_LEADER
+        for path in ballast:
+            path.unlink()
+        for node in cluster.nodes:
+            self.disk_state(node, 0)
+        write(cluster.leader(), name="y", **QUIET)
 
 
 if __name__ == "__main__":

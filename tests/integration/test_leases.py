@@ -152,6 +152,23 @@ class Leases(TestCase):
             wait_for(lambda: f"is forgotten node={gone.name}" in left.log(), "its row to go")
             self.assertEqual(left.execution(execution)["attempts"][0]["outcome"], "lost") # what it had was given away before
 
+    def test_a_node_that_was_forgotten_comes_back(self):
+        """Taken out, forgotten, and invited again while it runs on: it announces itself anew, for runs."""
+        with Cluster(extra=LEASE) as cluster:
+            gone = cluster.followers()[0]
+            left = [n for n in cluster.nodes if n is not gone]
+            wait_for(lambda: left[0].delete(f"/api/v1/cluster/nodes/{gone.name}").status == 204, "the removal") # or BUSY
+            wait_for(lambda: any(f"is forgotten node={gone.name}" in n.log() for n in left), "its row to go")
+            member = {"node_id": gone.name, "address": gone.raft}
+            wait_for(lambda: left[0].post("/api/v1/cluster/join", member).status == 200, "the invitation")
+            cluster.settle()
+            job = write(left[0], name="quick", schedule="@manually", command="echo $CHRONOS_NODE_ID", concurrency="allow")
+
+            def comes_to_it():
+                run = left[0].ended(left[0].trigger(job["id"])["id"])
+                return run["output"].strip() == gone.name
+            wait_for(comes_to_it, "runs to be given to it")
+
     def test_a_node_that_is_alone_needs_nobody(self):
         pids = Pids(self)
         with Cluster(size=1, extra=LEASE) as cluster:

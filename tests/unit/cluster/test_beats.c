@@ -10,6 +10,9 @@
 #include "cluster/links.h"
 
 enum { LEADER = 1, FOLLOWER = 2, LEASE_MS = 30000, SESSION = 77, FRAMES = 200 };
+/* What stands at the end of a beat, and is missing in those of older nodes: the time; the disk; whether the session is announced. */
+enum { TIME_SIZE = sizeof(int64_t), DISK_SIZE = 1, ANNOUNCED_SIZE = 1, BEHIND_TIME = DISK_SIZE + ANNOUNCED_SIZE };
+enum { TARGET_SIZE = sizeof(uint64_t) }; /* likewise of an answer, behind its time: where the leader stood */
 
 static struct {
     struct raft_conf conf;
@@ -32,7 +35,7 @@ static struct {
     /* what the two were told */
     uint32_t beats, overs, leases, silents;
     uint64_t session;
-    bool is_behind;
+    bool is_behind, announces, is_announced;
     int64_t until_ms;
     const char *node;
 } world;
@@ -123,10 +126,11 @@ static int64_t leader_ahead_ms, follower_ahead_ms;
 static const struct clock leader_clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms, .arg = &leader_ahead_ms};
 static const struct clock follower_clock = {.monotonic_ns = monotonic_ns, .wall_ms = wall_ms, .arg = &follower_ahead_ms};
 
-static bool on_beat(void *arg, const char *node, uint64_t session, bool is_behind)
+static bool on_beat(void *arg, const char *node, uint64_t session, bool is_announced, bool is_behind)
 {
     (void)arg;
     world.beats++;
+    world.is_announced = is_announced;
     world.node = node;
     world.session = session;
     world.is_behind = is_behind;
@@ -140,9 +144,10 @@ static void on_silent(void *arg, const char *node)
     world.silents++;
 }
 
-static uint64_t on_session(void *arg)
+static uint64_t on_session(void *arg, bool *ret_is_announced)
 {
     (void)arg;
+    *ret_is_announced = world.announces;
     return SESSION + world.overs;
 }
 
@@ -281,12 +286,13 @@ static void cut_short(void **state)
     struct pair *pair = *state;
     uint32_t frame = beat(pair);
     for (size_t size = 0; size < world.frames[frame].size; size++)
-        if (size != world.frames[frame].size - sizeof(int64_t)) /* the time is missing in those of older nodes */
+        if (size + ANNOUNCED_SIZE != world.frames[frame].size && size + BEHIND_TIME != world.frames[frame].size &&
+            size + BEHIND_TIME + TIME_SIZE != world.frames[frame].size)
             assert_false(heard(pair, world.frames[frame].data, size));
     assert_int_equal(world.read_count, 0);
     uint32_t back = answer(pair);
     for (size_t size = 0; size < world.frames[back].size; size++)
-        if (size != world.frames[back].size - sizeof(int64_t))
+        if (size + TARGET_SIZE != world.frames[back].size && size + TARGET_SIZE + TIME_SIZE != world.frames[back].size)
             assert_false(told(pair, LEADER, world.frames[back].data, size));
     assert_int_equal(world.leases, 0);
     deliver(pair, back);
@@ -299,12 +305,18 @@ static void flags_of_no_meaning(void **state)
     uint32_t frame = beat(pair), back = answer(pair);
     uint8_t data[128];
     memcpy(data, world.frames[frame].data, world.frames[frame].size);
-    data[world.frames[frame].size - sizeof(int64_t) - 1] = 2;
+    data[world.frames[frame].size - BEHIND_TIME - TIME_SIZE - 1] = 2;
+    assert_false(heard(pair, data, world.frames[frame].size));
+    memcpy(data, world.frames[frame].data, world.frames[frame].size);
+    data[world.frames[frame].size - BEHIND_TIME] = DISK_CRITICAL + 1;
+    assert_false(heard(pair, data, world.frames[frame].size));
+    memcpy(data, world.frames[frame].data, world.frames[frame].size);
+    data[world.frames[frame].size - ANNOUNCED_SIZE] = 2;
     assert_false(heard(pair, data, world.frames[frame].size));
     memset(data, 0, sizeof data); /* a session of 0 */
     assert_false(heard(pair, data, world.frames[frame].size));
     memcpy(data, world.frames[back].data, world.frames[back].size);
-    data[world.frames[back].size - sizeof(int64_t) - 1] = 2;
+    data[world.frames[back].size - TARGET_SIZE - TIME_SIZE - 1] = 2;
     assert_false(told(pair, LEADER, data, world.frames[back].size));
     assert_true(world.leases == 0 && world.overs == 0);
 }
@@ -344,7 +356,7 @@ static void clocks_are_told(void **state)
     assert_int_equal(cluster_wall_ms(&pair->follower), wall_ms(&follower_ahead_ms));
     world.now_ms += CLOCK_FRESH_MS + 1;
     frame = beat(pair);
-    assert_true(heard(pair, world.frames[frame].data, world.frames[frame].size - sizeof(int64_t)));
+    assert_true(heard(pair, world.frames[frame].data, world.frames[frame].size - BEHIND_TIME - TIME_SIZE));
     assert_false(clocks_offset(&pair->leader.clocks, FOLLOWER, wall_ms(&leader_ahead_ms), world.now_ms, &ahead_ms));
     assert_true(cluster_clock_agrees(&pair->leader)); /* it was heard, and cannot be judged */
 }
@@ -356,9 +368,9 @@ static void times_out_of_range(void **state)
     static const int64_t wrong[] = {-1, INT64_MIN, INT64_MAX, CLOCK_WALL_MAX_MS + 1};
     uint32_t frame = beat(pair), back = answer(pair);
     for (size_t i = 0; i < sizeof wrong / sizeof *wrong; i++) {
-        store_le64(world.frames[frame].data + world.frames[frame].size - sizeof(int64_t), (uint64_t)wrong[i]);
+        store_le64(world.frames[frame].data + world.frames[frame].size - BEHIND_TIME - TIME_SIZE, (uint64_t)wrong[i]);
         assert_false(heard(pair, world.frames[frame].data, world.frames[frame].size));
-        store_le64(world.frames[back].data + world.frames[back].size - sizeof(int64_t), (uint64_t)wrong[i]);
+        store_le64(world.frames[back].data + world.frames[back].size - TARGET_SIZE - TIME_SIZE, (uint64_t)wrong[i]);
         assert_false(told(pair, LEADER, world.frames[back].data, world.frames[back].size));
     }
     assert_int_equal(world.leases, 0);
@@ -416,6 +428,60 @@ static void a_state_that_lags(void **state)
     assert_true(world.is_behind);
 }
 
+/* A node knows of itself whether it has what the cluster had a second before the leader's newest answer. */
+static void a_node_that_lags(void **state)
+{
+    struct pair *pair = *state;
+    assert_false(beats_is_behind(&pair->leader));
+    assert_true(beats_is_behind(&pair->follower)); /* nobody has told it yet */
+    world.commit = 11;
+    for (uint32_t i = 0; i < COMMIT_SAMPLES; i++)
+        beats_sample(&pair->leader);
+    uint32_t back = answer(pair);
+    pair->follower.applied_index = 10;
+    deliver(pair, back);
+    assert_true(beats_is_behind(&pair->follower));
+    pair->follower.applied_index = 11;
+    assert_false(beats_is_behind(&pair->follower)); /* without another answer */
+    pair->follower.is_led = false; /* an election */
+    beats_follow(&pair->follower);
+    assert_false(beats_is_behind(&pair->follower));
+    world.now_ms += UNLED_LONG_MS;
+    pair->follower.is_led = true;
+    (void)beat(pair);
+    assert_false(beats_is_behind(&pair->follower));
+    pair->follower.is_led = false; /* an hour without the others */
+    beats_follow(&pair->follower);
+    world.now_ms += UNLED_LONG_MS + 1;
+    pair->follower.is_led = true;
+    (void)beat(pair);
+    assert_true(beats_is_behind(&pair->follower));
+    back = answer(pair);
+    assert_true(told(pair, LEADER, world.frames[back].data, world.frames[back].size - TARGET_SIZE)); /* of an older version */
+    assert_false(beats_is_behind(&pair->follower));
+}
+
+/* Of an older node less is known. */
+static void what_a_beat_tells(void **state)
+{
+    struct pair *pair = *state;
+    struct disks *disks = &pair->leader.disks;
+    (void)answer(pair);
+    assert_false(world.is_announced);
+    assert_int_equal(disks_find(disks, FOLLOWER, world.now_ms)->state, DISK_OK);
+    world.announces = true;
+    pair->follower.disk = DISK_LOW;
+    (void)answer(pair);
+    assert_true(world.is_announced && !world.is_behind);
+    assert_int_equal(disks_find(disks, FOLLOWER, world.now_ms)->state, DISK_LOW);
+    pair->follower.disk = DISK_CRITICAL;
+    uint32_t frame = beat(pair);
+    assert_true(heard(pair, world.frames[frame].data, world.frames[frame].size - BEHIND_TIME));
+    confirm(world.read_count - 1, STATUS_OK);
+    assert_true(!world.is_announced && world.is_behind);
+    assert_int_equal(disks_find(disks, FOLLOWER, world.now_ms)->state, DISK_CRITICAL);
+}
+
 /* Several beats may be on their way when it is told: the session that begins then is another one. */
 static void a_session_is_over_once(void **state)
 {
@@ -455,6 +521,8 @@ int main(void)
         TEST(there_and_back),      TEST(cut_short),
         TEST(flags_of_no_meaning), TEST(not_confirmed),
         TEST(a_state_that_lags),   TEST(answers_that_do_not_count),
+        TEST(what_a_beat_tells),   TEST(answers_that_do_not_count),
+        TEST(a_node_that_lags),   TEST(answers_that_do_not_count),
         TEST(alone_and_not_alone), TEST(as_many_as_are_confirmed_at_once),
         TEST(a_session_is_over_once), TEST(clocks_are_told),
         TEST(times_out_of_range),

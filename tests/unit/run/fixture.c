@@ -149,7 +149,7 @@ void node_open_unannounced(struct node *node, const char *directory, const struc
 
 static bool is_announced(struct node *node)
 {
-    return node_row_of(node).session == runner_session(node->runner);
+    return node_row_of(node).session == node->runner->session;
 }
 
 void node_open(struct node *node, const char *directory, const struct node_options *options)
@@ -247,7 +247,7 @@ struct id node_trigger(struct node *node, const struct id *job, const char *over
     struct trigger_run trigger = {.job = *job, .execution = id_next(&node->ids, clock_system.wall_ms(NULL))};
     if (overrides != NULL)
         trigger.overrides = (struct bytes){overrides, strlen(overrides)};
-    trigger.node.session = runner_session(node->runner);
+    trigger.node.session = node->runner->session;
     (void)snprintf(trigger.node.name, sizeof trigger.node.name, NODE);
     buffer_init(&command, ENTRY_SIZE_MAX);
     trigger_run_encode(&trigger, &command);

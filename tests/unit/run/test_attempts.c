@@ -106,7 +106,7 @@ static void test_slot_is_the_key_and_lateness_is_counted(void **state)
     OK(state_get_marks(&view, row.serial, &marks, &failure));
     state_view_end(&view);
 
-    struct placement_node place = {.name = NODE, .session = runner_session(node->runner)};
+    struct placement_node place = {.name = NODE, .session = node->runner->session};
     struct decided_slot slot = {.execution = id_next(&node->ids, clock_system.wall_ms(NULL)),
                                 .scheduled_ms = marks.mark_ms + 1,
                                 .trigger = TRIGGER_SCHEDULE};
@@ -267,7 +267,7 @@ static void test_many(void **state)
     buffer_init(&command, ENTRY_SIZE_MAX);
     for (int i = 0; i < RUNS; i++) {
         struct trigger_run trigger = {.job = job, .execution = id_next(&node->ids, clock_system.wall_ms(NULL)),
-                                      .node = {.name = NODE, .session = runner_session(node->runner)}, .force = true};
+                                      .node = {.name = NODE, .session = node->runner->session}, .force = true};
         buffer_clear(&command);
         trigger_run_encode(&trigger, &command);
         OK(cluster_propose(node->cluster, PROPOSE_REPORT, buffer_bytes(&command), on_triggered, &answers, 0, &failure));

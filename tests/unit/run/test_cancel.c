@@ -136,7 +136,7 @@ static void test_cancel_of_what_waits_in_the_queue(void **state)
 static void close_run(struct node *node, const struct id *run)
 {
     struct buffer command;
-    struct close_attempt close = {.execution = *run, .attempt = 1, .session = runner_session(node->runner),
+    struct close_attempt close = {.execution = *run, .attempt = 1, .session = node->runner->session,
                                   .reason = REASON_NODE_LOSS};
     buffer_init(&command, ENTRY_SIZE_MAX);
     close_encode(&close, 1, &command);
@@ -167,7 +167,7 @@ static void test_two_attempts_of_one_run(void **state)
     struct id run = start(node, "stubborn", "");
     node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
     close_run(node, &run);
-    struct placement_node place = {.name = NODE, .session = runner_session(node->runner)};
+    struct placement_node place = {.name = NODE, .session = node->runner->session};
     struct assignment assignment = {.execution = run, .attempt = 1, .node = 0};
     struct buffer command;
     buffer_init(&command, ENTRY_SIZE_MAX);

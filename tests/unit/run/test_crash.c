@@ -105,7 +105,7 @@ static void test_reports_arrive_after_the_crash(void **state)
     kill_child(spawn(RUNS, executions));
     node_open_unannounced(&node, directory, &node_defaults);
     assert_int_equal(outbox_rows(&node), RUNS);
-    node_wait(&node, node_row_of(&node).session == runner_session(node.runner));
+    node_wait(&node, node_row_of(&node).session == node.runner->session);
     for (int i = 0; i < RUNS; i++) { /* before the new session was announced, under the old one */
         assert_int_equal(run_outcome(&node, &executions[i]), RUN_SUCCESS);
         cJSON *json = run_json(&node, &executions[i]);

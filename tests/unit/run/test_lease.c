@@ -69,15 +69,15 @@ static void close_attempt_of(struct node *node, const struct open_run *run)
 static void test_nothing_starts_without_one(void **state)
 {
     struct node *node = &((struct fixture *)*state)->node;
-    assert_false(runner_has_lease(node->runner));
+    assert_false(node->runner->has_lease);
     struct id run = start(node, "succeed");
     struct id other = start(node, "fail"); /* the loop has turned since, often */
     assert_true(run_in_phase(node, &run, PHASE_ASSIGNED) && run_in_phase(node, &other, PHASE_ASSIGNED));
     assert_false(journal_has(node, "job="));
     lease_granted(node->runner, now_ms(node) + GRACE_MS + MARGIN_MS); /* too short to be one */
-    assert_false(runner_has_lease(node->runner));
+    assert_false(node->runner->has_lease);
     grant(node, LEASE_MS);
-    assert_true(runner_has_lease(node->runner));
+    assert_true(node->runner->has_lease);
     node_wait(node, run_ended(node, &run) && run_ended(node, &other));
     assert_int_equal(run_outcome(node, &run), RUN_SUCCESS);
     assert_int_equal(journal_count(node, "job=succeed"), 1);
@@ -96,7 +96,7 @@ static void test_runs_end_before_it_does(void **state)
     clock_shift_ms += LEASE_MS - 300; /* as if it had passed; the next grant is what is left of a newer one */
     lease_granted(node->runner, node->runner->lease_until_ms);
     int64_t until_ms = node->runner->lease_until_ms;
-    node_wait(node, !runner_has_lease(node->runner));
+    node_wait(node, !node->runner->has_lease);
     node_wait(node, journal_has(node, "cancel"));
     assert_true(now_ms(node) < until_ms);
     struct id late = start(node, "succeed");
@@ -110,9 +110,9 @@ static void test_a_timer_that_fires_early(void **state)
 {
     struct node *node = &((struct fixture *)*state)->node;
     grant(node, 60);
-    assert_true(runner_has_lease(node->runner));
+    assert_true(node->runner->has_lease);
     clock_shift_ms -= 40;
-    node_wait(node, !runner_has_lease(node->runner));
+    node_wait(node, !node->runner->has_lease);
 }
 
 static void test_from_for_ever_to_an_end(void **state)
@@ -123,11 +123,11 @@ static void test_from_for_ever_to_an_end(void **state)
     node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
     assert_int_equal(uv_is_active((uv_handle_t *)&node->runner->handles->lease), 0);
     grant(node, 60); /* another node joins */
-    assert_true(runner_has_lease(node->runner));
-    node_wait(node, !runner_has_lease(node->runner));
+    assert_true(node->runner->has_lease);
+    node_wait(node, !node->runner->has_lease);
     node_wait(node, journal_has(node, "cancel"));
     lease_granted(node->runner, INT64_MAX); /* and goes again */
-    assert_true(runner_has_lease(node->runner));
+    assert_true(node->runner->has_lease);
     assert_int_equal(uv_is_active((uv_handle_t *)&node->runner->handles->lease), 0);
 }
 
@@ -139,22 +139,22 @@ static void test_from_for_ever_to_what_is_over(void **state)
     struct id run = start(node, "wait");
     node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
     grant(node, -10);
-    node_wait(node, !runner_has_lease(node->runner));
+    node_wait(node, !node->runner->has_lease);
     node_wait(node, journal_has(node, "cancel"));
 }
 
 static void test_a_session_that_is_over(void **state)
 {
     struct node *node = &((struct fixture *)*state)->node;
-    uint64_t session = runner_session(node->runner);
+    uint64_t session = node->runner->session;
     grant(node, LEASE_MS);
     struct id run = start(node, "wait");
     node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
     lease_session_over(node->runner);
-    assert_true(runner_session(node->runner) != session && runner_session(node->runner) != 0);
-    assert_false(runner_has_lease(node->runner));
+    assert_true(node->runner->session != session && node->runner->session != 0);
+    assert_false(node->runner->has_lease);
     assert_int_equal(node->runner->active, 0);
-    node_wait(node, node_row_of(node).session == runner_session(node->runner)); /* it is announced */
+    node_wait(node, node_row_of(node).session == node->runner->session); /* it is announced */
     node_wait(node, journal_has(node, "cancel"));
     assert_true(run_in_phase(node, &run, PHASE_RUNNING)); /* whose it is now, others decide */
     grant(node, LEASE_MS);

@@ -27,7 +27,7 @@ static int teardown(void **state)
 
 static void beat(struct sim *sim, uint32_t node)
 {
-    assert_true(scheduler_node_beat(sim->scheduler, sim->nodes[node].name, sim->nodes[node].session, false, sim->real_ms));
+    assert_true(scheduler_node_beat(sim->scheduler, sim->nodes[node].name, sim->nodes[node].session, true, false, sim->real_ms));
 }
 
 /* A tenth of a lease passes; `beating` is a mask of the nodes that are heard. */
@@ -105,7 +105,7 @@ static void test_a_session_that_is_over_stays_so(void **state)
     (void)tenth(sim, 3);
     for (uint32_t i = 0; i < 12; i++)
         (void)tenth(sim, 2);
-    assert_false(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, false, sim->real_ms));
+    assert_false(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, false, sim->real_ms));
     trigger(sim, job, 4);
     assert_int_equal(on_node(sim, "n1"), 0);
     sim_node_up(sim, "n1", 10, NULL);
@@ -124,7 +124,7 @@ static void test_a_silent_node_gets_no_new_runs(void **state)
     trigger(sim, job, 4);
     assert_int_equal(on_node(sim, "n1"), 1);
     assert_int_equal(on_node(sim, "n2"), 5);
-    assert_true(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, sim->real_ms));
+    assert_true(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, true, sim->real_ms));
     trigger(sim, job, 1);
     assert_int_equal(on_node(sim, "n1"), 1); /* it lags behind */
     beat(sim, 0);
@@ -273,6 +273,51 @@ static void test_a_new_leader_holds_nobody(void **state)
     assert_int_equal(on_node(sim, "n1"), 1);
 }
 
+static void change_node(struct sim *sim, const char *name, uint64_t session, int64_t lease_ms)
+{
+    struct node_row row = {.session = session, .capacity = 1, .lease_ms = lease_ms, .executor_count = 1, .executors = {"shell"}};
+    struct buffer bytes;
+    (void)snprintf(row.name, sizeof row.name, "%s", name);
+    buffer_init(&bytes, 4096);
+    node_row_encode(&row, &bytes);
+    scheduler_change(sim->scheduler, &(struct state_change){.kind = CHANGE_NODE, .row = buffer_bytes(&bytes)});
+    buffer_deinit(&bytes);
+}
+
+/* Their rows went with them: whoever leads meanwhile, all places are there for those that live. */
+static void test_nodes_that_left_make_room(void **state)
+{
+    struct sim *sim = *state;
+    struct sim_job *job = manual(sim, NODE_LOSS_RETRY);
+    char name[NODE_TEXT_SIZE];
+    for (uint64_t i = 0; i < 3 * COMMAND_NODES_MAX; i++) {
+        (void)snprintf(name, sizeof name, "pod-%u", (unsigned)i);
+        change_node(sim, name, 1000 + i, LEASE);
+        scheduler_change(sim->scheduler, &(struct state_change){.kind = CHANGE_NODE_GONE, .row = {name, strlen(name)}});
+        if (i % 2 == 1)
+            scheduler_lead(sim->scheduler, true); /* anew */
+    }
+    sim_node_up(sim, "n3", 10, NULL);
+    beat(sim, 0);
+    beat(sim, 1);
+    beat(sim, 2);
+    trigger(sim, job, 3);
+    assert_int_equal(on_node(sim, "n3"), 1);
+}
+
+/* Taken out, forgotten, and invited again without a restart: it is told to announce itself, for its row is gone. */
+static void test_a_node_without_a_row_is_over(void **state)
+{
+    struct sim *sim = *state;
+    (void)tenth(sim, 3);
+    assert_true(scheduler_node_beat(sim->scheduler, "n3", 77, false, false, sim->real_ms)); /* its row is on its way */
+    assert_false(scheduler_node_beat(sim->scheduler, "n3", 77, true, false, sim->real_ms));
+    change_node(sim, "n3", 77, LEASE);
+    assert_true(scheduler_node_beat(sim->scheduler, "n3", 77, true, false, sim->real_ms));
+    assert_true(scheduler_node_beat(sim->scheduler, "n3", 78, false, false, sim->real_ms)); /* a new session's row is on its way */
+    assert_false(scheduler_node_beat(sim->scheduler, "n3", 78, true, false, sim->real_ms));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -288,6 +333,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_held_node_is_busy_until_its_runs_end, setup, teardown),
         cmocka_unit_test_setup_teardown(test_runs_wait_while_all_nodes_are_held, setup, teardown),
         cmocka_unit_test_setup_teardown(test_a_new_leader_holds_nobody, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_nodes_that_left_make_room, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_a_node_without_a_row_is_over, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -82,9 +82,10 @@ void node_start_as(struct harness *h, int i, const struct tls_files *tls, const 
     char address[32];
     int port = node->port;
     buffer_deinit(&node->kept);
-    *node = (struct node){.port = port};
+    const char *host = node->host != NULL ? node->host : "127.0.0.1";
+    *node = (struct node){.port = port, .host = host};
     buffer_init(&node->kept, KEPT_MAX);
-    (void)snprintf(address, sizeof address, "127.0.0.1:%d", port); /* fits */
+    (void)snprintf(address, sizeof address, "%s:%d", host, port); /* fits */
     node->self = (struct hello){.protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX, .cluster_id = {{1}},
                                 .node = (uint64_t)i + 1, .session = ++h->sessions};
     (void)snprintf(node->self.name, sizeof node->self.name, "chronos-%d", i + 1); /* fits */
@@ -99,7 +100,7 @@ void node_start_as(struct harness *h, int i, const struct tls_files *tls, const 
     if (transport_new(&config, &node->transport, &err) != STATUS_OK ||
         transport_listen(node->transport, address, &node->port, &err) != STATUS_OK)
         fail_msg("%s", err.message);
-    (void)snprintf(node->address, sizeof node->address, "127.0.0.1:%d", node->port); /* fits */
+    (void)snprintf(node->address, sizeof node->address, "%s:%d", host, node->port); /* fits */
 }
 
 static void on_closed(void *arg)
@@ -134,6 +135,15 @@ struct transport_stats node_stats(struct harness *h, int i)
     struct transport_stats stats;
     transport_stats_get(h->nodes[i].transport, &stats);
     return stats;
+}
+
+uint64_t node_refused(struct harness *h, int i)
+{
+    struct transport_stats stats = node_stats(h, i);
+    uint64_t count = 0;
+    for (int reason = 0; reason < TRANSPORT_REFUSAL_COUNT; reason++)
+        count += stats.refused[reason];
+    return count;
 }
 
 static void on_timer(uv_timer_t *timer)

@@ -17,6 +17,7 @@ struct node {
     struct transport *transport;
     struct hello self;
     int port;
+    const char *host; /* NULL: 127.0.0.1 */
     char address[32];
     struct side dialled, accepted;
     uint64_t frames;
@@ -45,6 +46,7 @@ void node_stop(struct harness *h, int i);
 /* `i` dials the nodes of the bits of `mask`. */
 void node_dials(struct harness *h, int i, unsigned mask);
 struct transport_stats node_stats(struct harness *h, int i);
+uint64_t node_refused(struct harness *h, int i); /* callers, for whatever reason */
 
 void turn(struct harness *h); /* one turn of the loop, waiting at most 20 ms */
 /* Turns until the condition holds; fails after 30 s. */

@@ -1,10 +1,12 @@
 /* Nodes that know each other: links come up, carry frames, and come back. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/limits.h"
 #include "certificates.h"
 #include "harness.h"
+#include "transport/internal.h"
 
 static struct certificate_files files[2], foreign;
 static const struct tls_files *with_tls; /* of the present run; NULL: without */
@@ -18,6 +20,20 @@ static void start_two(struct harness *h)
     node_dials(h, 0, 2);
     node_dials(h, 1, 1);
     AWAIT(h, are_linked(h, 0, 1));
+}
+
+/* The owner of a node is busy: nothing is read on the links that are up. */
+static void pause_reading(struct harness *h, int i, bool paused)
+{
+    for (uint32_t l = 0; l < TRANSPORT_LINKS_MAX; l++)
+        if (h->nodes[i].transport->links[l] != NULL)
+            link_set_reading(h->nodes[i].transport->links[l], !paused);
+}
+
+/* Bytes that wait to leave on a lane to the only peer. */
+static size_t waiting(struct harness *h, int i, enum transport_lane lane)
+{
+    return link_waiting(h->nodes[i].transport->peers->dials[lane].link);
 }
 
 static bool send_text(struct harness *h, int from, int to, enum transport_lane lane, const char *text)
@@ -61,7 +77,7 @@ static void every_byte_in_order(void **state)
     buffer_clear(&h.nodes[1].kept);
     for (size_t at = 0, size = 0; at + size <= 200000; at += size, size = size * 3 / 2 + 1)
         assert_true(transport_send(h.nodes[0].transport, 2, LANE_BULK, 20, (struct bytes){large + at, size}));
-    AWAIT(&h, transport_waiting(h.nodes[0].transport, 2, LANE_BULK) == 0 && h.nodes[1].kept.size > 100000);
+    AWAIT(&h, waiting(&h, 0, LANE_BULK) == 0 && h.nodes[1].kept.size > 100000);
     assert_memory_equal(h.nodes[1].kept.data, large, h.nodes[1].kept.size);
     free(large);
     harness_end(&h);
@@ -75,17 +91,17 @@ static void a_full_outbox(void **state)
     uint32_t taken = 0;
     (void)state;
     start_two(&h);
-    transport_pause(h.nodes[1].transport, true);
+    pause_reading(&h, 1, true);
     for (int i = 0; i < 200; i++) {
         if (transport_send(h.nodes[0].transport, 2, LANE_CONTROL, 20, (struct bytes){chunk, sizeof chunk}))
             taken++;
         transport_flush(h.nodes[0].transport);
     }
     assert_in_range(taken, (TRANSPORT_OUTBOX_MAX >> 20) - 1, TRANSPORT_OUTBOX_MAX >> 20);
-    assert_true(transport_waiting(h.nodes[0].transport, 2, LANE_CONTROL) <= TRANSPORT_OUTBOX_MAX + (1 << 20));
+    assert_true(waiting(&h, 0, LANE_CONTROL) <= TRANSPORT_OUTBOX_MAX + (1 << 20));
     assert_int_equal(node_stats(&h, 0).frames_dropped, 200 - taken);
     assert_true(send_text(&h, 0, 1, LANE_BULK, "x")); /* the other lane is free */
-    transport_pause(h.nodes[1].transport, false);
+    pause_reading(&h, 1, false);
     buffer_deinit(&h.nodes[1].kept);
     buffer_init(&h.nodes[1].kept, 32 << 20);
     AWAIT(&h, h.nodes[1].frames == taken + 1);
@@ -215,6 +231,53 @@ static void by_name(void **state)
     peers[0].address = "no-such-host.invalid:7000";
     assert_int_equal(transport_set_peers(h.nodes[0].transport, peers, 1, &err), STATUS_OK);
     AWAIT(&h, node_stats(&h, 0).dials_failed > 2); /* it tries on */
+    harness_end(&h);
+}
+
+/* "many.test" has two addresses, as a headless service of Kubernetes has one for each pod: of them 127.0.0.1 is asked for here, and
+ * 127.0.0.2 added. */
+int __real_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node, const char *service,
+                          const struct addrinfo *hints);
+int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node, const char *service,
+                          const struct addrinfo *hints);
+static uv_getaddrinfo_cb looked_up;
+static char asked_port[8];
+
+static void on_half_looked_up(uv_getaddrinfo_t *request, int status, struct addrinfo *list)
+{
+    const struct addrinfo hints = {.ai_family = AF_INET, .ai_socktype = SOCK_STREAM};
+    assert_int_equal(status, 0);
+    assert_int_equal(getaddrinfo("127.0.0.2", asked_port, &hints, &list->ai_next), 0);
+    looked_up(request, status, list);
+}
+
+int __wrap_uv_getaddrinfo(uv_loop_t *loop, uv_getaddrinfo_t *request, uv_getaddrinfo_cb callback, const char *node, const char *service,
+                          const struct addrinfo *hints)
+{
+    if (strcmp(node, "many.test") != 0)
+        return __real_uv_getaddrinfo(loop, request, callback, node, service, hints);
+    looked_up = callback;
+    (void)snprintf(asked_port, sizeof asked_port, "%s", service);
+    return __real_uv_getaddrinfo(loop, request, on_half_looked_up, "127.0.0.1", service, hints);
+}
+
+/* One of them is the caller's own. */
+static void one_name_for_all(void **state)
+{
+    struct harness h;
+    struct error err;
+    char address[32];
+    (void)state;
+    harness_begin(&h);
+    node_start(&h, 0, with_tls != NULL ? &tls_of[0] : NULL);
+    h.nodes[1].port = h.nodes[0].port;
+    h.nodes[1].host = "127.0.0.2";
+    node_start(&h, 1, with_tls != NULL ? &tls_of[1] : NULL);
+    (void)snprintf(address, sizeof address, "many.test:%d", h.nodes[0].port);
+    struct transport_peer peer = {.address = address};
+    assert_int_equal(transport_set_peers(h.nodes[0].transport, &peer, 1, &err), STATUS_OK);
+    AWAIT(&h, h.nodes[0].dialled.up[LANE_CONTROL] == 1 && h.nodes[0].dialled.up[LANE_BULK] == 1);
+    assert_int_equal(h.nodes[1].accepted.ups, LANE_COUNT);
     harness_end(&h);
 }
 
@@ -431,6 +494,7 @@ int main(void)
         cmocka_unit_test(links_that_replace_others),
         cmocka_unit_test(by_address_alone),
         cmocka_unit_test(by_name),
+        cmocka_unit_test(one_name_for_all),
         cmocka_unit_test(peers_that_cannot_be),
         cmocka_unit_test(three_that_all_dial_each_other),
         cmocka_unit_test(new_keys_for_new_links),

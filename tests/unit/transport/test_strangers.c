@@ -132,7 +132,7 @@ static void garbage(void **state)
         struct caller caller = call(&h, 0);
         say(&caller, cases[i].text, sizeof cases[i].text);
         is_turned_away(&h, &caller, cases[i].expected);
-        assert_int_equal(node_stats(&h, 0).refused, i + 1);
+        assert_int_equal(node_refused(&h, 0), i + 1);
     }
     assert_int_equal(h.nodes[0].accepted.ups, 0);
     harness_end(&h);
@@ -154,7 +154,7 @@ static void frames_before_an_introduction(void **state)
     say_frame(&caller, 1, 77, (struct bytes){large, TRANSPORT_HELLO_MAX});
     is_turned_away(&h, &caller, "introduction");
     assert_int_equal(h.nodes[0].frames, 0);
-    assert_int_equal(node_stats(&h, 0).refused, 3);
+    assert_int_equal(node_stats(&h, 0).refused[TRANSPORT_REFUSED_PROTOCOL], 3);
     harness_end(&h);
 }
 
@@ -169,10 +169,10 @@ static void those_who_say_nothing(void **state)
     caller = call(&h, 0);
     say(&caller, "CHRN", 4);
     is_turned_away(&h, &caller, NULL);
-    assert_int_equal(node_stats(&h, 0).refused, 2);
+    assert_int_equal(node_refused(&h, 0), 2);
     caller = call(&h, 0);
     hang_up(&caller);
-    AWAIT(&h, node_stats(&h, 0).refused == 3);
+    AWAIT(&h, node_stats(&h, 0).refused[TRANSPORT_REFUSED_HANDSHAKE] == 3);
     harness_end(&h);
 }
 
@@ -187,13 +187,13 @@ static void a_crowd(void **state)
         crowd[i] = call(&h, 0);
         turn(&h);
     }
-    assert_int_equal(node_stats(&h, 0).refused, 0);
+    assert_int_equal(node_refused(&h, 0), 0);
     struct caller late = call(&h, 0); /* one more: who waited longest has to go, and not the newcomer */
     AWAIT(&h, listen_once(&crowd[0]));
     assert_false(listen_once(&crowd[1]));
     say_hello(&late, &hello);
     AWAIT(&h, h.nodes[0].accepted.ups == 1);
-    assert_int_equal(node_stats(&h, 0).refused, 1);
+    assert_int_equal(node_refused(&h, 0), 1);
     hang_up(&late);
     for (int i = 0; i < TRANSPORT_KNOCKING_MAX; i++)
         hang_up(&crowd[i]);
@@ -229,6 +229,7 @@ static void whom_the_owner_refuses(void **state)
     h.nodes[0].refuse = "another cluster: \xc3\xa4";
     introduced(&h, stranger(), "another cluster: \xc3\xa4");
     assert_int_equal(h.nodes[0].newest_cluster.bytes[0], 1);
+    assert_int_equal(node_stats(&h, 0).refused[TRANSPORT_REFUSED_MEMBERSHIP], 1);
     /* and the other way round: the caller refuses who answers */
     node_start(&h, 1, NULL);
     h.nodes[0].refuse = NULL;
@@ -265,7 +266,7 @@ static void the_node_itself(void **state)
     for (int i = 0; i < 20; i++)
         turn(&h);
     assert_int_equal(node_stats(&h, 0).frames_in, 4); /* and never again */
-    assert_int_equal(node_stats(&h, 0).refused, 0);
+    assert_int_equal(node_refused(&h, 0), 0);
     assert_int_equal(h.nodes[0].dialled.ups, 0);
     harness_end(&h);
 }
@@ -304,7 +305,7 @@ static void nonsense_behind_it(void **state)
     say_frame(&caller, 20, 77, (struct bytes){"x", 1});
     is_turned_away(&h, &caller, "I don't understand");
     AWAIT(&h, h.nodes[0].accepted.downs == 3);
-    assert_int_equal(node_stats(&h, 0).refused, 1); /* what the owner rejects counts */
+    assert_int_equal(node_refused(&h, 0), 1); /* what the owner rejects counts */
     harness_end(&h);
 }
 
@@ -372,7 +373,7 @@ static void start_pair(struct harness *h, const struct tls_files *first, const s
 
 static void never_up(struct harness *h)
 {
-    AWAIT(h, node_stats(h, 1).dials_failed > 3 && node_stats(h, 0).refused > 1);
+    AWAIT(h, node_stats(h, 1).dials_failed > 3 && node_refused(h, 0) > 1);
     assert_int_equal(h->nodes[0].accepted.ups, 0);
     assert_int_equal(h->nodes[1].dialled.ups, 0);
     harness_end(h);
