@@ -208,7 +208,7 @@ leader_is() { # NODE VOTERS, as node 2 sees it
     python3 - "$work/status" "$1" "$2" <<'END'
 import json, sys
 status = json.load(open(sys.argv[1]))
-states = {peer["node_id"]: peer["state"] for peer in status["peers"]}
+states = {peer["id"]: peer["state"] for peer in status["peers"]}
 sys.exit(0 if states.get(sys.argv[2]) == "Leader" and len(states) == int(sys.argv[3])
          and all(state in ("Leader", "Follower") for state in states.values()) else 1)
 END
