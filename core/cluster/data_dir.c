@@ -64,8 +64,8 @@ static enum status read_marker(const char *path, const char *text, char written_
         return error_set(err, STATUS_CORRUPT, "%s is not a marker of Chronos; the directory belongs to something else", path);
     if (format > MARKER_FORMAT)
         return error_set(err, STATUS_NOT_IMPLEMENTED,
-                         "%s: the directory was written by a newer version of Chronos (format %u, this one knows %d)", path,
-                         format, MARKER_FORMAT);
+                         "%s: the directory was written by a newer version of Chronos (format %u, this one knows %d): install "
+                         "that version again, or give this node a data_dir of its own", path, format, MARKER_FORMAT);
     return STATUS_OK;
 }
 

@@ -62,8 +62,8 @@ static enum status hard_decode(struct bytes row, struct log_hard_state *ret, str
     uint8_t format = take_u8(&r);
     if (!r.failed && format > HARD_FORMAT)
         return error_set(err, STATUS_NOT_IMPLEMENTED,
-                         "the log store was written by a newer version of Chronos (format %u, this one knows %u)", format,
-                         HARD_FORMAT);
+                         "the log store was written by a newer version of Chronos (format %u, this one knows %u): install that "
+                         "version again", format, HARD_FORMAT);
     if (!r.failed && format == 1)
         return error_set(err, STATUS_NOT_IMPLEMENTED, "the log store was written by a development version of Chronos before the "
                          "first release (format 1); start with an empty data directory");
@@ -124,7 +124,8 @@ static enum status entry_decode(uint64_t index, struct bytes row, struct log_ent
     struct reader r = reader_of(row.data, row.size);
     uint8_t format = take_u8(&r);
     if (!r.failed && format > ENTRY_FORMAT)
-        return error_set(err, STATUS_NOT_IMPLEMENTED, "entry %llu was written by a newer version of Chronos (format %u)",
+        return error_set(err, STATUS_NOT_IMPLEMENTED, "entry %llu was written by a newer version of Chronos (format %u): install "
+                         "that version on this node",
                          (unsigned long long)index, format);
     struct log_entry entry = {.index = index, .type = take_u8(&r)};
     uint16_t flags = take_u16(&r);

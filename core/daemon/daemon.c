@@ -15,6 +15,7 @@
 #include "cluster/cluster.h"
 #include "daemon/leader.h"
 #include "daemon/plugins.h"
+#include "daemon/service.h"
 #include "http/http.h"
 #include "run/run.h"
 #include "scheduler/scheduler.h"
@@ -38,6 +39,7 @@ struct node {
     struct http_server *server;
     uv_signal_t terminate, interrupt, hangup;
     uv_timer_t insecure;
+    struct service service;
     struct tls_files raft_tls;
     struct tokens *tokens; /* until the API takes them */
     enum daemon_end end;
@@ -68,6 +70,7 @@ static void on_cluster_stopped(void *arg)
     close_handle((uv_handle_t *)&node->interrupt);
     close_handle((uv_handle_t *)&node->hangup);
     close_handle((uv_handle_t *)&node->insecure);
+    service_close(&node->service);
 }
 
 static void on_drained(void *arg)
@@ -101,6 +104,7 @@ static void on_stop_signal(uv_signal_t *handle, int number)
     accept_nothing(node);
     LOG_INFO("stopping: letting runs end", LOG_INT("signal", number),
              LOG_MS("at_most", node->config->server.shutdown_timeout_ms));
+    service_stopping(&node->service);
     let_runs_end(node);
 }
 
@@ -476,7 +480,10 @@ static enum status start(struct node *node, struct error *err)
     node->leader.api = node->api;
     cluster_attach(node->cluster, leader_ops(&node->leader), runner_ops(node->runner));
     cluster_attach_output(node->cluster, read_output, node->runner);
-    return cluster_start(node->cluster, err);
+    status = cluster_start(node->cluster, err);
+    if (status == STATUS_OK && !service_start(&node->service, &node->loop, node->cluster))
+        status = error_set(err, STATUS_INTERNAL, "make the timer of the service manager's watchdog");
+    return status;
 }
 
 static enum status release(struct node *node, struct error *err)

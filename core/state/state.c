@@ -248,7 +248,8 @@ static enum status check_format(struct bytes row, struct error *err)
         return error_set(err, STATUS_CORRUPT, "table meta: the row \"format\" is damaged");
     if (format > STATE_FORMAT)
         return error_set(err, STATUS_NOT_IMPLEMENTED,
-                         "written by a newer version of Chronos (format %u, this one knows %d)", format, STATE_FORMAT);
+                         "written by a newer version of Chronos (format %u, this one knows %d): install that "
+                         "version again", format, STATE_FORMAT);
     return STATUS_OK;
 }
 
