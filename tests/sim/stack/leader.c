@@ -156,10 +156,10 @@ static bool close_open(void *arg, struct bytes key, struct bytes row)
     memcpy(execution.bytes, key.data, sizeof execution.bytes);
     STACK_OK(closing->sim, open_run_decode(&execution, row, &run, &stack_error));
     bool given = run.phase == PHASE_ASSIGNED || run.phase == PHASE_RUNNING;
-    if (!given || sscanf(run.node, "node-%u", &slot) != 1 || (closing->lost & 1U << (slot - 1)) == 0)
+    if ((!given && !run.pinned) || sscanf(run.node, "node-%u", &slot) != 1 || (closing->lost & 1U << (slot - 1)) == 0)
         return true;
     closing->items[closing->count++] = (struct close_attempt){.execution = execution, .attempt = run.attempt,
-                                                             .session = run.session, .reason = REASON_NODE_LOSS};
+                                                             .session = given ? run.session : 0, .reason = REASON_NODE_LOSS};
     return closing->count < 64;
 }
 
@@ -248,8 +248,8 @@ static struct job_spec draw_spec(struct sim *sim, uint32_t number)
                             .executor = "shell", .timezone = "UTC", .schedule_count = 1,
                             .schedules = {schedules[sim_below(sim, 7)]}};
     (void)snprintf(spec.name, sizeof spec.name, "job-%u", number);
-    if (sim_below(sim, 6) == 0)
-        spec.placement = PLACEMENT_LEADER;
+    static const enum placement placements[6] = {PLACEMENT_LEADER, PLACEMENT_ALL};
+    spec.placement = placements[sim_below(sim, 6)];
     return spec;
 }
 
@@ -276,6 +276,16 @@ static void user_trigger(struct sim *sim, struct node *node, const struct model_
 {
     struct trigger_run trigger = {.job = job->id, .execution = scheduler_new_id(node->stack->scheduler, stack_now(sim, node)),
                                   .reason = REASON_CAPACITY};
+    struct placement_node nodes[COMMAND_NODES_MAX] = {{.name = ""}};
+    if (job->on_all) {
+        uint32_t count = scheduler_homes(node->stack->scheduler, job->serial, nodes);
+        trigger.home_count = count > 0 ? count : 1;
+    }
+    for (uint32_t i = 0; i < trigger.home_count; i++) {
+        trigger.homes[i].execution =
+            i == 0 ? trigger.execution : scheduler_new_id(node->stack->scheduler, stack_now(sim, node));
+        memcpy(trigger.homes[i].node, nodes[i].name, sizeof trigger.homes[i].node);
+    }
     trigger_run_encode(&trigger, command);
 }
 

@@ -65,8 +65,10 @@ static void check_slots(struct sim *sim, struct model_job *job, int64_t to_ms)
         qsort(job->slots, job->slot_count, sizeof *job->slots, compare);
     while (job->enabled && job->schedule != NULL && schedule_next(job->schedule, slot, &slot) && slot <= to_ms) {
         uint32_t places = ranges_with(job, slot, counted);
+        uint32_t runs = 0;
         for (; next < job->slot_count && job->slots[next] == slot; next++)
-            places++;
+            runs++;
+        places += job->on_all && runs > 0 ? 1 : runs; /* there one a node: check_home */
         if (places != 1)
             fail_slot(sim, job, slot, places == 0 ? "is lost" : "is decided twice");
         sim->model->decided++;
@@ -105,6 +107,7 @@ static void job_changes(struct sim *sim, const struct state_change *change)
     job->id = spec.id;
     job->version = spec.version;
     job->enabled = spec.enabled;
+    job->on_all = spec.placement == PLACEMENT_ALL;
     schedule_free(job->schedule);
     job->schedule = NULL;
     struct schedule_options options = {.dst_gap = spec.dst_gap, .dst_overlap = spec.dst_overlap, .day_match = spec.day_match};
@@ -149,7 +152,7 @@ static struct model_run *add_run(struct sim *sim, const struct state_change *cha
     struct model_job *job = job_of(sim, change->serial);
     sim_require(sim, job != NULL, "stack: a run belongs to a job", NULL);
     *run = (struct model_run){.execution = change->execution, .serial = change->serial, .status = RUN_PENDING,
-                              .next = model->first_run};
+                              .trigger = trigger, .slot_ms = slot_ms, .next = model->first_run};
     model->first_run = run;
     model->run_count++;
     model->open_count++;
@@ -160,19 +163,36 @@ static struct model_run *add_run(struct sim *sim, const struct state_change *cha
     return run;
 }
 
+/* Placement `all`: a slot has at most one run on a node. */
+static void check_home(struct sim *sim, const struct model_run *run)
+{
+    enum { NEWEST = 200 };
+    const struct model_run *other = sim->model->first_run;
+    for (uint32_t i = 0; i < NEWEST && other != NULL && run->trigger != TRIGGER_MANUAL; i++, other = other->next)
+        sim_require(sim, other == run || other->serial != run->serial || other->slot_ms != run->slot_ms || !other->pinned ||
+                             other->trigger == TRIGGER_MANUAL || strcmp(other->node, run->node) != 0,
+                    "runs: a slot has one on a node", NULL);
+}
+
 static void run_changes(struct sim *sim, const struct state_change *change)
 {
     struct open_run open;
     struct model_run *run = model_find(sim, &change->execution);
     STACK_OK(sim, open_run_decode(&change->execution, change->row, &open, &stack_error));
-    if (run == NULL)
+    bool is_new = run == NULL;
+    if (is_new)
         run = add_run(sim, change, open.trigger, open.scheduled_ms);
     sim_require(sim, run->status == RUN_PENDING, "runs: one that is over stays over", NULL);
+    sim_require(sim, !run->pinned || run->node[0] == '\0' || strcmp(run->node, open.node) == 0,
+                "runs: one that is pinned stays on its node", NULL);
     sim_require(sim, open.attempt == run->attempt || open.attempt == run->attempt + 1, "runs: attempts count up", NULL);
     run->attempt = open.attempt;
     run->phase = open.phase;
     run->session = open.session;
+    run->pinned = open.pinned;
     memcpy(run->node, open.node, sizeof run->node);
+    if (is_new && run->pinned)
+        check_home(sim, run);
 }
 
 static void run_closes(struct sim *sim, const struct state_change *change)

@@ -60,7 +60,7 @@ struct model_job {
     struct schedule *schedule;
     uint32_t version;
     int64_t mark_ms;
-    bool enabled, deleted;
+    bool enabled, deleted, on_all; /* on_all: a slot has a run on each node */
     int64_t *slots; /* decided as runs since the mark moved last */
     uint32_t slot_count, slot_capacity;
     struct model_range ranges[4];
@@ -72,7 +72,10 @@ struct model_run {
     uint64_t serial;
     enum run_status status; /* PENDING while it is open */
     enum run_phase phase;
+    enum run_trigger trigger;
+    int64_t slot_ms;
     uint32_t attempt;
+    bool pinned;
     char node[NODE_TEXT_SIZE]; /* of the newest attempt */
     uint64_t session;
     uint64_t started[2]; /* bits: attempts that somebody started */
