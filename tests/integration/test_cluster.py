@@ -5,6 +5,7 @@ import os
 import shutil
 import socket
 import subprocess
+import time
 import unittest
 
 from harness import BUILD, ROOT, TestCase, instant, wait_for
@@ -229,7 +230,11 @@ class Failing(TestCase):
             blob = "x" * 60000
             for i in range(400): # 24 MB: more than what a leader keeps in memory
                 write(node, name=f"job-{i}", **{**QUIET, "description": "", "config": {"command": f"true # {blob}"}})
+            there = node.status()["commit_index"]
+            time.sleep(1.2) # not a wait for something: what is older than a second is to be there
             behind.begin()
+            wait_for(lambda: behind.get("/ready").status == 200, "the node to be ready")
+            self.assertGreaterEqual(behind.status()["applied_index"], there)
             cluster.settle()
             early = behind.get("/api/v1/jobs/job-399?consistent=true") # 503 where it takes longer than anybody waits
             if early.status != 200:
