@@ -72,7 +72,7 @@ static void beats(struct sim *sim, uint32_t heard, int64_t ms)
     for (int64_t at = 0; at < ms; at += LEASE / 10) {
         for (uint32_t i = 0; i < sim->node_count; i++)
             if (heard & 1U << i)
-                assert_true(scheduler_node_beat(sim->scheduler, sim->nodes[i].name, sim->nodes[i].session, false, sim->real_ms));
+                assert_true(scheduler_node_beat(sim->scheduler, sim->nodes[i].name, sim->nodes[i].session, true, false, sim->real_ms));
         sim->poke |= scheduler_watch_leases(sim->scheduler, sim->real_ms, lost) > 0;
         sim_run_for(sim, LEASE / 10);
     }
