@@ -182,7 +182,7 @@ static void test_a_run_that_outlives_it(void **state)
     node_wait(node, run_in_phase(node, &run, PHASE_RUNNING) && run_in_phase(node, &other, PHASE_RUNNING));
     clock_shift_ms += LEASE_MS;
     on_lease_end(&node->runner->handles->lease);
-    assert_false(runner_has_lease(node->runner));
+    assert_false(node->runner->has_lease);
     node_wait(node, run_ended(node, &other) || run_in_phase(node, &other, PHASE_READY));
     assert_int_equal(node->runner->active, 1);
     assert_int_equal(journal_count(node, "cancel"), 1);
@@ -200,7 +200,7 @@ static void test_a_run_that_outlives_its_session(void **state)
     node_wait(node, run_in_phase(node, &run, PHASE_RUNNING));
     struct open_run before = run_open(node, &run);
     lease_session_over(node->runner);
-    node_wait(node, node_row_of(node).session == runner_session(node->runner));
+    node_wait(node, node_row_of(node).session == node->runner->session);
     close_attempt_of(node, &before); /* by the leader: another node may have it */
     assert_true(run_in_phase(node, &run, PHASE_READY));
     assert_int_equal(node->runner->active, 1);

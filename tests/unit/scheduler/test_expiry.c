@@ -105,7 +105,7 @@ static void test_a_node_that_is_silent(void **state)
     struct sim_job *job = sim_create(sim, &spec);
     sim->lease_ms = LEASE;
     sim_node_up(sim, "n1", 1, NULL);
-    assert_true(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, false, sim->real_ms));
+    assert_true(scheduler_node_beat(sim->scheduler, "n1", sim->nodes[0].session, true, false, sim->real_ms));
     scheduler_node_silent(sim->scheduler, "n1");
     struct sim_run *run = trigger(sim, job);
     silence(sim, LEASE);
