@@ -44,6 +44,8 @@ must_use enum status cluster_stores_found(const struct cluster_config *config, s
 void cluster_stores_close(struct cluster_stores *stores); /* accepts a zeroed one */
 /* restore.c: makes config->restore_file what the stores hold, unless they came from it. The directories are open, the stores not. */
 must_use enum status cluster_restore(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
+/* What is there opens: a restore that had begun is over. */
+must_use enum status cluster_restore_ended(const struct cluster_stores *stores, struct error *err);
 must_use enum status cluster_open_directories(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
 /* The log alone, and behind it the state. */
 must_use enum status cluster_open_log(const struct cluster_config *config, struct cluster_stores *stores, struct error *err);
@@ -130,8 +132,11 @@ struct cluster {
     bool is_removed;           /* as was said */
     struct superseded {
         char by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
-        uint64_t told_ns;
+        uint64_t first_ns, told_ns;
     } superseded;
+    struct origin { /* the cluster that this one was restored from: a node of it was heard of */
+        uint64_t first_ns, told_ns, warned_ns;
+    } origin;
     uint64_t looks;            /* of membership_look */
     struct beats beats;
     struct clocks clocks;

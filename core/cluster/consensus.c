@@ -448,7 +448,8 @@ void consensus_drive(struct cluster *cluster)
 static void on_tick(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
-    raft_tick(cluster->raft);
+    if (!membership_is_superseded(cluster)) /* else it waits to be led, and does not campaign */
+        raft_tick(cluster->raft);
     if (++cluster->ticks % LOOK_TICKS == 0) {
         contact_look(cluster);
         membership_look(cluster);

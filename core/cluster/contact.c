@@ -4,7 +4,7 @@
 #include "cluster/cluster_internal.h"
 #include "raft/quorum.h"
 
-enum { NS_PER_MS = 1000000, GIVEN_UP_MS = 120000 /* a restart that waits for runs, and more */ };
+enum { NS_PER_MS = 1000000 };
 
 void contact_begin(struct cluster *cluster)
 {
@@ -51,18 +51,6 @@ void contact_look(struct cluster *cluster)
         contact->leaderless_ns = now;
     bool is_member = raft_conf_find(status.conf, cluster->self.node) != NULL;
     contact->is_lost = is_member && (has_waited(cluster, now) || !reaches_majority(cluster, status.conf));
-}
-
-bool contact_is_unheard(const struct cluster *cluster)
-{
-    uint64_t patience_ns = (uint64_t)cluster->config.election_timeout_ms * NS_PER_MS / 5 * 4; /* elections take longer */
-    return cluster->contact.heard_ns == 0 && cluster_monotonic_ns(cluster) - cluster->contact.started_ns > patience_ns;
-}
-
-bool contact_is_given_up(const struct cluster *cluster)
-{
-    uint64_t since = cluster->contact.leaderless_ns;
-    return since != 0 && cluster_monotonic_ns(cluster) - since > GIVEN_UP_MS * (uint64_t)NS_PER_MS;
 }
 
 int64_t cluster_leader_contact_ms(const struct cluster *cluster)

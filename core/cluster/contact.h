@@ -22,11 +22,6 @@ void contact_heard(struct cluster *cluster); /* the leader of this term has spok
 /* Ten times a second, and when a link comes or goes: what requests ask for is found out here, once for all of them. */
 void contact_look(struct cluster *cluster);
 
-/* No leader has spoken since the start, though one would have by now; and nobody can have been elected yet. */
-bool contact_is_unheard(const struct cluster *cluster);
-/* None has led for so long that nobody is about to come back. */
-bool contact_is_given_up(const struct cluster *cluster);
-
 /* For what needs a leader where none can be asked: NO_QUORUM if this node is on the minority's side of a partition, as far as it can
  * tell; else NO_LEADER, for an election is under way, or this node is no member. */
 must_use enum status contact_refuse(const struct cluster *cluster, struct error *err);

@@ -64,8 +64,10 @@ static bool on_admit(void *arg, const struct hello *remote, bool is_dialled, str
         return true;
     if (!is_member && !is_guest)
         return true; /* one that this node has asked for admission, or that invites it */
-    if (is_restored_from(&cluster->self, &remote->cluster_id))
+    if (is_restored_from(&cluster->self, &remote->cluster_id)) {
+        membership_origin_lives(cluster, remote);
         return true; /* so it learns that its cluster goes on here */
+    }
     if (!is_dialled && !is_restored_from(remote, own_cluster(cluster)))
         founding_contradicted(cluster, remote);
     if (is_guest)

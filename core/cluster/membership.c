@@ -10,6 +10,9 @@
 #include "cluster/cluster_internal.h"
 
 enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
+enum { SUPERSEDED_ELECTIONS = 4 };
+#define ORIGIN_LASTS_NS UINT64_C(30000000000) /* longer than its nodes need to come over */
+#define ORIGIN_WARN_NS UINT64_C(3600000000000)
 #define SUPERSEDED_FRESH_NS UINT64_C(10000000000) /* it calls every two seconds, or more often */
 
 /* --- ADMITTED: reader and writer --- */
@@ -310,21 +313,42 @@ static void note_removal(struct cluster *cluster, bool is_removed)
 
 void membership_superseded(struct cluster *cluster, const struct hello *remote)
 {
-    (void)snprintf(cluster->superseded.by, sizeof cluster->superseded.by, "%s", remote->name); /* of one size */
-    cluster->superseded.told_ns = cluster_monotonic_ns(cluster);
+    struct superseded *superseded = &cluster->superseded;
+    uint64_t now = cluster_monotonic_ns(cluster);
+    if (now - superseded->told_ns >= SUPERSEDED_FRESH_NS)
+        superseded->first_ns = now;
+    superseded->told_ns = now;
+    (void)snprintf(superseded->by, sizeof superseded->by, "%s", remote->name); /* of one size */
 }
 
-/* Its cluster was restored elsewhere, that one is here now, and nobody leads this one: from the start on, before an election could
- * be over, or for longer than a restart of others takes. Where somebody leads it, it is not over, whatever that one says. */
+void membership_origin_lives(struct cluster *cluster, const struct hello *remote)
+{
+    struct origin *origin = &cluster->origin;
+    uint64_t now = cluster_monotonic_ns(cluster);
+    if (origin->told_ns == 0 || now - origin->told_ns >= SUPERSEDED_FRESH_NS)
+        origin->first_ns = now;
+    origin->told_ns = now;
+    if (now - origin->first_ns < ORIGIN_LASTS_NS || (origin->warned_ns != 0 && now - origin->warned_ns < ORIGIN_WARN_NS))
+        return;
+    origin->warned_ns = now;
+    LOG_WARN("the cluster that this one was restored from still lives: jobs run in both", LOG_STRING("node", remote->name),
+             LOG_STRING("address", remote->address),
+             LOG_STRING("mend", "stop all nodes of the one that is not wanted; started again, those of the old one join this one"));
+}
+
+bool membership_is_superseded(const struct cluster *cluster)
+{
+    const struct superseded *superseded = &cluster->superseded;
+    bool is_here = superseded->by[0] != '\0' && cluster_monotonic_ns(cluster) - superseded->told_ns < SUPERSEDED_FRESH_NS;
+    return is_here && cluster->contact.heard_ns == 0 && cluster->config.superseded != NULL;
+}
+
+/* Others that have been led since they started may be about to elect one of theirs: that takes two timeouts. */
 static void leave_if_superseded(struct cluster *cluster)
 {
-    uint64_t now = cluster_monotonic_ns(cluster);
     struct superseded *superseded = &cluster->superseded;
-    if (raft_leader(cluster->raft) != 0)
-        superseded->by[0] = '\0';
-    bool is_here = superseded->by[0] != '\0' && now - superseded->told_ns < SUPERSEDED_FRESH_NS;
-    bool is_over = contact_is_unheard(cluster) || contact_is_given_up(cluster);
-    if (!is_here || !is_over || cluster->stopping || cluster->config.superseded == NULL)
+    uint64_t patience_ns = (uint64_t)(SUPERSEDED_ELECTIONS * cluster->config.election_timeout_ms) * 1000000;
+    if (!membership_is_superseded(cluster) || cluster_monotonic_ns(cluster) - superseded->first_ns < patience_ns || cluster->stopping)
         return;
     LOG_WARN("the cluster of this node was restored from a snapshot elsewhere, and nobody leads it any more: this node moves its data "
              "aside and asks for admission there", LOG_STRING("by", superseded->by));

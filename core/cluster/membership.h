@@ -17,6 +17,11 @@ void membership_stored(struct cluster *cluster, const struct id *cluster_id);
 
 /* That node's cluster was restored from a snapshot of this one. */
 void membership_superseded(struct cluster *cluster, const struct hello *remote);
+/* That node belongs to the cluster that this one was restored from. If that lasts, somebody leads it: every job runs twice. */
+void membership_origin_lives(struct cluster *cluster, const struct hello *remote);
+/* Such a node is here, and nobody has led this one since it started: all were stopped, as a restore asks for. It does not campaign, so
+ * that two nodes of the old cluster do not begin it again; whoever has been led since it started may, and is believed. */
+bool membership_is_superseded(const struct cluster *cluster);
 
 /* --- members --- */
 const struct raft_member *membership_find(const struct raft_conf *conf, const char *name); /* NULL: there is none */

@@ -2,7 +2,11 @@
  *
  * What lies in the data directory is moved aside, never deleted. The state is loaded and made to forget what was under way; then one
  * transaction of the log makes it the state of a new cluster. A crash before that leaves a directory that is refused without the flag
- * and begun anew with it. The cluster's id is a new one: nodes of the old one cannot take it for theirs. */
+ * and begun anew with it: a file says that a restore has begun. The cluster's id is a new one: nodes of the old one cannot take it for
+ * theirs.
+ *
+ * The flag may stand in a service file for years. So data that cannot be opened is never replaced: that may have a cause that passes, a
+ * disk that is not mounted or a limit of the system, and the data may be newer than the snapshot by all those years. */
 #include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
@@ -16,7 +20,7 @@
 
 /* --- what is there --- */
 
-enum found { FOUND_NOTHING, FOUND_THIS, FOUND_OTHER /* or damaged */ };
+enum found { FOUND_NOTHING, FOUND_THIS, FOUND_OTHER /* or half of a restore */ };
 
 static bool is_of(const struct state *state, const uint8_t digest[SNAPSHOT_DIGEST_SIZE])
 {
@@ -31,18 +35,52 @@ static bool is_of(const struct state *state, const uint8_t digest[SNAPSHOT_DIGES
     return is_same;
 }
 
-static enum found look(const struct cluster_config *config, struct cluster_stores *stores, const uint8_t digest[SNAPSHOT_DIGEST_SIZE])
+static enum status path_of_mark(const struct cluster_stores *stores, char ret[DATA_DIR_PATH_SIZE], struct error *err)
 {
-    struct error err;
-    enum found found = FOUND_OTHER;
-    if (cluster_open_log(config, stores, &err) == STATUS_OK && cluster_open_state(config, stores, &err) == STATUS_OK) {
-        bool is_blank = log_store_last(stores->log)->index == 0 && state_applied(stores->state).index == 0 &&
-                        id_is_zero(&log_store_hard(stores->log)->cluster_id);
-        bool is_founded = !id_is_zero(&log_store_hard(stores->log)->cluster_id); /* the last thing that a restore does */
-        found = is_blank ? FOUND_NOTHING : is_founded && is_of(stores->state, digest) ? FOUND_THIS : FOUND_OTHER;
-    }
+    return path_join(ret, DATA_DIR_PATH_SIZE, stores->data.path, "restore-has-begun", err);
+}
+
+enum status cluster_restore_ended(const struct cluster_stores *stores, struct error *err)
+{
+    char path[DATA_DIR_PATH_SIZE];
+    enum status status = path_of_mark(stores, path, err);
+    if (status == STATUS_OK && unlink(path) != 0 && errno != ENOENT)
+        return error_set_errno(err, STATUS_IO, errno, "remove %s", path);
+    return status;
+}
+
+/* What opens: a cluster's log and its state, or two blank ones. */
+static enum status judge(struct cluster_stores *stores, const uint8_t digest[SNAPSHOT_DIGEST_SIZE], enum found *ret, struct error *err)
+{
+    bool has_log = log_store_last(stores->log)->index > 0 || !id_is_zero(&log_store_hard(stores->log)->cluster_id);
+    bool has_state = state_applied(stores->state).index > 0;
+    bool is_founded = !id_is_zero(&log_store_hard(stores->log)->cluster_id); /* the last thing that a restore does */
+    if (has_state && !has_log)
+        return error_set(err, STATUS_CONFLICT, "the state in %s is that of a node, and the log in %s is empty: is the disk of storage.log_dir "
+                         "mounted?", stores->data.path, stores->log_path);
+    *ret = !has_log ? FOUND_NOTHING : is_founded && is_of(stores->state, digest) ? FOUND_THIS : FOUND_OTHER;
+    return STATUS_OK;
+}
+
+static enum status look(const struct cluster_config *config, struct cluster_stores *stores, const uint8_t digest[SNAPSHOT_DIGEST_SIZE],
+                        enum found *ret, struct error *err)
+{
+    char mark[DATA_DIR_PATH_SIZE];
+    enum status status = path_of_mark(stores, mark, err);
+    if (status != STATUS_OK)
+        return status;
+    bool has_begun = access(mark, F_OK) == 0;
+    status = cluster_open_log(config, stores, err);
+    if (status == STATUS_OK)
+        status = cluster_open_state(config, stores, err);
+    if (status == STATUS_OK)
+        status = judge(stores, digest, ret, err);
     cluster_close_log_and_state(stores);
-    return found;
+    if (status == STATUS_OK || !has_begun)
+        return status == STATUS_OK ? status : error_wrap(err, "what is there is not replaced: mend it, or move `log`, `local` and `state-*` "
+                                                              "out of %s", stores->data.path);
+    *ret = FOUND_OTHER; /* one that has ended half-way */
+    return STATUS_OK;
 }
 
 /* --- moving aside --- */
@@ -186,12 +224,19 @@ enum status cluster_restore(const struct cluster_config *config, struct cluster_
     enum status status = snapshot_verify(config->restore_file, NULL, &info, &summary, err);
     if (status != STATUS_OK)
         return error_wrap(err, "restore %s", config->restore_file);
-    enum found found = look(config, stores, summary.digest);
+    enum found found = FOUND_OTHER;
+    char mark[DATA_DIR_PATH_SIZE];
+    status = look(config, stores, summary.digest, &found, err);
+    if (status != STATUS_OK)
+        return error_wrap(err, "restore %s", config->restore_file);
     if (found == FOUND_THIS) {
         LOG_INFO("this snapshot was restored here before: nothing is done", LOG_STRING("file", config->restore_file));
         return STATUS_OK;
     }
-    if (found == FOUND_OTHER)
+    status = path_of_mark(stores, mark, err);
+    if (status == STATUS_OK)
+        status = file_write_atomic(mark, "", 0, 0600, err);
+    if (status == STATUS_OK && found == FOUND_OTHER)
         status = move_all_aside(config, stores, err);
     if (status == STATUS_OK)
         status = cluster_open_log(config, stores, err);

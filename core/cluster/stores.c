@@ -282,6 +282,8 @@ enum status cluster_stores_open(const struct cluster_config *config, struct clus
     if (status == STATUS_OK)
         remove_leftovers(&stores);
     if (status == STATUS_OK)
+        status = cluster_restore_ended(&stores, err); /* it opens: whatever had begun is over */
+    if (status == STATUS_OK)
         status = settle_log(stores.log, config, &stores.founds, err);
     if (status == STATUS_OK)
         status = look_at_members(&stores, config, err);

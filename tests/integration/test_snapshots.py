@@ -154,6 +154,33 @@ class Restoring(TestCase):
             (aside,) = other.data_dir.glob("before-restore-*")
             self.assertEqual({p.name for p in aside.iterdir()}, {"log", "local", "state-1"})
 
+    def test_what_cannot_be_opened_is_not_replaced(self):
+        """The flag stands in a service file, and one day the node cannot open what it has."""
+        with Cluster(size=1) as cluster:
+            other = self.empty_node()
+            write(cluster.nodes[0], name="restored", **QUIET)
+            self.snapshot(cluster.nodes[0])
+            self.restored(other)
+            write(other, name="later", **QUIET)
+            other.stop()
+            state = other.data_dir / "state-1" / "data.mdb"
+            whole = state.read_bytes()
+            state.write_bytes(bytes(8192) + whole[8192:])
+            other.spawn()
+            self.assertNotEqual(other.wait_exit(), 0)
+            self.assertIn("what is there is not replaced", other.log())
+            state.write_bytes(whole)
+            (other.data_dir / "log").rename(other.data_dir / "of-a-disk-that-is-not-mounted")
+            other.spawn()
+            self.assertNotEqual(other.wait_exit(), 0)
+            self.assertIn("is the disk of storage.log_dir mounted?", other.log())
+            (other.data_dir / "log" / "data.mdb").unlink(missing_ok=True)
+            shutil.rmtree(other.data_dir / "log")
+            (other.data_dir / "of-a-disk-that-is-not-mounted").rename(other.data_dir / "log")
+            other.start()
+            self.assertEqual(other.get("/api/v1/jobs/later").status, 200)
+            self.assertEqual(list(other.data_dir.glob("before-restore-*")), [])
+
     def test_snapshots_of_before_are_not_of_the_new_cluster(self):
         """One that was taken earlier is restored, from where it lies: the later ones are in nobody's way, and stay there."""
         with Cluster(size=1) as cluster:
@@ -252,7 +279,11 @@ class Restoring(TestCase):
             write(others[0], name="later", **QUIET)
             follower = next(n for n in others if not n.status()["is_leader"])
             follower.kill9()
+            rest = next(n for n in others if n is not follower)
+            wait_for(lambda: not rest.status()["is_leader"], "the rest to know that it has no majority")
+            wait_for(lambda: rest.get("/api/v1/jobs?consistent=true").json.get("code") == "NO_QUORUM", "the rest to say so")
             follower.start() # it meets the restored node before anybody leads it
+            wait_for(lambda: any(n.status()["is_leader"] for n in others), "the two to elect")
             self.assertIn("belong to different clusters", follower.log())
             for node in others:
                 self.assertEqual(node.status()["leader_id"] in {n.name for n in others}, True)
