@@ -147,5 +147,7 @@ const char *config_file_of(const struct config *config); /* NULL where none */
 /* The table of every key in Markdown: name, type, default, environment variable, help. For docs and tests. */
 struct buffer;
 void config_document(struct buffer *out);
+/* The same as items of a list in mdoc(7): chronos.yaml(5). */
+void config_document_man(struct buffer *out);
 
 #endif

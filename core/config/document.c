@@ -7,6 +7,8 @@
 #include "base/clock.h"
 #include "config/loader.h"
 
+enum { ITEM_SIZE_MAX = 4096 };
+
 static void append_limits(struct buffer *out, const struct config_key *key)
 {
     char minimum[DURATION_TEXT_SIZE], maximum[DURATION_TEXT_SIZE];
@@ -80,5 +82,61 @@ void config_document(struct buffer *out)
     buffer_append_string(out, "| Key | Type | Default | Environment | Meaning |\n|---|---|---|---|---|\n");
     for (uint32_t i = 0; i < config_key_count; i++)
         append_key(out, &config_keys[i], defaults);
+    tree_free(defaults);
+}
+
+/* --- the same as items of a list in mdoc(7), for chronos.yaml(5) --- */
+
+/* What stands in backquotes is bold. */
+static void append_roff(struct buffer *out, const char *text)
+{
+    bool is_bold = false;
+    for (const char *at = text; *at; at++) {
+        if (*at == '`') {
+            is_bold = !is_bold;
+            buffer_append_string(out, is_bold ? "\\fB" : "\\fP");
+        } else if (*at == '\\') {
+            buffer_append_string(out, "\\e");
+        } else if (*at == '-') {
+            buffer_append_string(out, "\\-");
+        } else {
+            buffer_appendf(out, "%c", *at);
+        }
+    }
+}
+
+static void append_item(struct buffer *out, const struct config_key *key, const struct tree *defaults)
+{
+    char variable[ENVIRONMENT_NAME_SIZE];
+    struct buffer text;
+    size_t size = strlen(key->path);
+    bool wildcard = config_key_is_wildcard(key);
+    buffer_init(&text, ITEM_SIZE_MAX);
+    buffer_appendf(&text, "%s\n(", key->help);
+    append_type(&text, key);
+    buffer_append_string(&text, "; default: ");
+    append_default(&text, key, defaults);
+    config_key_environment(key, variable);
+    buffer_appendf(&text, "; %s)\n", wildcard ? "in the file only" : variable);
+    if (wildcard)
+        buffer_appendf(out, ".It Sy %.*s<name>\n", (int)size - 1, key->path);
+    else
+        buffer_appendf(out, ".It Sy %s\n", key->path);
+    if (text.failed == STATUS_OK)
+        append_roff(out, text.data);
+    else
+        out->failed = text.failed;
+    buffer_deinit(&text);
+}
+
+void config_document_man(struct buffer *out)
+{
+    struct tree *defaults = config_defaults();
+    if (!defaults) {
+        out->failed = STATUS_NO_MEMORY;
+        return;
+    }
+    for (uint32_t i = 0; i < config_key_count; i++)
+        append_item(out, &config_keys[i], defaults);
     tree_free(defaults);
 }

@@ -9,7 +9,9 @@
 
 static const char table_begin[] = "<!-- keys: begin (generated; `ctest -R config_document --output-on-failure` prints "
                                   "it anew) -->\n",
-                  table_end[] = "<!-- keys: end -->\n";
+                  table_end[] = "<!-- keys: end -->\n",
+                  man_begin[] = ".\\\" keys: begin (generated; `ctest -R config_document --output-on-failure` prints them anew)\n",
+                  man_end[] = ".\\\" keys: end\n";
 
 static struct buffer read_whole(const char *path)
 {
@@ -21,22 +23,36 @@ static struct buffer read_whole(const char *path)
     return text;
 }
 
+/* Between the marks of a file stands what is generated now. */
+static void expect_between(const char *path, const char *first, const char *last, void (*generate)(struct buffer *out))
+{
+    struct buffer text = read_whole(path), present;
+    buffer_init(&present, 1 << 20);
+    generate(&present);
+    assert_int_equal(present.failed, STATUS_OK);
+    const char *begin = strstr(text.data, first), *end = strstr(text.data, last);
+    assert_non_null(begin);
+    assert_non_null(end);
+    begin += strlen(first);
+    bool same = end > begin && (size_t)(end - begin) == present.size && memcmp(begin, present.data, present.size) == 0;
+    if (!same) {
+        (void)printf("%s", present.data); /* more than a message of the test may hold */
+        fail_msg("%s is out of date; between the marks belongs what stands above", path);
+    }
+    buffer_deinit(&present);
+    buffer_deinit(&text);
+}
+
 static void test_documentation_has_the_present_table(void **state)
 {
     (void)state;
-    struct buffer text = read_whole(CONFIG_DOCUMENTATION), table;
-    buffer_init(&table, 1 << 20);
-    config_document(&table);
-    assert_int_equal(table.failed, STATUS_OK);
-    const char *begin = strstr(text.data, table_begin), *end = strstr(text.data, table_end);
-    assert_non_null(begin);
-    assert_non_null(end);
-    begin += strlen(table_begin);
-    bool same = end > begin && (size_t)(end - begin) == table.size && memcmp(begin, table.data, table.size) == 0;
-    if (!same)
-        fail_msg("docs/configuration.md is out of date; between the marks belongs:\n%s", table.data);
-    buffer_deinit(&table);
-    buffer_deinit(&text);
+    expect_between(CONFIG_DOCUMENTATION, table_begin, table_end, config_document);
+}
+
+static void test_the_manual_page_has_the_present_keys(void **state)
+{
+    (void)state;
+    expect_between(CONFIG_MAN, man_begin, man_end, config_document_man);
 }
 
 static void test_the_table_names_every_key(void **state)
@@ -145,6 +161,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_documentation_has_the_present_table),
+        cmocka_unit_test(test_the_manual_page_has_the_present_keys),
         cmocka_unit_test(test_the_table_names_every_key),
         cmocka_unit_test(test_a_table_that_does_not_fit),
         cmocka_unit_test(test_the_sample_is_valid_as_it_stands_and_uncommented),
