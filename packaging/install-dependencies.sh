@@ -1,6 +1,7 @@
 #!/bin/sh
-# Installs what Chronos needs from the distribution's packages: `sh packaging/install-dependencies.sh [build|test|bench]`.
-# build (default): to build and run it. test: also what the tests use. bench: also the servers that it is measured against.
+# Installs what Chronos needs from the distribution's packages: `sh packaging/install-dependencies.sh [build|test|package|bench]`.
+# build (default): to build and run it. test: also what the tests use. package: to build and
+# test the packages. bench: also the servers that it is measured against.
 set -eu
 
 what=${1:-build}
@@ -9,9 +10,10 @@ packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcjson-dev lib
 case $what in
 build) ;;
 test) packages="$packages make g++ clang libclang-rt-14-dev libcmocka-dev git prometheus iproute2 nftables openssl" ;;
+package) packages="$packages dpkg-dev debhelper fakeroot lintian rpm rpmlint debootstrap systemd-container git" ;;
 bench) packages="$packages etcd-server nginx-light wrk" ;;
 *)
-    echo "usage: $0 [build|test|bench]" >&2
+    echo "usage: $0 [build|test|package|bench]" >&2
     exit 2
     ;;
 esac
