@@ -250,6 +250,11 @@ static const struct command commands[] = {
     {NULL, "help", "[COMMAND]", 0, 2, NULL, run_help, "Print help",
      "Example:\n"
      "  chronosctl help job create\n"},
+    {NULL, "completion", "SHELL", 1, 1, NULL, run_completion, "Print a script that completes words: for bash, zsh or fish",
+     "The packages install them.\n"
+     "\n"
+     "Example:\n"
+     "  source <(chronosctl completion bash)\n"},
 };
 
 const struct command_set chronosctl_commands = {

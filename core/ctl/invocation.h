@@ -61,5 +61,6 @@ int run_token_generate(struct invocation *invocation);
 int run_token_hash(struct invocation *invocation);
 int run_version(struct invocation *invocation);
 int run_help(struct invocation *invocation);
+int run_completion(struct invocation *invocation);
 
 #endif

@@ -415,6 +415,33 @@ class Servers(CtlCase):
             with self.subTest(words=words):
                 self.assertTrue(self.out(*words, server="127.0.0.1:1").startswith("Usage: chronosctl"))
 
+    def test_completion_in_bash(self):
+        self.out("job", "create", "--name", "nightly", "--schedule", "@manually", "--command", "true")
+        script = self.out("completion", "bash") + (
+            'COMP_WORDS=(chronosctl "$@") COMP_CWORD=$#\n_chronosctl\nprintf "%s\\n" "${COMPREPLY[@]}"\n')
+        for words, offered in (([""], {"job", "execution", "cluster", "token", "help", "version", "--server"}),
+                               (["jo"], {"job"}), (["job", "cre"], {"create"}), (["jobs", "cre"], {"create"}),
+                               (["--server", "x", "job", "tri"], {"trigger"}), (["job", "list", "--ta"], {"--tag"}),
+                               (["job", "list", "-o", "j"], {"json"}), (["execution", "list", "--job", ""], set()),
+                               (["job", "get", "ni"], {"nightly"}), (["exec", "output", "--fo"], {"--follow"})):
+            with self.subTest(words=words):
+                done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=DEADLINE_S,
+                                      env={"PATH": f"{CTL.parent}:{os.environ['PATH']}", "CHRONOSCTL_SERVER": self.server})
+                self.assertEqual((done.returncode, done.stderr), (0, ""))
+                found = set(done.stdout.split())
+                self.assertTrue(found == offered if words != [""] else found > offered, found)
+
+    def test_completions_know_every_command(self):
+        """What `help` lists, for each shell."""
+        listed = re.findall(r"^  (job|execution|cluster|token) (\S+)", self.out("help"), re.M)
+        self.assertGreater(len(listed), 20)
+        for shell in ("bash", "zsh", "fish"):
+            script = self.out("completion", shell)
+            for group, command in listed:
+                with self.subTest(shell=shell, command=command):
+                    self.assertIn(f"-a {command} " if shell == "fish" else f"'{group} {command}'", script)
+        self.assertIn("not one of bash, zsh, fish", self.err("completion", "csh", code=USAGE))
+
     def test_a_full_disk_is_noticed(self):
         with open("/dev/full", "wb") as full:
             done = subprocess.run([str(CTL), "help"], stdout=full, stderr=subprocess.PIPE)
