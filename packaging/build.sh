@@ -59,7 +59,8 @@ build_deb() {
     cat >"$tree/debian/changelog" <<END
 chronos ($version) unstable; urgency=medium
 
-  * Commit $commit; /usr/share/doc/chronos/CHANGELOG.md says what changed.
+  * Commit $commit.
+    /usr/share/doc/chronos/CHANGELOG.md says what changed.
 
  -- $maintainer  $(date -u -R -d "@$SOURCE_DATE_EPOCH")
 END
