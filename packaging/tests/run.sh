@@ -1,0 +1,153 @@
+#!/bin/sh
+# Builds the packages of HEAD and tries them: `sh packaging/tests/run.sh [short]`, as root. The last line is "N passed, N failed".
+#
+#   short   what CI runs: the Debian packages, in an overlay of this machine's system; upgraded from the same build under an older version
+#   (none)  also: twice the same build, rpms, a clean root made by debootstrap, an upgrade from an earlier commit with its data
+#
+# $PACKAGES: a folder with packages that build.sh has made, to be tried instead of building them. $KEEP=1 leaves the work folder.
+set -u
+cd "$(dirname "$0")/../.." || exit 1
+. packaging/tests/root.sh
+. packaging/tests/checks.sh
+mode=${1:-full}
+passed=0
+failed=0
+mounted=""
+work=$(mktemp -d)
+mkdir "$work/share"
+
+cleanup() {
+    trap - EXIT
+    halt
+    unmount_all
+    [ "${KEEP:-}" ] || rm -rf --one-file-system "$work"
+}
+trap cleanup EXIT
+trap 'exit 1' INT TERM
+
+# check NAME COMMAND...
+check() {
+    checked=$1
+    shift
+    begun_s=$(date +%s)
+    if "$@"; then
+        passed=$((passed + 1))
+        echo "ok      $checked ($(($(date +%s) - begun_s)) s)"
+    else
+        failed=$((failed + 1))
+        echo "FAILED  $checked"
+        return 1
+    fi
+}
+
+finish() {
+    echo "$passed passed, $failed failed"
+    [ "$failed" -eq 0 ]
+    exit
+}
+
+# deb NAME: as the root sees the newest package of that name.
+deb() { echo "/packages/$(basename "$(ls "$packages"/"$1"_*.deb | grep -v "_0older_" | tail -1)")"; }
+
+build() { # KIND FOLDER [COMMIT]
+    mkdir -p "$2" && PACKAGES=$2 nice packaging/build.sh "$1" ${3:+"$3"} >"$work/build.log" 2>&1 || {
+        tail -20 "$work/build.log"
+        return 1
+    }
+}
+
+lint_debs() { lintian --allow-root --fail-on error,warning,info --display-info "$packages"/chronos_*.changes; }
+
+sizes() {
+    rm -rf "$work/files"
+    dpkg-deb -x "$packages"/chronos_*.deb "$work/files" || return 1
+    bytes=$(cat "$work/files/usr/bin/chronos" "$work/files/usr/lib/chronos/plugins/"* | wc -c)
+    echo "daemon and plugins: $bytes bytes"
+    [ "$bytes" -lt 3000000 ]
+}
+
+same() {
+    build deb "$work/again" && for file in "$work/again"/*.deb; do
+        cmp "$file" "$packages/$(basename "$file")" || return 1
+    done
+}
+
+# The packages of $packages under a version before theirs.
+older_of_the_same() {
+    mkdir "$work/older"
+    for name in chronos chronosctl; do
+        dpkg-deb -R "$packages"/${name}_*.deb "$work/older/$name" &&
+            sed -i 's/^Version: .*/Version: 0older/; s/(= [^)]*)/(= 0older)/' "$work/older/$name/DEBIAN/control" &&
+            dpkg-deb -b "$work/older/$name" "$packages/${name}_0older_all.deb" >/dev/null || return 1
+    done
+}
+
+# The newest earlier commit that differs in what the daemon is; its formats must be those of today.
+older_of_another_commit() {
+    epoch=tests/integration/upgrade_epoch.txt
+    commit=$(git log -1 --skip=1 --format=%H -- core plugins)
+    [ "$(git show "$commit:$epoch" | head -1)" = "$(head -1 $epoch)" ] || {
+        echo "$commit has other formats: there is nothing to upgrade from"
+        return 1
+    }
+    VERSION=0older build deb "$work/older" "$commit" && cp "$work/older"/chronos_*.deb "$work/older"/chronosctl_*.deb "$packages"
+}
+
+only_the_older() { # as long as apt is to find these
+    installed="/packages/$(cd "$packages" && ls chronos_0older_*.deb) /packages/$(cd "$packages" && ls chronosctl_0older_*.deb)"
+}
+
+# Everything that is tried of the Debian packages, in the root of $1. The service begins as an older version, is tried as the new one.
+try_in() {
+    check "systemd starts in the root" boot "$1" || return 0
+    installed="$(deb chronos) $(deb chronosctl)"
+    check "install, start, first run" install_to_first_run
+    check "what is there after installing" what_is_there
+    check "start to ready" start_to_ready
+    check "sandbox" the_sandbox
+    check "webhook-only.conf" the_webhook_drop_in
+    check "watchdog" the_watchdog
+    check "reload" reload
+    check "security.strict" strict
+    check "data of a newer version" newer_data
+    check "sqlite" sqlite
+    check "a plugin built with chronos-dev" a_plugin "$2"
+    check "purge" inside apt-get purge -q -y chronos
+    only_the_older
+    check "an older version" install_older
+    check "three nodes" three_nodes
+    installed="$(deb chronos) $(deb chronosctl)"
+    check "upgrade" upgrade
+    check "remove" remove
+    check "install again, with the data of before" again
+    check "purge" purge
+    halt
+}
+install_older() { inside apt-get install -q -y --allow-downgrades --no-install-recommends $installed >"$work/apt.log" 2>&1; }
+
+if [ "$(id -u)" -ne 0 ]; then
+    echo "packaging/tests/run.sh mounts and starts systemd: run it as root" >&2
+    exit 1
+fi
+sh packaging/install-dependencies.sh package || exit 1
+
+packages=$work/packages
+if [ "${PACKAGES:-}" ]; then
+    cp -R "$PACKAGES" "$packages"
+else
+    check "build" build deb "$packages" || finish
+fi
+check "lintian" lint_debs
+check "size" sizes
+
+if [ "$mode" = short ]; then
+    check "an older version to upgrade from" older_of_the_same
+    check "root" mount_overlay "$work/overlay" / && try_in "$work/overlay/root" ""
+    finish
+fi
+
+check "twice the same" same
+check "rpms" sh packaging/tests/rpm.sh "$packages"
+check "an earlier commit's packages" older_of_another_commit
+check "clean root" make_clean "$work/root" && try_in "$work/root" "gcc libc6-dev make pkg-config"
+finish
