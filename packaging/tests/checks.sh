@@ -2,6 +2,29 @@
 
 ctl() { inside chronosctl "$@"; }
 
+# Without the network: what is not in apt's archive cannot be installed.
+apt_get() {
+    verb=$1
+    shift
+    inside apt-get "$verb" -q -y --no-install-recommends "$@" >"$work/apt.log" 2>&1 || {
+        tail -5 "$work/apt.log" >&2
+        return 1
+    }
+}
+
+use_repository() {
+    inside install -D -m 0644 /packages/repository/chronos.gpg /etc/apt/keyrings/chronos.gpg &&
+        inside sh -c 'printf "Types: deb\nURIs: file:/packages/repository\nSuites: stable\nComponents: main\nSigned-By: %s\n" \
+            /etc/apt/keyrings/chronos.gpg >/etc/apt/sources.list.d/chronos.sources' &&
+        inside mkdir /etc/apt/only && inside ln -s ../sources.list.d/chronos.sources /etc/apt/only/ &&
+        inside apt-get update -q -o Dir::Etc::sourcelist=/dev/null -o Dir::Etc::sourceparts=/etc/apt/only -o APT::Get::List-Cleanup=0 \
+            -o APT::Update::Error-Mode=any >"$work/apt.log" 2>&1 &&
+        says chronos_ inside apt-get --print-uris -q download chronos || {
+        tail -5 "$work/apt.log" >&2
+        return 1
+    }
+}
+
 # until_true SECONDS COMMAND...: polls; a deadline ends a test that hangs.
 until_true() {
     deadline=$(($(date +%s) + $1))
@@ -37,10 +60,7 @@ journal() { inside journalctl -u "${1:-chronos}" -b -o cat; }
 
 install_to_first_run() {
     begun=$(date +%s%N)
-    inside apt-get install -q -y --no-install-recommends $installed >"$work/apt.log" 2>&1 || {
-        tail -5 "$work/apt.log" >&2
-        return 1
-    }
+    apt_get install $installed || return 1
     ctl job create --name first --schedule '@every 1s' --command 'id -un' >/dev/null && until_true 30 succeeded first || return 1
     ms=$((($(date +%s%N) - begun) / 1000000))
     echo "from apt-get install to the first run: $ms ms"
@@ -147,7 +167,7 @@ sqlite() {
 
 # The template, built in the root with what chronos-dev installs, and run by the service.
 a_plugin() {
-    inside apt-get install -q -y --no-install-recommends $(deb chronos-dev) $1 >"$work/apt.log" 2>&1 &&
+    apt_get install chronos-dev $1 &&
         inside cp -r /usr/share/chronos/templates/executor /root/hello && inside make -s -C /root/hello &&
         says " 0 failed" inside chronos-plugin-check /root/hello/executor_hello.so && inside make -s -C /root/hello install &&
         inside sed -i 's/^  #http: {}/  hello: {}/' /etc/chronos/chronos.yaml && restart &&
@@ -199,25 +219,22 @@ END
 upgrade() {
     before=$(main_pid)
     inside sh -c 'echo "# edited by hand" >>/etc/chronos/chronos.yaml' && leader_is chronos-1 3 || return 1
-    inside apt-get install -q -y --no-install-recommends $installed >"$work/apt.log" 2>&1 || {
-        tail -5 "$work/apt.log" >&2
-        return 1
-    }
+    apt_get install $installed || return 1
     another_pid "$before" && says "# edited by hand" inside cat /etc/chronos/chronos.yaml &&
         says "handing over leadership" journal && until_true 30 others_lead && says all inside chronosctl -s 127.0.0.1:8080 job list -o name
 }
 others_lead() { leader_is chronos-2 3 || leader_is chronos-3 3; }
 
 remove() {
-    inside systemctl stop chronos-2 chronos-3 && inside apt-get remove -q -y chronos >/dev/null 2>&1 &&
+    inside systemctl stop chronos-2 chronos-3 && apt_get remove chronos &&
         inside test -d /var/lib/chronos/log && inside test -e /etc/chronos/chronos.yaml && ! inside test -e /usr/bin/chronos &&
         ! inside systemctl is-active -q chronos
 }
 again() {
-    inside apt-get install -q -y --no-install-recommends $installed >"$work/apt.log" 2>&1 && inside systemctl start chronos-2 chronos-3 &&
+    apt_get install $installed && inside systemctl start chronos-2 chronos-3 &&
         until_true 30 says all inside chronosctl -s 127.0.0.1:8080 job list -o name
 }
 purge() {
-    inside systemctl stop chronos-2 chronos-3 && inside apt-get purge -q -y chronos >/dev/null 2>&1 &&
+    apt_get purge chronos &&
         ! inside test -e /var/lib/chronos && ! inside test -e /etc/chronos/chronos.yaml
 }

@@ -33,6 +33,7 @@ mount_overlay() {
     mkdir "$1/upper" "$1/work" "$1/root" # never both of a layer on the file system that it lies over
     mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" chronos-packages "$1/root" && mounted="$1/root $mounted"
     rm -f "$1/root/usr/sbin/policy-rc.d" # what keeps services from being started on machines that are images
+    rm -f "$1/root/var/lib/man-db/auto-update" # an index of all manual pages of this machine would take minutes
 }
 
 # boot FOLDER: systemd in it, up to basic.target; nothing that this machine starts by itself.

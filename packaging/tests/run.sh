@@ -2,7 +2,7 @@
 # Builds the packages of HEAD and tries them: `sh packaging/tests/run.sh [short]`, as root. The last line is "N passed, N failed".
 #
 #   short   what CI runs: the Debian packages, in an overlay of this machine's system; upgraded from the same build under an older version
-#   (none)  also: twice the same build, rpms, a clean root made by debootstrap, an upgrade from an earlier commit with its data
+#   (none)  also: the same build twice, rpms, a clean root made by debootstrap, an upgrade from an earlier commit with its data
 #
 # $PACKAGES: a folder with packages that build.sh has made, to be tried instead of building them. $KEEP=1 leaves the work folder.
 set -u
@@ -45,9 +45,6 @@ finish() {
     [ "$failed" -eq 0 ]
     exit
 }
-
-# deb NAME: as the root sees the newest package of that name.
-deb() { echo "/packages/$(basename "$(ls "$packages"/"$1"_*.deb | grep -v "_0older_" | tail -1)")"; }
 
 build() { # KIND FOLDER [COMMIT]
     mkdir -p "$2" && PACKAGES=$2 nice packaging/build.sh "$1" ${3:+"$3"} >"$work/build.log" 2>&1 || {
@@ -93,14 +90,25 @@ older_of_another_commit() {
     VERSION=0older build deb "$work/older" "$commit" && cp "$work/older"/chronos_*.deb "$work/older"/chronosctl_*.deb "$packages"
 }
 
-only_the_older() { # as long as apt is to find these
-    installed="/packages/$(cd "$packages" && ls chronos_0older_*.deb) /packages/$(cd "$packages" && ls chronosctl_0older_*.deb)"
+# As repo.md says, with a key of the moment; the root finds it as /packages/repository.
+repository() {
+    GNUPGHOME=$work/gnupg
+    export GNUPGHOME
+    mkdir -m 0700 "$GNUPGHOME" &&
+        gpg --batch --quiet --passphrase '' --quick-generate-key 'Chronos packages <packages@example.org>' ed25519 sign 1d 2>/dev/null &&
+        packaging/repository.sh "$packages/repository" packages@example.org "$packages"/*.deb >"$work/repository.log" 2>&1 || {
+        tail -5 "$work/repository.log"
+        return 1
+    }
+    gpgconf --kill gpg-agent
 }
 
 # Everything that is tried of the Debian packages, in the root of $1. The service begins as an older version, is tried as the new one.
 try_in() {
     check "systemd starts in the root" boot "$1" || return 0
-    installed="$(deb chronos) $(deb chronosctl)"
+    check "a signed repository" use_repository || return 0
+    newest=$(dpkg-deb -f "$(ls "$packages"/chronos_*.deb | grep -v _0older_)" Version)
+    installed="chronos=$newest chronosctl=$newest"
     check "install, start, first run" install_to_first_run
     check "what is there after installing" what_is_there
     check "start to ready" start_to_ready
@@ -112,18 +120,15 @@ try_in() {
     check "data of a newer version" newer_data
     check "sqlite" sqlite
     check "a plugin built with chronos-dev" a_plugin "$2"
-    check "purge" inside apt-get purge -q -y chronos
-    only_the_older
-    check "an older version" install_older
+    check "purge" purge
+    check "an older version" apt_get install --allow-downgrades chronos=0older chronosctl=0older
     check "three nodes" three_nodes
-    installed="$(deb chronos) $(deb chronosctl)"
     check "upgrade" upgrade
     check "remove" remove
     check "install again, with the data of before" again
     check "purge" purge
     halt
 }
-install_older() { inside apt-get install -q -y --allow-downgrades --no-install-recommends $installed >"$work/apt.log" 2>&1; }
 
 if [ "$(id -u)" -ne 0 ]; then
     echo "packaging/tests/run.sh mounts and starts systemd: run it as root" >&2
@@ -142,6 +147,7 @@ check "size" sizes
 
 if [ "$mode" = short ]; then
     check "an older version to upgrade from" older_of_the_same
+    check "repository" repository
     check "root" mount_overlay "$work/overlay" / && try_in "$work/overlay/root" ""
     finish
 fi
@@ -149,5 +155,6 @@ fi
 check "twice the same" same
 check "rpms" sh packaging/tests/rpm.sh "$packages"
 check "an earlier commit's packages" older_of_another_commit
+check "repository" repository
 check "clean root" make_clean "$work/root" && try_in "$work/root" "gcc libc6-dev make pkg-config"
 finish
