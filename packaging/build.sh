@@ -1,8 +1,8 @@
 #!/bin/sh
 # Builds the packages of a commit: `packaging/build.sh deb|rpm|all [COMMIT]`; they are written to build-packages/ (or to $PACKAGES).
 #
-# What is built is the commit (HEAD without one), not the working tree, with the packaging of this tree: so two builds of one commit are
-# the same, byte for byte, on machines with the same compiler and libraries. Set VERSION to give them another version than the commit's.
+# What is built is the commit (HEAD without one), not the working tree: so two builds of one commit are the same, byte for byte, on machines
+# with the same compiler and libraries. Set VERSION to give them another version than the commit's.
 # `packaging/install-dependencies.sh package` installs what is needed on Debian 12.
 set -eu
 umask 022
@@ -45,16 +45,18 @@ trap 'exit 1' INT TERM
 tree=$work/chronos-$version
 mkdir "$tree"
 git_ archive "$commit" | tar -x -C "$tree"
-if [ ! -e "$tree/packaging/CMakeLists.txt" ]; then # of before the packages: with what they need of today
+if [ ! -e "$tree/packaging/debian" ]; then # of before the packages: with what they need of today, and a daemon that tells systemd nothing
     rm -rf "$tree/packaging" "$tree/docs/man" "$tree/configs"
     cp -R "$root/packaging" "$root/configs" "$tree"
     cp -R "$root/docs/man" "$tree/docs"
     cp "$root/CMakeLists.txt" "$tree"
     sed -i '/docs\/man\/chronosctl/,+1d' "$tree/core/ctl/CMakeLists.txt"
+    sed -i '/completions/d' "$tree/packaging/debian/chronosctl.install" "$tree/packaging/rpm/chronos.spec"
+    sed -i 's/^Type=notify/Type=exec/; /^WatchdogSec/d' "$tree/packaging/systemd/chronos.service.in"
 fi
 
 build_deb() {
-    cp -R "$root/packaging/debian" "$tree/debian"
+    cp -R "$tree/packaging/debian" "$tree/debian"
     maintainer=$(sed -n 's/^Maintainer: //p' "$tree/debian/control")
     cat >"$tree/debian/changelog" <<END
 chronos ($version) unstable; urgency=medium
@@ -85,7 +87,7 @@ build_rpm() {
     rpmbuild -bb $nodeps --define "_topdir $work/rpm" --define "version_ $version" \
         --define "date_ $(date -u -d "@$SOURCE_DATE_EPOCH" '+%a %b %d %Y')" --define "commit_ $commit" \
         --define "_buildhost localhost" --define "use_source_date_epoch_as_buildtime 1" \
-        --define "clamp_mtime_to_source_date_epoch 1" "$root/packaging/rpm/chronos.spec" >"$work/rpm.log" 2>&1 || {
+        --define "clamp_mtime_to_source_date_epoch 1" "$tree/packaging/rpm/chronos.spec" >"$work/rpm.log" 2>&1 || {
         tail -40 "$work/rpm.log" >&2
         return 1
     }

@@ -114,7 +114,7 @@ the_webhook_drop_in() {
         inside sed -i 's/^  #shell: {}/  shell: false/' /etc/chronos/chronos.yaml &&
         inside systemctl daemon-reload && restart &&
         ctl job create --name hook --schedule @manually --webhook http://127.0.0.1:8080/live --method GET >/dev/null &&
-        ctl job trigger hook --wait >/dev/null || return 1
+        ctl job trigger hook --wait >/dev/null && reload || return 1
     exposure=$(inside systemd-analyze security --no-pager chronos.service | sed -n 's/.*Overall exposure level.*: \([0-9.]*\).*/\1/p')
     echo "systemd-analyze security: exposure $exposure with webhook-only.conf"
     inside rm -r /etc/systemd/system/chronos.service.d && inside sed -i 's/^  shell: false/  #shell: {}/' /etc/chronos/chronos.yaml &&
@@ -127,7 +127,7 @@ the_watchdog() {
         inside sh -c 'printf "[Service]\nWatchdogSec=1\n" >/run/systemd/system/chronos.service.d/watchdog.conf' &&
         inside systemctl daemon-reload && restart || return 1
     hung=$(main_pid)
-    inside kill -STOP "$hung"
+    inside sh -c "kill -STOP $hung" || return 1
     until_true 30 another_pid "$hung" && until_true 30 ctl job list &&
         inside rm -r /run/systemd/system/chronos.service.d && inside systemctl daemon-reload && restart
 }

@@ -7,16 +7,23 @@ mirror() {
     apt-get indextargets --format '$(SITE)' 'Created-By: Packages' | head -1
 }
 
-# make_clean FOLDER: with what the packages depend on in the archive of apt, to be installed without network.
+# make_clean FOLDER
 make_clean() {
     debootstrap --variant=minbase --include=systemd,systemd-sysv bookworm "$1" "$(mirror)" >"$work/debootstrap.log" 2>&1 || {
         tail -5 "$work/debootstrap.log" >&2
         return 1
     }
-    # Dependencies are fetched beforehand: what is timed later is installing, not the network.
+}
+
+# fetch FOLDER PACKAGES: what ours depend on, and these, go to the root's archive of apt, to be installed without network.
+fetch() {
     rm -f "$1/usr/sbin/policy-rc.d"
+    # shellcheck disable=SC2046,SC2086 # lists
     chroot "$1" apt-get update -q >/dev/null &&
-        chroot "$1" apt-get install -q -y --download-only --no-install-recommends $(dependencies) >/dev/null
+        chroot "$1" apt-get install -q -y --download-only --no-install-recommends $(dependencies) $2 >"$work/fetch.log" 2>&1 || {
+        tail -5 "$work/fetch.log" >&2
+        return 1
+    }
 }
 
 # The names in Depends of our packages, for apt to fetch.

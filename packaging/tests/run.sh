@@ -2,10 +2,11 @@
 # Builds the packages of HEAD and tries them: `sh packaging/tests/run.sh [short]`, as root. The last line is "N passed, N failed".
 #
 #   short   what CI runs: the Debian packages, in an overlay of this machine's system; upgraded from the same build under an older version
+#   same    as short, in a clean root made by debootstrap
 #   (none)  also: the same build twice, rpms, a clean root made by debootstrap, an upgrade from an earlier commit with its data
 #
 # $PACKAGES: a folder with Debian packages that build.sh has made, to be tried instead of building any. $KEEP=1 leaves the work folder.
-# $CHRONOS_TEST_UPGRADE_FROM: that earlier commit.
+# $ROOT: a clean root from before, which stays as it is. $CHRONOS_TEST_UPGRADE_FROM: that earlier commit.
 set -u
 cd "$(dirname "$0")/../.." || exit 1
 . packaging/tests/root.sh
@@ -153,11 +154,19 @@ if [ "$mode" = short ]; then
     finish
 fi
 
-if [ -z "${PACKAGES:-}" ]; then
+if [ -z "${PACKAGES:-}" ] && [ "$mode" = full ]; then
     check "twice the same" same
     check "rpms" sh packaging/tests/rpm.sh
 fi
-check "an earlier commit's packages" older_of_another_commit
+build_plugin="gcc libc6-dev make pkg-config"
+if [ "$mode" = same ]; then
+    check "an older version to upgrade from" older_of_the_same
+else
+    check "an earlier commit's packages" older_of_another_commit
+fi
 check "repository" repository
-check "clean root" make_clean "$work/root" && try_in "$work/root" "gcc libc6-dev make pkg-config"
+# It is left as it is, for $ROOT.
+[ "${ROOT:-}" ] || check "clean root" make_clean "$work/clean" || finish
+check "root" mount_overlay "$work/overlay" "${ROOT:-$work/clean}" && check "dependencies" fetch "$work/overlay/root" "$build_plugin" &&
+    try_in "$work/overlay/root" "$build_plugin"
 finish
