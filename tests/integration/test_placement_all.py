@@ -1,8 +1,10 @@
 # ctest: once timeout=600
 """Jobs that run on every node: a run each, none of which is in the way of another, and none of which leaves its node."""
 import collections
+import subprocess
 import unittest
 
+from ctl import CTL, RUN_FAILED
 from harness import TestCase, wait_for
 from members import Cluster, write
 
@@ -57,6 +59,13 @@ class PlacementAll(TestCase):
                 self.assertEqual(sorted(run["node_id"] for run in ended), ["chronos-1", "chronos-3"])
                 for run in ended:
                     self.assertEqual((run["status"], run["output"].strip()), ("success", f"{run['node_id']} {run['id']}"))
+            for words, code in (("--wait",), 0), (("--wait", "--config", '{"command": "test $CHRONOS_NODE_ID = chronos-1"}'), RUN_FAILED):
+                done = subprocess.run([CTL, "--server", f"127.0.0.1:{cluster.leader().port}", "job", "trigger", "ssd", *words],
+                                      capture_output=True, text=True, timeout=60)
+                self.assertEqual(done.returncode, code, done) # one that fails is enough
+                for node in ("chronos-1", "chronos-3"):
+                    for what in ("triggered: ", "ended: "):
+                        self.assertIn(f" of job \"ssd\" on {node} {what}", done.stdout)
             gpu = write(cluster.leader(), name="gpu", schedule="@manually", command=COMMAND, placement={"all": True, "tags": {"gpu": "1"}})
             triggered = cluster.leader().trigger(gpu["id"])
             self.assertEqual((triggered["status"], triggered["reason"], triggered["node_id"]), ("pending", "no_node", None))
