@@ -7,6 +7,8 @@ from harness import Node, wait_for
 
 
 ports = itertools.count(10000 + os.getpid() * 37 % 20000)
+# Addresses of this process alone: nodes of a test beside it that call one of theirs, which is down, reach none of these.
+NETWORK = f"127.{os.getpid() // 256 % 128}.{os.getpid() % 256}"
 
 
 def free_port(host):
@@ -21,11 +23,11 @@ def free_port(host):
 
 
 class Member(Node):
-    """Node `number` of a cluster, at 127.0.0.<number>; it asks those in `peers` for admission."""
+    """Node `number` of a cluster, at NETWORK.<number>; it asks those in `peers` for admission."""
 
     def __init__(self, number, peers=(), bootstrap=False, name=None, extra=""):
         self.number, self.name = number, name or f"chronos-{number}"
-        self.host = f"127.0.0.{number}"
+        self.host = f"{NETWORK}.{number}"
         self.raft = f"{self.host}:{free_port(self.host)}"
         listed = ", ".join(f'"{p.raft}"' for p in peers)
         super().__init__(f"""
