@@ -336,10 +336,12 @@ bool consensus_needs_ticks(const struct cluster *cluster)
 static void follow_role(struct cluster *cluster, const struct raft_output *out)
 {
     cluster->noop_index = out->role == RAFT_LEADER ? raft_last(cluster->raft).index : UINT64_MAX; /* the last thing it did */
-    if (consensus_needs_ticks(cluster))
+    if (consensus_needs_ticks(cluster)) {
         consensus_tick(cluster);
-    else
+    } else {
         (void)uv_timer_stop(&cluster->tick_timer); /* alone there is nobody to wait for: no tick */
+        contact_look(cluster);                     /* for the last time: it may have seemed lost while it was elected on a slow disk */
+    }
 }
 
 /* Messages leave before anything else is done with the output; who cannot be reached is told to the core behind it, for every call

@@ -6,6 +6,10 @@
 uint32_t voters_even(const struct cluster *cluster)
 {
     const struct voters *voters = &cluster->voters;
+    struct raft_status status;
+    raft_status(cluster->raft, &status);
+    if (raft_conf_voters(status.conf) != voters->count)
+        return 0; /* it has changed, and nobody looks at a node that is alone now */
     bool has_lasted = cluster_monotonic_ms(cluster) - voters->since_ms >= VOTERS_EVEN_MS;
     return voters->count > 0 && voters->count % 2 == 0 && has_lasted ? voters->count : 0;
 }

@@ -53,6 +53,7 @@ static void test_only_what_lasts(void **state)
     assert_int_equal(voters_even(&cluster), 4);
     assert_true(cluster.voters.is_said);
     vote(5);
+    assert_int_equal(voters_even(&cluster), 0); /* at once */
     voters_look(&cluster);
     assert_int_equal(voters_even(&cluster), 0);
     assert_false(cluster.voters.is_said); /* the next change is told anew */
