@@ -260,6 +260,9 @@ struct api {
         struct check *running, *waiting, **tail;
         uint32_t waiting_count;
     } checks;
+    struct process_figures {
+        uint64_t looked_ns, resident_bytes, descriptors;
+    } process; /* of metrics.c */
     uint64_t runs_by_status[RUN_STATUS_COUNT];    /* terminal ones, since start */
     uint64_t dropped_by_reason[REASON_COUNT];
     uint64_t applied_index;

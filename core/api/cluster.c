@@ -45,6 +45,7 @@ void cluster_member_write(struct json_writer *w, const struct cluster_member *me
     json_member_string(w, "id", member->name);
     json_member_string(w, "address", member->address);
     json_member_string(w, "state", member_state(member));
+    json_member_bool(w, "voter", member->is_voter);
     json_member_bool(w, "reachable", member->is_reachable);
     json_member_bool(w, "draining", member->is_draining);
     write_level(w, member->feature_level);

@@ -181,24 +181,35 @@ static uint64_t count_descriptors(void)
     return count > 3 ? count - 3 : 0; /* ".", ".." and the directory's own */
 }
 
-static void process_metrics(const struct api *api, struct buffer *out)
+enum { LOOK_AGAIN_NS = 1000000000 };
+
+/* Files of /proc cost more than all the rest of the page: looked at once a second, however often somebody asks. */
+static void look_at_process(struct api *api)
 {
     unsigned long long pages = 0, resident = 0;
+    uint64_t now = api->config.clock->monotonic_ns(api->config.clock->arg);
+    if (api->process.looked_ns != 0 && now - api->process.looked_ns < LOOK_AGAIN_NS)
+        return;
     FILE *file = fopen("/proc/self/statm", "re");
     if (file != NULL) {
         if (fscanf(file, "%llu %llu", &pages, &resident) != 2)
             resident = 0;
         (void)fclose(file); /* read only */
     }
-    gauge(out, "process_resident_memory_bytes", "Resident memory, mapped database pages included.",
-          (double)resident * (double)sysconf(_SC_PAGESIZE));
-    gauge(out, "process_open_fds", "Open file descriptors.", (double)count_descriptors());
+    api->process = (struct process_figures){now, resident * (uint64_t)sysconf(_SC_PAGESIZE), count_descriptors()};
+}
+
+static void process_metrics(struct api *api, struct buffer *out)
+{
+    look_at_process(api);
+    gauge(out, "process_resident_memory_bytes", "Resident memory, mapped database pages included.", (double)api->process.resident_bytes);
+    gauge(out, "process_open_fds", "Open file descriptors.", (double)api->process.descriptors);
     gauge(out, "process_start_time_seconds", "Start of the process, since 1970 UTC.", (double)api->config.started_ms / 1000);
     counter(out, "chronos_log_lines_dropped_total", "Lines of the daemon's own log that could not be written.",
             log_dropped_count());
 }
 
-static void write_metrics(const struct api *api, struct buffer *out)
+static void write_metrics(struct api *api, struct buffer *out)
 {
     head(out, "chronos_build_info", "gauge", "Always 1; the version is in the label.");
     buffer_appendf(out, "chronos_build_info{version=\"%s\"} 1\n", CHRONOS_VERSION);

@@ -111,6 +111,8 @@ static void set_leading(struct cluster *cluster, bool leading)
     if (leading)
         LOG_INFO("became leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)),
                  LOG_U64("index", cluster->applied_index));
+    if (leading)
+        warn_if_behind(cluster);
     else
         LOG_WARN("no longer leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)));
     if (cluster->config.leader.lead != NULL)
@@ -224,8 +226,8 @@ static enum status refuse(const struct cluster *cluster, enum proposal_class cla
     bool is_full = cluster->is_leader ? cluster->disk != DISK_OK : cluster->disk == DISK_CRITICAL;
     if (class == PROPOSE_CLIENT && is_full)
         return error_set(err, STATUS_DISK_FULL,
-                         "only %lld bytes are free in %s (storage.min_free is %lld); make room and try again",
-                         (long long)cluster->disk_free_bytes, cluster->disk_directory,
+                         "only %lld bytes are free in %s of node \"%s\" (storage.min_free is %lld); make room and try again",
+                         (long long)cluster->disk_free_bytes, cluster->disk_directory, cluster->config.node_id,
                          (long long)cluster->config.min_free_bytes);
     if (class == PROPOSE_DECISION && cluster->disk == DISK_CRITICAL)
         return error_set(err, STATUS_DISK_FULL, "the disk is nearly full: no slots are decided");

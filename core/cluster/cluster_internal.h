@@ -134,6 +134,10 @@ struct cluster {
         char by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
         uint64_t first_ns, told_ns;
     } superseded;
+    struct moves { /* of the member that changed its address last */
+        uint64_t node, since_ns;
+        uint32_t count;
+    } moves;
     struct origin { /* the cluster that this one was restored from: a node of it was heard of */
         uint64_t first_ns, told_ns, warned_ns;
     } origin;

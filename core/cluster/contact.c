@@ -64,11 +64,11 @@ int64_t cluster_leader_contact_ms(const struct cluster *cluster)
 
 enum status contact_refuse(const struct cluster *cluster, struct error *err)
 {
+    if (cluster->is_removed)
+        return error_set(err, STATUS_NO_LEADER, "this node was removed from its cluster; ask one of its members");
     if (cluster->contact.is_lost)
         return error_set(err, STATUS_NO_QUORUM, "this node has lost contact with a majority of the cluster and only reads; ask "
                          "another node, or try again when the others are back");
-    if (cluster->is_removed)
-        return error_set(err, STATUS_NO_LEADER, "this node was removed from its cluster; ask one of its members");
     if (cluster->transport != NULL && id_is_zero(&cluster->self.cluster_id))
         return error_set(err, STATUS_NO_LEADER, "this node belongs to no cluster yet; ask a member, or let it join");
     return error_set(err, STATUS_NO_LEADER, "no leader is known, or it cannot be reached from this node; try again in a second");

@@ -11,6 +11,8 @@
 
 enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
 enum { SUPERSEDED_ELECTIONS = 4 };
+enum { MOVES_MAX = 5 };
+#define MOVES_FORGOTTEN_NS UINT64_C(60000000000)
 #define ORIGIN_LASTS_NS UINT64_C(30000000000) /* longer than its nodes need to come over */
 #define ORIGIN_WARN_NS UINT64_C(3600000000000)
 #define SUPERSEDED_FRESH_NS UINT64_C(10000000000) /* it calls every two seconds, or more often */
@@ -108,8 +110,14 @@ bool membership_answered(struct cluster *cluster, const struct hello *remote, bo
         (void)error_set(err, STATUS_MALFORMED, "an answer about admission is damaged"); /* told by false */
         return false;
     }
-    if (!id_is_zero(&cluster->self.cluster_id) || cluster->is_joining || !may_admit(cluster, is_dialled))
-        return true; /* it has been admitted meanwhile, or is not asked */
+    if (!id_is_zero(&cluster->self.cluster_id) || cluster->is_joining)
+        return true; /* it has been admitted meanwhile */
+    if (!may_admit(cluster, is_dialled)) {
+        if (admission.status == STATUS_OK && says_anew(cluster, remote->name))
+            LOG_WARN("a member invites this node, which asks its cluster.raft.peers instead", LOG_STRING("by", remote->name),
+                     LOG_STRING("mend", "see that cluster.raft.peers names a member; without peers, and with bootstrap: false, it is invited"));
+        return true;
+    }
     if (admission.status != STATUS_OK) {
         if (says_anew(cluster, admission.reason))
             LOG_WARN("not admitted to the cluster yet", LOG_STRING("by", remote->name), LOG_STRING("reason", admission.reason));
@@ -246,6 +254,22 @@ static enum status add(struct cluster *cluster, uint64_t id, const char *name, c
 }
 
 /* A member that calls from another address than the log has. */
+/* One that moves again and again is two processes, each of which is found where it calls from. */
+static bool moves_too_often(struct cluster *cluster, const struct raft_member *known, const char *to)
+{
+    struct moves *moves = &cluster->moves;
+    uint64_t now = cluster_monotonic_ns(cluster);
+    if (moves->node != known->id || now - moves->since_ns > MOVES_FORGOTTEN_NS)
+        *moves = (struct moves){.node = known->id, .since_ns = now};
+    if (moves->count < MOVES_MAX)
+        return false;
+    if (moves->count++ == MOVES_MAX)
+        LOG_ERROR("a node is in two places: two processes have its identity", LOG_STRING("node", known->name),
+                  LOG_STRING("here", known->address), LOG_STRING("and", to),
+                  LOG_STRING("mend", "stop the one whose data directory is a copy, empty that, and let it join under a name of its own"));
+    return true;
+}
+
 static bool note_moved(struct cluster *cluster, const struct raft_status *status)
 {
     struct error err;
@@ -255,11 +279,15 @@ static bool note_moved(struct cluster *cluster, const struct raft_status *status
         if (known == NULL || !seen->is_name_proven || strcmp(known->address, seen->address) == 0 ||
             id_compare(&seen->cluster_id, &cluster->self.cluster_id) != 0)
             continue;
+        if (moves_too_often(cluster, known, seen->address))
+            continue;
         struct raft_conf_change moved = change_of(RAFT_UPDATE, seen->id, known->name, seen->address);
-        if (says_anew(cluster, seen->address)) /* else tried before: another change was in the way */
+        if (says_anew(cluster, seen->address)) /* else tried before */
             LOG_INFO("a node has moved", LOG_STRING("node", known->name), LOG_STRING("from", known->address),
                      LOG_STRING("to", seen->address));
-        return membership_change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK;
+        bool is_taken = membership_change(cluster, &moved, NULL, NULL, 0, &err) == STATUS_OK; /* else another change is in the way */
+        cluster->moves.count += is_taken;
+        return is_taken;
     }
     return false;
 }
@@ -415,6 +443,8 @@ static enum status transfer(struct cluster *cluster, const char *name, cluster_d
     }
     if (cluster->handover.done != NULL)
         return error_set(err, STATUS_CONFLICT, "leadership is being handed over already");
+    if (to != 0 && !transport_is_up(cluster->transport, to, LANE_CONTROL))
+        return error_set(err, STATUS_CONFLICT, "node \"%s\" cannot be reached", name);
     switch (raft_transfer(cluster->raft, to)) {
     case STATUS_OK:
         break;

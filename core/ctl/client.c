@@ -20,6 +20,7 @@ struct client {
     CURL *curl;
     struct server servers[CLIENT_SERVERS_MAX];
     unsigned server_count, current;
+    unsigned tried; /* servers, for the request at hand */
     int64_t timeout_ms;
     bool sent; /* by the last try: some of the request left this machine */
     char key_header[KEY_HEADER_SIZE]; /* of the request at hand; "": none */
@@ -331,7 +332,7 @@ static enum status not_reached(const struct client *client, const struct server 
                                CURLcode code, struct error *err)
 {
     const char *why = client->curl_error[0] != '\0' ? client->curl_error : curl_easy_strerror(code);
-    const char *others = client->server_count > 1 ? " (and none of the others)" : "";
+    const char *others = client->tried > 1 ? " (and none of those before it)" : "";
     if (client->save_error.code != STATUS_OK) {
         *err = client->save_error;
         return err->code;
@@ -374,6 +375,9 @@ static enum status call_once(struct client *client, const struct request *reques
         int64_t left_ms = deadline_ms - now_ms();
         if (i > 0 && left_ms <= 0)
             break;
+        client->tried = i + 1;
+        if (is_idempotent(client, request))
+            left_ms /= client->server_count - i; /* one that hangs leaves time for the others */
         CURLcode code = try_server(client, &client->servers[at], request, left_ms > 1 ? left_ms : 1, response);
         if (code == CURLE_OK) {
             client->current = at;

@@ -62,6 +62,8 @@ static void append_summary(struct invocation *invocation, const cJSON *status)
     buffer_appendf(&invocation->out, "%-10s committed %" PRId64 ", applied %" PRId64 "\n", "Log:",
                    member_int(status, "commit_index", 0), member_int(status, "applied_index", 0));
     buffer_appendf(&invocation->out, "%-10s feature level %" PRId64 "\n", "Level:", member_int(status, "feature_level", 1));
+    if (leader != NULL && !member_true(status, "is_leader"))
+        append_line(invocation, "Note:", "how far each LOG is, the leader knows: ask it for that column");
     if (member_true(status, "removed"))
         append_line(invocation, "Note:", "this node was removed from the cluster");
     else if (cJSON_GetArraySize(cJSON_GetObjectItemCaseSensitive(status, "peers")) == 0)

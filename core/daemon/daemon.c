@@ -285,6 +285,19 @@ static void raise_file_limit(void)
     (void)setrlimit(RLIMIT_NOFILE, &limit); /* fewer connections then */
 }
 
+/* A quarter of the descriptors is for runs, stores and links, whoever fills the others. */
+static uint32_t connections_at_most(const struct config *config)
+{
+    struct rlimit limit;
+    uint32_t wanted = config->server.max_connections;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur - limit.rlim_cur / 4 >= wanted)
+        return wanted;
+    uint32_t allowed = (uint32_t)(limit.rlim_cur - limit.rlim_cur / 4);
+    LOG_WARN("fewer HTTP connections than server.http.max_connections", LOG_U64("connections", allowed), LOG_U64("wanted", wanted),
+             LOG_STRING("mend", "let the process have more open files (ulimit -n, or LimitNOFILE= of the service)"));
+    return allowed > 0 ? allowed : 1;
+}
+
 static enum status start_signals(struct node *node, struct error *err)
 {
     int failed = uv_signal_init(&node->loop, &node->terminate);
@@ -421,15 +434,15 @@ static enum status open_server(struct node *node, struct error *err)
         return status;
     api_set_tokens(node->api, node->tokens);
     node->tokens = NULL;
+    const uint32_t connections = connections_at_most(config);
     struct http_server_config server = {
         .loop = &node->loop,
         .limits = {.header_timeout_ms = config->server.read_timeout_ms < 10000 ? config->server.read_timeout_ms : 10000,
                    .body_timeout_ms = config->server.read_timeout_ms,
                    .idle_timeout_ms = config->server.idle_timeout_ms,
                    .write_timeout_ms = config->server.write_timeout_ms,
-                   .max_connections = config->server.max_connections,
-                   /* one client alone must not take every connection */
-                   .max_connections_per_ip = (config->server.max_connections + 1) / 2,
+                   .max_connections = connections,
+                   .max_connections_per_ip = (connections + 1) / 2, /* one client alone must not take every connection */
                    .max_body_bytes = (uint64_t)config->server.max_body_bytes,
                    .max_bodies_total_bytes = (uint64_t)config->server.max_body_bytes * 64},
         .handler = api_handle,

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import socket
 import subprocess
 import unittest
 from pathlib import Path
@@ -383,6 +384,17 @@ class Executions(CtlCase):
 
 
 class Servers(CtlCase):
+    def test_a_server_that_hangs_leaves_time_for_the_next(self):
+        with socket.create_server(("127.0.0.1", 0)) as deaf: # the kernel takes the connection, and nobody reads
+            hangs = f"127.0.0.1:{deaf.getsockname()[1]}"
+            self.node.create(name="seen", schedule="@manually", command="true")
+            for words in (("job", "list", "-o", "name"), ("job", "get", "seen", "-o", "name")):
+                self.assertIn("seen", self.out("--request-timeout", "6s", "--server", f"{hangs},{self.server}", *words))
+            self.assertIn("triggered", self.out("--request-timeout", "6s", "--server", f"{hangs},{self.server}", "job", "trigger", "seen"))
+            said = self.err("--request-timeout", "1s", "--server", f"{hangs},{hangs}", "job", "list", code=UNREACHABLE)
+            self.assertIn("(and none of those before it)", said)
+            self.assertNotIn("none of those", self.err("--request-timeout", "1s", "--server", hangs, "job", "list", code=UNREACHABLE))
+
     def test_the_next_server_is_tried(self):
         self.assertEqual(self.out("job", "list", "-o", "name", server=f"127.0.0.1:1,{self.server}"), "")
         self.assertEqual(self.out("--server", f"http://127.0.0.1:1,http://{self.server}/", "job", "list", "-o", "name",

@@ -391,5 +391,25 @@ class Commands(TestCase):
             leader.close()
 
 
+class Copied(TestCase):
+    def test_two_processes_with_one_data_directory(self):
+        """The leader says so and stops following the two to and fro: each move is an entry of the log."""
+        with Cluster() as cluster:
+            cluster.nodes[0].status()
+            third = cluster.nodes[2]
+            third.stop()
+            copy = Member(3, peers=cluster.nodes[:2], name="chronos-3")
+            self.addCleanup(copy.close)
+            shutil.rmtree(copy.data_dir, ignore_errors=True)
+            shutil.copytree(third.data_dir, copy.data_dir)
+            third.begin()
+            copy.begin()
+            said = wait_for(lambda: [l for n in cluster.nodes[:2] for l in n.log().splitlines() if "two processes have its identity" in l],
+                            "the leader to notice")
+            self.assertEqual(len(said), 1)
+            for port in (third.raft, copy.raft):
+                self.assertIn(port, said[0])
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)
