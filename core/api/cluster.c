@@ -159,14 +159,19 @@ static bool read_change(const struct http_request *request, bool has_address, st
         return false;
     }
     struct fields fields = {.object = body, .prefix = "", .errors = errors};
-    struct address parsed;
+    struct address parsed = {.port = 0};
     fields_check_known(&fields, has_address ? with_address : alone, none);
     const char *node = field_string(&fields, "node_id", ""), *address = has_address ? field_string(&fields, "address", "") : "";
     const char *wrong = has_address && address[0] != '\0' ? address_split(address, &parsed) : NULL;
+    bool is_anywhere = wrong == NULL && (strcmp(parsed.host, "0.0.0.0") == 0 || strcmp(parsed.host, "::") == 0);
+    if (node[0] != '\0' && strlen(node) <= NODE_NAME_MAX && !config_name_is_good(node))
+        field_refuse(&fields, "node_id", "is no name of a node: letters, digits, \"-\", \"_\" and \".\"");
     if (strlen(node) > NODE_NAME_MAX || (has_address && node[0] == '\0'))
         field_refuse(&fields, "node_id", "must be the node_id of the node, 1 to %d bytes", NODE_NAME_MAX);
     if (has_address && (address[0] == '\0' || strlen(address) > NODE_ADDRESS_MAX))
         field_refuse(&fields, "address", "must be where the node's link listens, as in 10.0.0.4:7000");
+    else if (is_anywhere)
+        field_refuse(&fields, "address", "is where a node listens, not where others reach it: name one of its addresses");
     else if (wrong != NULL || (has_address && !address_is_callable(&parsed)))
         field_refuse(&fields, "address", "is not an address: %s", wrong != NULL ? wrong : "write host:port, as in 10.0.0.4:7000");
     if (errors->count == 0) {

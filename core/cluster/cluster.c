@@ -561,6 +561,10 @@ enum status cluster_start(struct cluster *cluster, struct error *err)
         return status;
     if (cluster->stores.is_alone && raft_campaign(cluster->raft) != STATUS_OK) /* nobody's heartbeat is worth waiting for */
         return error_set(err, STATUS_CONFLICT, "this node is not a voter of its own cluster");
+    if (cluster->stores.is_alone && cluster->config.peer_count > 0)
+        LOG_WARN("cluster.raft.peers is set, but this node leads a cluster of its own and asks nobody",
+                 LOG_STRING("mend", "to join theirs, stop this node, empty its data directory and start it with bootstrap: false; if they are "
+                                    "to join this one, nothing is wrong"));
     founding_begin(cluster);
     if (raft_last(cluster->raft).index == 0 && (!cluster->stores.founds || cluster->config.peer_count > 0))
         LOG_INFO(cluster->config.peer_count > 0 ? "asking for admission to a cluster" : "waiting to be invited to a cluster");

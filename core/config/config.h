@@ -150,4 +150,8 @@ void config_document(struct buffer *out);
 /* The same as items of a list in mdoc(7): chronos.yaml(5). */
 void config_document_man(struct buffer *out);
 
+/* Of a node or a component: letters, digits, "-", "_" and ".", a letter or digit first and last. It stands in metrics, headers and
+ * certificates, hence the narrow alphabet. Not the empty text. */
+bool config_name_is_good(const char *text);
+
 #endif

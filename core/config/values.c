@@ -94,17 +94,21 @@ static bool is_alphanumeric(char c)
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
 }
 
-/* Stands in metrics, headers and certificates, hence the narrow alphabet. */
+bool config_name_is_good(const char *text)
+{
+    bool good = is_alphanumeric(text[0]) && is_alphanumeric(text[strlen(text) - 1]);
+    for (const char *at = text; good && *at; at++)
+        good = is_alphanumeric(*at) || *at == '-' || *at == '_' || *at == '.';
+    return good;
+}
+
 static bool set_name(struct loader *loader, const struct config_key *key, const struct tree *value)
 {
     const char *text = NULL;
     enum text_outcome outcome = take_text(loader, key, value, &text);
     if (outcome != TEXT_GIVEN)
         return outcome == TEXT_NONE;
-    bool good = is_alphanumeric(text[0]) && is_alphanumeric(text[strlen(text) - 1]);
-    for (const char *at = text; *at; at++)
-        good = good && (is_alphanumeric(*at) || *at == '-' || *at == '_' || *at == '.');
-    if (!good)
+    if (!config_name_is_good(text))
         return loader_refuse(loader, key->path, value->line,
                              "\"%s\" is not a name; use letters, digits, \"-\", \"_\" and \".\", "
                              "a letter or digit first and last", shown_of(text).text);

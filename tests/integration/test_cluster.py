@@ -304,6 +304,10 @@ class Changing(TestCase):
             self.problem(node.post(join, {"node_id": "a", "address": "10.0.0.4"}), 422, "INVALID", field="/address")
             self.problem(node.post(join, {"node_id": "a", "adress": "10.0.0.4:7000"}), 422, "INVALID", "did you mean", "/adress")
             self.problem(node.post(join, {"node_id": "a" * 64, "address": "10.0.0.4:7000"}), 422, "INVALID", field="/node_id")
+            for name in ("x y", "../x", "-", "a/"):
+                self.problem(node.post(join, {"node_id": name, "address": "10.0.0.4:7000"}), 422, "INVALID", "no name", field="/node_id")
+            for address in ("0.0.0.0:7000", "[::]:7000"):
+                self.problem(node.post(join, {"node_id": "a", "address": address}), 422, "INVALID", "name one of", field="/address")
 
     def test_a_node_is_removed_and_comes_back_empty(self):
         with Cluster() as cluster:
