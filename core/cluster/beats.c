@@ -1,6 +1,7 @@
 #include "cluster/beats.h"
 
 #include "base/codec.h"
+#include "base/log.h"
 #include "cluster/cluster_internal.h"
 
 enum { BEAT_FRAME_MAX = 64, BEAT_EVERY_MAX_MS = 1000 };
@@ -143,6 +144,38 @@ static void hear(struct cluster *cluster, const struct heard_beat *beat)
     }
 }
 
+static struct beat_progress *progress_of(struct beats *beats, uint64_t node)
+{
+    struct beat_progress *oldest = &beats->progress[0];
+    for (uint32_t i = 0; i < beats->progress_count; i++) {
+        if (beats->progress[i].node == node)
+            return &beats->progress[i];
+        if (beats->progress[i].heard_ms < oldest->heard_ms)
+            oldest = &beats->progress[i];
+    }
+    struct beat_progress *place = beats->progress_count < RAFT_MEMBERS_MAX ? &beats->progress[beats->progress_count++] : oldest;
+    *place = (struct beat_progress){.node = node};
+    return place;
+}
+
+/* A node that lives, is behind, and has applied nothing for as long as a lease, because its disk is full: runs that it was given it does
+ * not see. Its lease ends, as if it were silent, and they go to others; one that lags and goes on is given time. */
+static bool is_stuck(struct cluster *cluster, const struct hello *remote, uint64_t applied, bool is_behind)
+{
+    struct beat_progress *progress = progress_of(&cluster->beats, remote->node);
+    int64_t now_ms = cluster_monotonic_ms(cluster);
+    bool is_news = now_ms - progress->heard_ms > DISK_FRESH_MS; /* another node led meanwhile */
+    if (!is_behind || applied != progress->applied || is_news)
+        *progress = (struct beat_progress){.node = remote->node, .applied = applied, .since_ms = now_ms};
+    progress->heard_ms = now_ms;
+    bool is_over = now_ms - progress->since_ms > cluster->config.lease_timeout_ms;
+    if (is_over && !progress->is_stuck && cluster->is_leader)
+        LOG_WARN("a node lives, but applies nothing: its lease ends, and its runs go to others", LOG_STRING("node", remote->name),
+                 LOG_U64("applied", applied), LOG_STRING("mend", "look at its disk and its log"));
+    progress->is_stuck = is_over;
+    return is_over;
+}
+
 bool beats_heard(struct cluster *cluster, const struct hello *remote, struct bytes payload, struct error *err)
 {
     struct heard_beat beat;
@@ -156,7 +189,7 @@ bool beats_heard(struct cluster *cluster, const struct hello *remote, struct byt
     beat.is_behind = applied < a_second_ago(cluster);
     disks_heard(&cluster->disks, &(struct disk_seen){.node = beat.node, .heard_ms = cluster_monotonic_ms(cluster), .state = beat.disk,
                                                      .is_behind = beat.is_behind});
-    if (cluster->is_leader)
+    if (!is_stuck(cluster, remote, applied, beat.is_behind) && cluster->is_leader)
         hear(cluster, &beat);
     return true;
 }

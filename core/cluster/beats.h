@@ -30,6 +30,13 @@ struct heard_beat {
     enum disk_state disk;    /* as steadily as disks.h says */
 };
 
+/* How far the state of a member has come, as the leader hears it. */
+struct beat_progress {
+    uint64_t node, applied;
+    int64_t since_ms, heard_ms; /* monotonic: of that, and of the newest beat */
+    bool is_stuck;    /* logged */
+};
+
 struct beats {
     uv_timer_t timer;
     uint64_t leader, term;     /* that was told last; leader 0: there is none */
@@ -37,6 +44,8 @@ struct beats {
     int64_t sent_ms[BEATS_UNANSWERED_MAX]; /* by seq; monotonic */
     bool is_alone;             /* nobody could take its runs over: its lease does not end */
     struct heard_beat heard[BEATS_HEARD_MAX];
+    struct beat_progress progress[RAFT_MEMBERS_MAX];
+    uint32_t progress_count;
     uint64_t target;           /* what the leader had committed a second before its newest answer: whoever lacks that is behind */
     bool is_target_known;      /* since this node started, or was without a leader for long */
     int64_t unled_ms;          /* monotonic: since when it has no leader, or had none last */

@@ -6,8 +6,6 @@
 #include "cluster/cluster_internal.h"
 #include "cluster/membership.h"
 
-#define TRY_AGAIN_NS UINT64_C(10000000000)
-
 /* --- of what was heard --- */
 
 static struct clock_seen *place_of(struct clocks *clocks, uint64_t node)
@@ -177,26 +175,6 @@ static uint64_t successor(const struct cluster *cluster, int64_t middle_ms)
     return best;
 }
 
-static void on_handed_over(void *arg, uint64_t token, const struct cluster_outcome *outcome)
-{
-    (void)arg;
-    (void)token;
-    if (outcome->status != STATUS_OK)
-        LOG_WARN("leadership is not handed over", LOG_STRING("reason", outcome->message));
-}
-
-static void hand_over(struct cluster *cluster, uint64_t to)
-{
-    const struct raft_member *member = links_member(cluster, to);
-    uint64_t now = cluster_monotonic_ns(cluster);
-    struct error err;
-    if (member == NULL || cluster->handover.done != NULL || cluster->clocks.next_try_ns > now)
-        return;
-    cluster->clocks.next_try_ns = now + TRY_AGAIN_NS; /* while one is under way nothing is proposed */
-    if (membership_do(cluster, REQUEST_TRANSFER, 0, member->name, "", on_handed_over, NULL, 0, &err) != STATUS_OK)
-        LOG_WARN("leadership is not handed over", LOG_ERROR_FIELD(&err));
-}
-
 void clocks_look(struct cluster *cluster)
 {
     int64_t middle_ms;
@@ -207,5 +185,5 @@ void clocks_look(struct cluster *cluster)
     cluster->clocks.is_wrong = is_wrong;
     uint64_t to = is_wrong ? successor(cluster, middle_ms) : 0;
     if (to != 0)
-        hand_over(cluster, to);
+        membership_let_lead(cluster, to);
 }

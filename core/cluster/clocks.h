@@ -36,7 +36,6 @@ struct clocks {
     struct clock_seen seen[RAFT_MEMBERS_MAX];
     uint32_t count;
     bool is_wrong; /* this node's, while it leads: logged */
-    uint64_t next_try_ns; /* to hand over; monotonic */
 };
 
 enum clock_verdict {

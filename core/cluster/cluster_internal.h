@@ -113,6 +113,7 @@ struct cluster {
     bool calls_changed;        /* the list is to be made anew whatever `called_for` says */
     struct invitation invitations[INVITATIONS_MAX];
     struct waiter handover;    /* another node is to lead */
+    uint64_t next_handover_ns; /* to a node that this one has chosen; monotonic */
     struct transport_link contacts[CONFIG_LIST_MAX]; /* links on which this node can ask for admission */
     uint32_t contact_count;
     struct guest guests[ACQUAINTANCES_MAX];

@@ -12,6 +12,7 @@
 enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
 enum { SUPERSEDED_ELECTIONS = 4 };
 enum { MOVES_MAX = 5 };
+#define HANDOVER_AGAIN_NS UINT64_C(10000000000)
 #define MOVES_FORGOTTEN_NS UINT64_C(60000000000)
 #define ORIGIN_LASTS_NS UINT64_C(30000000000) /* longer than its nodes need to come over */
 #define ORIGIN_WARN_NS UINT64_C(3600000000000)
@@ -458,6 +459,26 @@ static enum status transfer(struct cluster *cluster, const char *name, cluster_d
     LOG_INFO("handing over leadership", LOG_STRING("to", name[0] != '\0' ? name : "the node with most of the log"));
     cluster->handover = waiter_of(cluster, done, arg, token);
     return STATUS_OK;
+}
+
+static void on_tried(void *arg, uint64_t token, const struct cluster_outcome *outcome)
+{
+    (void)arg;
+    (void)token;
+    if (outcome->status != STATUS_OK)
+        LOG_WARN("leadership is not handed over", LOG_STRING("reason", outcome->message));
+}
+
+void membership_let_lead(struct cluster *cluster, uint64_t to)
+{
+    const struct raft_member *member = links_member(cluster, to);
+    uint64_t now = cluster_monotonic_ns(cluster);
+    struct error err;
+    if (member == NULL || cluster->handover.done != NULL || cluster->next_handover_ns > now)
+        return;
+    cluster->next_handover_ns = now + HANDOVER_AGAIN_NS;
+    if (transfer(cluster, member->name, on_tried, NULL, 0, &err) != STATUS_OK)
+        LOG_WARN("leadership is not handed over", LOG_ERROR_FIELD(&err));
 }
 
 void membership_follow_leader(struct cluster *cluster)

@@ -9,7 +9,7 @@
 #include "cluster/cluster_internal.h"
 #include "cluster/links.h"
 
-enum { LEADER = 1, FOLLOWER = 2, LEASE_MS = 30000, SESSION = 77, FRAMES = 200 };
+enum { LEADER = 1, FOLLOWER = 2, LEASE_MS = 30000, SESSION = 77, FRAMES = 400 };
 /* What stands at the end of a beat, and is missing in those of older nodes: the time; the disk; whether the session is announced. */
 enum { TIME_SIZE = sizeof(int64_t), DISK_SIZE = 1, ANNOUNCED_SIZE = 1, BEHIND_TIME = DISK_SIZE + ANNOUNCED_SIZE };
 enum { TARGET_SIZE = sizeof(uint64_t) }; /* likewise of an answer, behind its time: where the leader stood */
@@ -334,6 +334,33 @@ static void not_confirmed(void **state)
     assert_true(world.beats == 0 && world.frame_count == frames);
 }
 
+/* One that is behind and applies nothing for as long as a lease is not answered; one that lags and goes on is. */
+static void one_that_applies_nothing(void **state)
+{
+    struct pair *pair = *state;
+    for (uint32_t i = 0; i < COMMIT_SAMPLES; i++) {
+        world.commit = 100;
+        beats_sample(&pair->leader);
+    }
+    pair->follower.applied_index = 50;
+    for (uint32_t round = 0; round < 2; round++) {
+        for (int64_t waited = 0; waited <= LEASE_MS; waited += 1000) {
+            deliver(pair, answer(pair));
+            world.now_ms += 1000;
+            if (round == 0)
+                pair->follower.applied_index++; /* it lags */
+        }
+        assert_true(world.is_behind);
+    }
+    uint32_t frame = beat(pair), reads = world.read_count, frames = world.frame_count;
+    assert_true(heard(pair, world.frames[frame].data, world.frames[frame].size));
+    assert_true(world.read_count == reads && world.frame_count == frames);
+    pair->follower.applied_index++; /* it goes on */
+    deliver(pair, answer(pair));
+    world.now_ms += LEASE_MS; /* this node did not lead meanwhile */
+    deliver(pair, answer(pair));
+}
+
 /* Each learns of the other's clock, unless the other is older and does not say; a frame that was long on its way counts less. */
 static void clocks_are_told(void **state)
 {
@@ -524,7 +551,7 @@ int main(void)
         TEST(what_a_beat_tells),   TEST(answers_that_do_not_count),
         TEST(a_node_that_lags),   TEST(answers_that_do_not_count),
         TEST(alone_and_not_alone), TEST(as_many_as_are_confirmed_at_once),
-        TEST(a_session_is_over_once), TEST(clocks_are_told),
+        TEST(a_session_is_over_once), TEST(clocks_are_told), TEST(one_that_applies_nothing),
         TEST(times_out_of_range),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -15,7 +15,7 @@ static struct {
 } world;
 
 void __wrap_raft_status(const struct raft *r, struct raft_status *ret);
-enum status __wrap_raft_transfer(struct raft *r, uint64_t to);
+void __wrap_membership_let_lead(struct cluster *cluster, uint64_t to);
 bool __wrap_cluster_clock_agrees(const struct cluster *cluster);
 bool __wrap_clocks_offset(const struct clocks *clocks, uint64_t node, int64_t wall_ms, int64_t monotonic_ms, int64_t *ret_ms);
 
@@ -25,11 +25,10 @@ void __wrap_raft_status(const struct raft *r, struct raft_status *ret)
     *ret = (struct raft_status){.conf = &world.conf};
 }
 
-enum status __wrap_raft_transfer(struct raft *r, uint64_t to)
+void __wrap_membership_let_lead(struct cluster *cluster, uint64_t to)
 {
-    (void)r;
+    (void)cluster;
     world.to = to;
-    return STATUS_OK;
 }
 
 bool __wrap_cluster_clock_agrees(const struct cluster *cluster)
