@@ -75,6 +75,7 @@ struct invitation {
     struct waiter waiter;
     struct transport_link link; /* it has answered on this one, and is being admitted; generation 0: not yet */
     uint32_t serial;            /* tells it from one that had the place before */
+    bool asks_peers;            /* it has answered, and will ask by itself */
     char name[NODE_NAME_MAX + 1], address[NODE_ADDRESS_MAX + 1];
 };
 enum { INVITATIONS_MAX = 8 };

@@ -323,7 +323,7 @@ void links_describe_self(struct cluster *cluster)
     *self = (struct hello){.protocol_min = PROTOCOL_MIN, .protocol_max = PROTOCOL_MAX,
                            .cluster_id = log_store_hard(cluster->stores.log)->cluster_id,
                            .node = log_store_hard(cluster->stores.log)->node,
-                           .feature_level = feature_level_known()};
+                           .feature_level = feature_level_known(), .features = cluster->config.peer_count > 0 ? HELLO_ASKS_PEERS : 0};
     random_bytes_secure(&self->session, sizeof self->session);
     (void)snprintf(self->name, sizeof self->name, "%s", cluster->config.node_id); /* lengths were checked with the config */
     (void)snprintf(self->address, sizeof self->address, "%s",

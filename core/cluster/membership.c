@@ -385,6 +385,24 @@ static void leave_if_superseded(struct cluster *cluster)
     cluster->config.superseded(cluster->config.superseded_arg);
 }
 
+static void end_invitation(struct cluster *cluster, struct invitation *invitation, enum status status, const char *message)
+{
+    cluster->calls_changed = true;
+    waiter_tell(&invitation->waiter, status, message);
+}
+
+/* Those that asked their peers, and were admitted through them. */
+static void settle_invitations(struct cluster *cluster, const struct raft_status *status)
+{
+    if (status->conf_index > status->commit)
+        return;
+    for (uint32_t i = 0; i < INVITATIONS_MAX; i++) {
+        struct invitation *invitation = &cluster->invitations[i];
+        if (invitation->waiter.done != NULL && invitation->asks_peers && membership_find(status->conf, invitation->name) != NULL)
+            end_invitation(cluster, invitation, STATUS_OK, "");
+    }
+}
+
 static const char not_taken_over[] = "the other node did not take over in time: this one leads on";
 
 /* --- a few times a second --- */
@@ -411,6 +429,7 @@ void membership_look(struct cluster *cluster)
         return; /* one change at a time */
     raft_status(cluster->raft, &status);
     tell_guests(cluster, &status);
+    settle_invitations(cluster, &status);
     if (note_own_address(cluster, &status) || note_moved(cluster, &status))
         return; /* one change at a time */
     for (uint8_t i = 0; i < status.conf->count; i++) {
@@ -532,12 +551,6 @@ void membership_list_invited(const struct cluster *cluster, struct transport_pee
             out[(*count)++] = (struct transport_peer){.address = cluster->invitations[i].address};
 }
 
-static void end_invitation(struct cluster *cluster, struct invitation *invitation, enum status status, const char *message)
-{
-    cluster->calls_changed = true;
-    waiter_tell(&invitation->waiter, status, message);
-}
-
 static void on_invited_decided(void *arg, uint64_t token, const struct cluster_outcome *outcome)
 {
     struct cluster *cluster = arg;
@@ -574,6 +587,8 @@ void membership_reached(struct cluster *cluster, struct transport_link link, con
     raft_status(cluster->raft, &status);
     if (status.conf_index <= status.commit && raft_conf_find(status.conf, remote->node) != NULL)
         end_invitation(cluster, invitation, STATUS_OK, ""); /* it has asked by itself */
+    else if ((remote->features & HELLO_ASKS_PEERS) != 0)
+        invitation->asks_peers = true;
     else if (invitation->link.generation == 0)
         welcome_invited(cluster, invitation, link, remote);
 }
@@ -626,6 +641,10 @@ bool membership_expire(struct cluster *cluster, uint64_t now_ns)
         else if (invitation->link.generation != 0)
             end_invitation(cluster, invitation, STATUS_OUTCOME_UNKNOWN,
                            "the node has answered, and its admission was not confirmed in time; it may still come about");
+        else if (invitation->asks_peers)
+            end_invitation(cluster, invitation, STATUS_CONFLICT,
+                           "the node runs, and asks those in its own cluster.raft.peers for admission; none of them has admitted it yet: "
+                           "does that name a member of this cluster?");
         else
             end_invitation(cluster, invitation, STATUS_NOT_FOUND,
                            "no node of this name that belongs to no cluster answers at the address; is it running, and is it its "

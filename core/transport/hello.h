@@ -17,7 +17,10 @@ enum transport_lane { LANE_CONTROL, LANE_BULK, LANE_COUNT };
 enum { HELLO_ADDRESS_SIZE = NODE_ADDRESS_MAX + 1 };
 
 /* Features. On the wire: never renumber. */
-enum { HELLO_CALLS_MEMBER = 1 /* of the caller: its cluster has a member at the address that it calls */ };
+enum {
+    HELLO_CALLS_MEMBER = 1, /* of the caller: its cluster has a member at the address that it calls */
+    HELLO_ASKS_PEERS = 2,   /* it asks its cluster.raft.peers for admission, and takes no invitation of others */
+};
 
 struct hello {
     uint16_t protocol_min, protocol_max;

@@ -275,6 +275,17 @@ class Changing(TestCase):
             self.assertIn("handing over leadership", leader.log())
             self.assertEqual(cluster.settle().status()["term"], before + 1) # nobody had to wait and try
 
+    def test_a_node_that_asks_others_is_not_invited(self):
+        """Its peers are mistyped: the invitation says that they are asked, and nothing is changed."""
+        with Cluster(1) as cluster:
+            new = Member(4)
+            self.addCleanup(new.close)
+            new.config = new.config.replace("peers: []", f'peers: ["{new.host}:1"]')
+            new.begin()
+            answer = cluster.nodes[0].post("/api/v1/cluster/join", {"node_id": "chronos-4", "address": new.raft})
+            self.problem(answer, 409, "CONFLICT", "asks those in its own cluster.raft.peers")
+            self.assertEqual(len(cluster.nodes[0].status()["peers"]), 1)
+
     def test_a_node_is_invited(self):
         with Cluster() as cluster:
             new = Member(4).begin()
