@@ -32,7 +32,7 @@ int64_t cluster_now_ms(const struct cluster *cluster)
     return now > cluster->last_stamp_ms ? now : cluster->last_stamp_ms;
 }
 
-static int64_t stamp_ahead_ms(const struct cluster *cluster)
+int64_t cluster_stamp_ahead_ms(const struct cluster *cluster)
 {
     int64_t ahead = cluster->last_stamp_ms - cluster->config.clock->wall_ms(cluster->config.clock->arg);
     return ahead > 0 ? ahead : 0;
@@ -41,7 +41,7 @@ static int64_t stamp_ahead_ms(const struct cluster *cluster)
 /* The wall clock stands before what was stamped: it was ahead then, or is behind now. */
 static void warn_if_behind(const struct cluster *cluster)
 {
-    int64_t ahead = stamp_ahead_ms(cluster);
+    int64_t ahead = cluster_stamp_ahead_ms(cluster);
     if (ahead > STAMP_AHEAD_WARN_MS)
         LOG_ERROR("the wall clock is behind the newest entry: times of new records stay ahead until it has caught up",
                   LOG_MS("behind", ahead), LOG_STRING("mend", "check the clock of this machine (timedatectl)"));
@@ -108,31 +108,17 @@ static void on_clock_step(uv_poll_t *poll, int status, int events)
 static void set_leading(struct cluster *cluster, bool leading)
 {
     cluster->is_leader = leading;
-    if (leading)
+    if (leading) {
         LOG_INFO("became leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)),
                  LOG_U64("index", cluster->applied_index));
-    if (leading)
         warn_if_behind(cluster);
-    else
+    } else {
         LOG_WARN("no longer leader", LOG_STRING("node_id", cluster->config.node_id), LOG_U64("term", raft_term(cluster->raft)));
+    }
     if (cluster->config.leader.lead != NULL)
         cluster->config.leader.lead(cluster->config.leader.arg, leading);
     membership_look(cluster);
     levels_look(cluster);
-}
-
-/* Whether a proposal has somewhere to go. A node whose log has not begun to arrive does not know yet who is who. */
-static bool has_leader(const struct cluster *cluster)
-{
-    uint64_t leader = raft_last(cluster->raft).index > 0 ? raft_leader(cluster->raft) : 0;
-    return cluster->is_leader || (leader != 0 && leader != cluster->self.node && cluster->transport != NULL &&
-                                  transport_is_up(cluster->transport, leader, LANE_CONTROL));
-}
-
-/* A leader that has not noticed yet that it is none any more: what it took now would not be committed. */
-static bool is_cut_off(const struct cluster *cluster)
-{
-    return cluster->is_leader && cluster->contact.is_lost;
 }
 
 static const char *leader_name(const struct cluster *cluster)
@@ -145,7 +131,7 @@ static const char *leader_name(const struct cluster *cluster)
 
 static void follow_leader(struct cluster *cluster)
 {
-    bool is_led = has_leader(cluster);
+    bool is_led = contact_has_leader(cluster);
     membership_follow_leader(cluster);
     if (is_led == cluster->is_led) {
         beats_follow(cluster);
@@ -220,7 +206,7 @@ static enum status refuse(const struct cluster *cluster, enum proposal_class cla
 {
     if (cluster->stopping)
         return error_set(err, STATUS_SHUTTING_DOWN, "this node is shutting down");
-    if (class == PROPOSE_CLIENT && is_cut_off(cluster))
+    if (class == PROPOSE_CLIENT && contact_is_cut_off(cluster))
         return contact_refuse(cluster, err);
     /* Elsewhere the leader's disk counts, as long as this one takes what the leader decides. */
     bool is_full = cluster->is_leader ? cluster->disk != DISK_OK : cluster->disk == DISK_CRITICAL;
@@ -288,29 +274,12 @@ enum status cluster_transfer(struct cluster *cluster, const char *name, cluster_
     return cluster_ask(cluster, REQUEST_TRANSFER, 0, name, "", done, arg, token, err);
 }
 
-/* This node lags behind what it would have to show. The core's own answer, if it is still to come, finds nobody. */
-static bool expire_reads(struct cluster *cluster, uint64_t now_ns)
-{
-    for (uint32_t i = 0; i < cluster->read_count;) {
-        struct pending_read read = cluster->reads[i];
-        if (read.deadline_ns > now_ns) {
-            i++;
-            continue;
-        }
-        cluster->reads[i] = cluster->reads[--cluster->read_count];
-        read.done(read.arg, read.token,
-                  &(struct cluster_outcome){.status = STATUS_NOT_READY,
-                                            .message = "this node could not catch up with the cluster in time; ask another one"});
-    }
-    return cluster->read_count > 0;
-}
-
 static void on_expire(uv_timer_t *timer)
 {
     struct cluster *cluster = timer->data;
     uint64_t now = cluster_monotonic_ns(cluster);
     bool waits_here = proposals_expire(cluster->proposals, now), waits_elsewhere = forward_expire(cluster, now);
-    bool waits_for_members = membership_expire(cluster, now), reads = expire_reads(cluster, now);
+    bool waits_for_members = membership_expire(cluster, now), reads = reads_expire(cluster, now);
     bool outputs = outputs_expire(cluster, now), snapshots = snapshots_expire(cluster, now);
     if (!waits_here && !waits_elsewhere && !waits_for_members && !reads && !outputs && !snapshots && !cluster->stopping)
         (void)uv_timer_stop(timer);
@@ -318,56 +287,6 @@ static void on_expire(uv_timer_t *timer)
 }
 
 /* --- entries: out --- */
-
-static const char *read_failure(enum status status)
-{
-    if (status == STATUS_OK)
-        return "";
-    return status == STATUS_NO_QUORUM ? "no majority of the nodes confirmed who leads; try again in a second"
-                                      : "leadership was lost before the read was confirmed; try again";
-}
-
-static void answer_reads(struct cluster *cluster)
-{
-    for (uint32_t i = 0; i < cluster->read_count;) {
-        struct pending_read read = cluster->reads[i];
-        if (read.index > cluster->applied_index) {
-            i++;
-            continue;
-        }
-        cluster->reads[i] = cluster->reads[--cluster->read_count]; /* before it is answered: it may ask again */
-        read.done(read.arg, read.token, &(struct cluster_outcome){.status = read.status, .message = read_failure(read.status)});
-    }
-}
-
-static enum status read_index(struct cluster *cluster, uint32_t most, cluster_done done, void *arg, uint64_t token,
-                              struct error *err)
-{
-    if (!has_leader(cluster))
-        return contact_refuse(cluster, err);
-    enum status status = cluster->read_count < most ? raft_read_index(cluster->raft, cluster->read_ctx + 1) : STATUS_OVERLOADED;
-    if (status == STATUS_NO_LEADER)
-        return error_set(err, STATUS_NO_LEADER, "no leader is known yet; try again in a second");
-    if (status != STATUS_OK)
-        return error_set(err, STATUS_OVERLOADED, "%d consistent reads wait already", READS_MAX);
-    cluster->reads[cluster->read_count++] =
-        (struct pending_read){.ctx = ++cluster->read_ctx, .index = UINT64_MAX, .done = done, .arg = arg, .token = token,
-                              .deadline_ns = cluster_deadline_ns(cluster)};
-    (void)uv_async_send(&cluster->progress); /* never before this call returns */
-    return STATUS_OK;
-}
-
-enum status cluster_read_index(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
-{
-    if (is_cut_off(cluster))
-        return contact_refuse(cluster, err);
-    return read_index(cluster, READS_MAX, done, arg, token, err);
-}
-
-enum status cluster_read_for_beat(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err)
-{
-    return read_index(cluster, READS_MAX + BEATS_HEARD_MAX, done, arg, token, err);
-}
 
 static void handle_applied(struct cluster *cluster, struct applied_batch *applied)
 {
@@ -443,7 +362,7 @@ static void on_progress(uv_async_t *async)
     while (cluster->applier != NULL && (applied = applier_take(cluster->applier)) != NULL)
         handle_applied(cluster, applied);
     follow_leadership(cluster);
-    answer_reads(cluster);
+    reads_answer(cluster);
     snapshots_step(cluster);
     consensus_recycle_batches(cluster);
     look_at_disk(cluster);
@@ -609,15 +528,6 @@ static void on_part_closed(void *arg)
     handle_closed(arg);
 }
 
-static void abandon_reads(struct cluster *cluster)
-{
-    for (uint32_t i = 0; i < cluster->read_count; i++)
-        cluster->reads[i].done(cluster->reads[i].arg, cluster->reads[i].token,
-                               &(struct cluster_outcome){.status = STATUS_SHUTTING_DOWN,
-                                                         .message = "this node is shutting down"});
-    cluster->read_count = 0;
-}
-
 /* Alone, what was proposed will be applied. Among others it is waited for while somebody leads, and not for longer than a client
  * waits. */
 static bool must_wait(const struct cluster *cluster)
@@ -626,7 +536,7 @@ static bool must_wait(const struct cluster *cluster)
         return cluster->applied_index < raft_last(cluster->raft).index;
     bool is_handing_over = cluster->is_leader && cluster->handover.done != NULL;
     bool are_waiting = (proposals_count(cluster->proposals) > 0 || forward_count(cluster->forward) > 0) &&
-                       has_leader(cluster); /* it may be the next one */
+                       contact_has_leader(cluster); /* it may be the next one */
     return (is_handing_over || are_waiting) && cluster_monotonic_ns(cluster) < cluster->stop_deadline_ns;
 }
 
@@ -649,7 +559,7 @@ static void maybe_stopped(struct cluster *cluster)
     forward_abandon(cluster);
     membership_abandon(cluster);
     outputs_abandon(cluster);
-    abandon_reads(cluster);
+    reads_abandon(cluster);
     if (cluster->transport != NULL) {
         transport_flush(cluster->transport); /* answers to others */
         cluster->open_handles++;
@@ -746,82 +656,4 @@ const struct state *cluster_state(const struct cluster *cluster)
 const char *cluster_node_id(const struct cluster *cluster)
 {
     return cluster->config.node_id;
-}
-
-bool cluster_has_member(const struct cluster *cluster, const char *name)
-{
-    struct raft_status status;
-    raft_status(cluster->raft, &status);
-    return membership_find(status.conf, name) != NULL;
-}
-
-static void describe_members(const struct cluster *cluster, const struct raft_status *raft, struct cluster_status *ret)
-{
-    static_assert((int)CLUSTER_MEMBERS_MAX == (int)RAFT_MEMBERS_MAX, "one place each");
-    for (uint8_t i = 0; i < raft->conf->count; i++) {
-        const struct raft_member *member = &raft->conf->members[i];
-        struct cluster_member *to = &ret->members[ret->member_count++];
-        bool is_self = member->id == cluster->self.node;
-        *to = (struct cluster_member){
-            .name = member->name,
-            .address = member->address,
-            .is_leader = member->id == raft->leader,
-            .is_voter = (member->role & RAFT_VOTER) != 0,
-            .is_draining = removal_is_draining(cluster, member->id),
-            .feature_level = levels_of(cluster, member->id),
-            .is_reachable = is_self || (cluster->transport != NULL && transport_is_up(cluster->transport, member->id, LANE_CONTROL)),
-        };
-        for (uint32_t p = 0; p < raft->peer_count; p++)
-            if (raft->peers[p].id == member->id)
-                to->match_index = raft->peers[p].match;
-        if (is_self)
-            to->match_index = raft->persisted;
-        to->is_clock_known = is_self || clocks_offset(&cluster->clocks, member->id, clocks_wall_ms(cluster),
-                                                      cluster_monotonic_ms(cluster), &to->clock_ahead_ms);
-        if (to->is_leader) {
-            ret->leader_node = member->name;
-            ret->leader_address = member->address;
-        }
-    }
-}
-
-void cluster_status_get(const struct cluster *cluster, struct cluster_status *ret)
-{
-    struct log_writer_stats log = {.disk_free_bytes = -1};
-    struct applier_stats state = {.synced_index = 0};
-    struct raft_status raft;
-    if (cluster->writer != NULL)
-        log_writer_stats_get(cluster->writer, &log);
-    if (cluster->applier != NULL)
-        applier_stats_get(cluster->applier, &state);
-    raft_status(cluster->raft, &raft);
-    *ret = (struct cluster_status){
-        .is_leader = cluster->is_leader,
-        .is_ready = cluster->is_led && !is_cut_off(cluster) && !cluster->stopping,
-        .is_behind = cluster->applier == NULL || beats_is_behind(cluster),
-        .is_removed = cluster->is_removed,
-        .even_voters = voters_even(cluster),
-        .leader_contact_ms = cluster_leader_contact_ms(cluster),
-        .term = raft_term(cluster->raft),
-        .commit_index = raft_commit(cluster->raft),
-        .applied_index = cluster->applied_index,
-        .last_index = raft_last(cluster->raft).index,
-        .first_index = log.first_index,
-        .synced_index = state.synced_index,
-        .log_bytes = log.log_bytes,
-        .disk = cluster->disk,
-        .disk_free_bytes = log.disk_free_bytes,
-        .stamp_ahead_ms = stamp_ahead_ms(cluster),
-        .proposals_waiting = proposals_count(cluster->proposals),
-        .log_commits = log.commits,
-        .log_entries = log.entries,
-        .apply_batches = state.batches,
-        .apply_entries = state.entries,
-        .log_commit_ns = log.commit_ns,
-        .apply_ns = state.apply_ns,
-        .frames_unknown = cluster->frames_unknown,
-    };
-    if (ret->leader_contact_ms < 0)
-        ret->leader_contact_ms = (int64_t)((cluster_monotonic_ns(cluster) - cluster->contact.started_ns) / 1000000);
-    describe_members(cluster, &raft, ret);
 }

@@ -19,6 +19,7 @@
 #include "cluster/message.h"
 #include "cluster/outputs.h"
 #include "cluster/proposals.h"
+#include "cluster/reads.h"
 #include "cluster/removal.h"
 #include "cluster/snapshots.h"
 #include "cluster/voters.h"
@@ -54,7 +55,7 @@ void cluster_close_log_and_state(struct cluster_stores *stores);
 must_use enum status cluster_state_store_open(const struct cluster_config *config, const char *path, struct store **ret,
                                               struct error *err);
 
-enum { READS_MAX = 1024, CORE_TICK_MS = 10 };
+enum { CORE_TICK_MS = 10 };
 
 /* A node that calls: perhaps a leader whose log has not arrived here yet, perhaps a member that has moved. */
 struct acquaintance {
@@ -83,15 +84,6 @@ enum { INVITATIONS_MAX = 8 };
 /* What was submitted before the batch `seq` holds nothing valid from `from` on. */
 struct truncation {
     uint64_t seq, from;
-};
-
-struct pending_read {
-    uint64_t ctx;   /* names it towards the core */
-    uint64_t index; /* UINT64_MAX: not confirmed yet */
-    enum status status; /* OK, or why it was not confirmed */
-    cluster_done done;
-    void *arg;
-    uint64_t token, deadline_ns;
 };
 
 struct cluster {
@@ -177,9 +169,7 @@ struct cluster {
     int64_t disk_free_bytes;
     const char *disk_directory; /* that it is of */
 
-    struct pending_read reads[READS_MAX + BEATS_HEARD_MAX]; /* clients leave room for beats */
-    uint32_t read_count;
-    uint64_t read_ctx;
+    struct reads reads;
 
     void (*stopped)(void *arg);
     void *stopped_arg;
@@ -210,13 +200,12 @@ void consensus_store_cluster(struct cluster *cluster, const struct id *cluster_i
 /* --- cluster.c --- */
 uint64_t cluster_monotonic_ns(const struct cluster *cluster);
 int64_t cluster_monotonic_ms(const struct cluster *cluster);
+int64_t cluster_stamp_ahead_ms(const struct cluster *cluster); /* newest stamp before the wall clock; 0: not ahead */
 must_use enum status cluster_start_threads(struct cluster *cluster, struct error *err); /* both */
 must_use enum status cluster_start_applier(struct cluster *cluster, struct error *err);
 /* A snapshot stands in the place of state and log: tells everybody. */
 void cluster_replaced(struct cluster *cluster);
 uint64_t cluster_deadline_ns(struct cluster *cluster); /* of what a client waits for; starts its clock */
-/* As cluster_read_index, also where clients may read no more. */
-must_use enum status cluster_read_for_beat(struct cluster *cluster, cluster_done done, void *arg, uint64_t token, struct error *err);
 /* A request about members: done here by the leader, else by the leader that is asked. As forward_ask. */
 must_use enum status cluster_ask(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name, const char *address,
                                  cluster_done done, void *arg, uint64_t token, struct error *err);

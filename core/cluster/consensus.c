@@ -306,22 +306,6 @@ void consensus_allow_cut(struct cluster *cluster, uint64_t synced, uint64_t want
     log_writer_allow_cut(cluster->writer, synced, cut);
 }
 
-/* --- reads --- */
-
-/* Only noted: whoever is answered may call into the core, and what it handed out would be gone. */
-static void note_read(struct cluster *cluster, const struct raft_read_state *answer)
-{
-    for (uint32_t i = 0; i < cluster->read_count; i++) {
-        struct pending_read *read = &cluster->reads[i];
-        if (read->ctx != answer->ctx)
-            continue;
-        read->index = answer->status == STATUS_OK ? answer->index : 0;
-        read->status = answer->status == STATUS_TIMEOUT ? STATUS_NO_QUORUM : answer->status;
-        (void)uv_async_send(&cluster->progress); /* the state may be there already */
-        return;
-    }
-}
-
 /* --- driving --- */
 
 bool consensus_needs_ticks(const struct cluster *cluster)
@@ -417,7 +401,7 @@ static bool carry_out(struct cluster *cluster, const struct raft_output *out)
     serve_snapshots(cluster, out);
     send_messages(cluster, out, &lost);
     for (uint32_t i = 0; i < out->read_count; i++)
-        note_read(cluster, &out->reads[i]);
+        reads_note(cluster, &out->reads[i]);
     if (out->apply_first != 0)
         apply(cluster, out->apply_first, out->apply_last);
     want_entries(cluster, out);

@@ -62,6 +62,18 @@ int64_t cluster_leader_contact_ms(const struct cluster *cluster)
     return (int64_t)((cluster_monotonic_ns(cluster) - cluster->contact.heard_ns) / NS_PER_MS);
 }
 
+bool contact_has_leader(const struct cluster *cluster)
+{
+    uint64_t leader = raft_last(cluster->raft).index > 0 ? raft_leader(cluster->raft) : 0;
+    return cluster->is_leader || (leader != 0 && leader != cluster->self.node && cluster->transport != NULL &&
+                                  transport_is_up(cluster->transport, leader, LANE_CONTROL));
+}
+
+bool contact_is_cut_off(const struct cluster *cluster)
+{
+    return cluster->is_leader && cluster->contact.is_lost;
+}
+
 enum status contact_refuse(const struct cluster *cluster, struct error *err)
 {
     if (cluster->is_removed)
