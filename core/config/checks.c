@@ -62,6 +62,15 @@ static void check_raft_addresses(struct loader *loader)
         refuse_pair(loader, address, advertise, "is longer than %d bytes", NODE_ADDRESS_MAX);
 }
 
+static void check_one_port(struct loader *loader)
+{
+    static const char raft[] = "cluster.raft.address", http[] = "server.http.address";
+    const struct config *config = loader->config;
+    if (config->cluster_raft.address != NULL && config->server.http_address != NULL && both_known(loader, raft, http) &&
+        strcmp(config->cluster_raft.address, config->server.http_address) == 0)
+        refuse_pair(loader, raft, http, "is the address of server.http as well: each needs a port of its own");
+}
+
 static void check_raft_tls(struct loader *loader)
 {
     static const char cert[] = "cluster.raft.tls.cert_file", key[] = "cluster.raft.tls.key_file", ca[] = "cluster.raft.tls.ca_file";
@@ -164,6 +173,7 @@ static void check_backend_groups(struct loader *loader)
 void check_config(struct loader *loader)
 {
     check_raft_addresses(loader);
+    check_one_port(loader);
     check_raft_tls(loader);
     check_raft_timeouts(loader);
     settle_bootstrap(loader);

@@ -4,6 +4,7 @@
 #include <openssl/evp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "state/snapshot_format.h"
@@ -214,11 +215,16 @@ static enum status read_all(struct snapshot_reader *r, const struct snapshot_wat
 
 static enum status open_file(const char *path, int *ret_fd, struct error *err)
 {
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    struct stat file;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a pipe would wait for somebody that writes */
     if (fd < 0)
         return error_set_errno(err, errno == ENOENT ? STATUS_NOT_FOUND : STATUS_IO, errno, "open the snapshot %s", path);
-    *ret_fd = fd;
-    return STATUS_OK;
+    if (fstat(fd, &file) == 0 && S_ISREG(file.st_mode)) {
+        *ret_fd = fd;
+        return STATUS_OK;
+    }
+    (void)close(fd); /* nothing was written */
+    return error_set(err, STATUS_INVALID, "%s is not a file", path);
 }
 
 enum status snapshot_read(const char *path, const struct snapshot_visitor *visitor, const struct snapshot_watch *watch,

@@ -519,6 +519,8 @@ static void test_keys_that_depend_on_each_other(void **state)
          "chronos.yaml:3: cluster.raft.peers: a node that has peers needs cluster.raft.address, where they reach it"},
         {"cluster:\n  raft:\n    advertise: 10.0.0.1:7000\n",
          "chronos.yaml:3: cluster.raft.advertise: cluster.raft.address is missing: nobody listens at the advertised address"},
+        {"cluster:\n  raft:\n    address: 127.0.0.1:8080\n",
+         "chronos.yaml:3: cluster.raft.address: is the address of server.http as well: each needs a port of its own"},
         {"cluster:\n  raft:\n    address: 0.0.0.0:7000\n",
          "chronos.yaml:3: cluster.raft.address: the other nodes cannot reach \"0.0.0.0:7000\": set cluster.raft.advertise to the "
          "address of this machine"},
