@@ -131,7 +131,7 @@ class Leases(TestCase):
             _, execution, node, pid = self.long_run(cluster, pids)
             started = len(pids.read())
             os.kill(node.process.pid, signal.SIGSTOP)
-            again, attempt, _ = pids.wait(started + 1)[-1] # what a frozen daemon has started goes on: docs/clustering.md
+            again, attempt, _ = pids.wait(started + 1)[-1] # what a frozen daemon has started goes on: docs/reliability.md
             self.assertNotEqual(again, node.name)
             os.kill(node.process.pid, signal.SIGCONT)
             wait_for(lambda: not is_alive(pid), "the older attempt to be ended")
