@@ -21,14 +21,15 @@ founds() {
             host=${peer%:*}
             [ "$peer" = "$CHRONOS_CLUSTER_RAFT_ADVERTISE" ] && continue
             if ! answer=$(members "$host"); then
-                silent="$silent $host ($answer)"
+                silent="$silent $host"
+                reason=${answer%%;*}
             elif [ -n "$answer" ]; then
                 return 1
             fi
         done
         [ -n "$silent" ] || return 0
         if [ "$silent" != "$said" ]; then
-            echo "start.sh: waits for the others to say whether there is a cluster:$silent" >&2
+            echo "start.sh: waits for$silent to say whether there is a cluster: $reason" >&2
             said=$silent
         fi
         sleep 1

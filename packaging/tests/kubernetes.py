@@ -3,6 +3,7 @@
     packaging/tests/kubernetes.py FOLDER     as root; FOLDER holds the unpacked packages chronos and chronosctl (usr/bin/chronos, ...)
 """
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -12,12 +13,12 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 # pylint: disable=wrong-import-position
-from pods import Lab, instant, manifests, wait_for
+from pods import Lab, Pod, instant, manifests, wait_for
 
 FILES = Path(sys.argv.pop()).resolve() if len(sys.argv) > 1 else None
 FOUNDED = "founded a cluster of one"
 REFUSED = "is a member already, with another data directory"
-WAITS = "start.sh: waits for the others to say whether there is a cluster"
+WAITS = "to say whether there is a cluster"
 
 
 class Kubernetes(unittest.TestCase):
@@ -33,7 +34,7 @@ class Kubernetes(unittest.TestCase):
         known = len(result.failures) + len(result.errors)
         began = time.monotonic()
         super().run(result)
-        print(f"    {self.id().rsplit('_', 1)[0].split('.')[-1]}... {time.monotonic() - began:.1f} s", flush=True)
+        print(f"    {self.id().split('.')[-1]} {time.monotonic() - began:.1f} s", flush=True)
         if len(result.failures) + len(result.errors) > known:
             for pod in self.pods: # what went wrong, as they saw it
                 print(f"--- {pod.name}: {pod.process.poll() if pod.process else 'deleted'}\n{pod.log()[-4000:]}", flush=True)
@@ -145,6 +146,21 @@ class Kubernetes(unittest.TestCase):
         wait_for(lambda: all(p["reachable"] for p in leader.status()["peers"]), "all to be reached at their new addresses")
         self.pods[0].request("DELETE", f"/api/v1/jobs/{job}")
 
+    # --- more pods, and fewer ---
+
+    def test_05_scale(self):
+        more = [Pod(self.lab, 3), Pod(self.lab, 4)]
+        self.pods.extend(more)
+        for pod in more:
+            pod.start()
+        self.settled()
+        for pod in reversed(more):
+            self.operator(self.pods[0], "cluster", "remove", pod.name)
+            self.assertEqual(pod.delete(), 0)
+            self.pods.remove(pod)
+            wait_for(lambda p=pod: p.name not in {m["id"] for m in self.pods[0].status()["peers"]}, f"{pod.name} to have left")
+        self.assertEqual(len(self.settled().status()["peers"]), 3)
+
     # --- volumes that are lost ---
 
     def lose_volume(self, pod):
@@ -162,13 +178,13 @@ class Kubernetes(unittest.TestCase):
         self.assertNotIn(FOUNDED, pod.log())
         wait_for(lambda: self.jobs(pod) == self.jobs(others[0]), "it to have the jobs")
 
-    def test_05_a_volume_is_lost(self):
+    def test_06_a_volume_is_lost(self):
         self.lose_volume(self.pods[2])
 
-    def test_06_the_volume_of_pod_0_is_lost(self):
+    def test_07_the_volume_of_pod_0_is_lost(self):
         self.lose_volume(self.pods[0])
 
-    def test_07_pod_0_is_alone_without_its_volume(self):
+    def test_08_pod_0_is_alone_without_its_volume(self):
         """Even where it is no member any more, so that nobody would call it, and nobody can be asked: it waits."""
         zero, one, two = self.pods
         zero.kill9()
@@ -178,6 +194,7 @@ class Kubernetes(unittest.TestCase):
             pod.kill9()
         zero.start()
         wait_for(lambda: WAITS in zero.log(), "pod 0 to wait for the others")
+        self.assertNotIn("chronos started", zero.log())
         one.start() # one of two members leads nobody, and says that there is a cluster all the same
         wait_for(lambda: "asking for admission" in zero.log(), "pod 0 to ask for admission")
         two.start()
@@ -187,7 +204,7 @@ class Kubernetes(unittest.TestCase):
 
     # --- all at once ---
 
-    def test_08_all_down_and_up(self):
+    def test_09_all_down_and_up(self):
         for pod in self.pods:
             pod.kill9()
         for pod in self.pods:
@@ -198,13 +215,20 @@ class Kubernetes(unittest.TestCase):
 
     # --- certificates, backup and restore ---
 
-    def test_09_reload(self):
+    def expiry(self, pod):
+        text = pod.request("GET", "/metrics").body.decode()
+        return float(re.search(r'^chronos_tls_certificate_expiry_time_seconds{what="node_links"} (\S+)$', text, re.M)[1])
+
+    def test_10_a_new_certificate(self):
+        before = [self.expiry(pod) for pod in self.pods]
+        self.lab.make_certificate(3)
         for pod in self.pods:
             pod.exec("sh", "-c", "kill -HUP 1")
             wait_for(lambda p=pod: "certificate of the node links read again" in p.log() and "tokens read again" in p.log(), "SIGHUP to arrive")
+        self.assertTrue(all(self.expiry(pod) > old + 80000 for pod, old in zip(self.pods, before)))
         self.settled()
 
-    def test_10_restore(self):
+    def test_11_restore(self):
         zero, one, two = self.pods
         with tempfile.TemporaryDirectory() as folder:
             backup = Path(folder) / "snapshot"
@@ -230,7 +254,7 @@ class Kubernetes(unittest.TestCase):
 
     # --- what the manifests promise each other ---
 
-    def test_11_names_and_times(self):
+    def test_12_names_and_times(self):
         spec = self.lab.spec
         labels = self.lab.set["spec"]["template"]["metadata"]["labels"]
         nodes, api = manifests("services.yaml")

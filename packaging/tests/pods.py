@@ -90,21 +90,28 @@ class Lab:
 
     def make_secrets(self):
         """As docs/kubernetes.md has them made."""
-        net.run("sh", MANIFESTS / "certificates.sh", self.folder / "authority", "2")
         for name in ("tokens", "tls"):
             self.sources[name].mkdir()
-        for file in ("tls.crt", "tls.key", "ca.crt"):
-            shutil.copy(self.folder / "authority" / file, self.sources["tls"] / file)
+        self.make_certificate(2)
         lines = [net.run(self.root / "usr/bin/chronosctl", "token", "generate", name, "--save", self.folder / f"{name}.token")
                  for name in ("node", "admin")]
         (self.sources["tokens"] / "tokens").write_text("".join(line.rstrip("\n") + "\n" for line in lines))
         shutil.copy(self.folder / "node.token", self.sources["tokens"] / "node.token")
         self.token = (self.folder / "admin.token").read_text().strip()
-        for volume in self.spec["volumes"]:
-            if "secret" in volume:
-                for file in self.sources[volume["name"]].iterdir():
-                    os.chown(file, 0, self.spec["securityContext"]["fsGroup"])
-                    file.chmod(volume["secret"]["defaultMode"])
+        self.own_secret("tokens")
+
+    def make_certificate(self, days):
+        net.run("sh", MANIFESTS / "certificates.sh", self.folder / "authority", days)
+        for file in ("tls.crt", "tls.key", "ca.crt"):
+            shutil.copy(self.folder / "authority" / file, self.sources["tls"] / file)
+        self.own_secret("tls")
+
+    def own_secret(self, name):
+        """As kubelet does where there is a fsGroup."""
+        secret = next(volume["secret"] for volume in self.spec["volumes"] if volume["name"] == name)
+        for file in self.sources[name].iterdir():
+            os.chown(file, 0, self.spec["securityContext"]["fsGroup"])
+            file.chmod(secret["defaultMode"])
 
     def say_names(self):
         """The headless service. The file stays the same: it is mounted."""
