@@ -122,11 +122,10 @@ class Kubernetes(unittest.TestCase):
         handed = 0
         for pod in reversed(self.pods):
             address, led = pod.address, pod.status()["is_leader"]
-            self.assertEqual(pod.delete(), 0, pod.log()[-2000:])
-            if led:
-                handed += 1
-                others = [p for p in self.pods if p is not pod]
-                self.assertNotEqual(self.settled(others).name, pod.name)
+            pod.pre_stop()
+            self.assertFalse(pod.status()["is_leader"]) # before SIGTERM
+            handed += led
+            self.assertEqual(pod.terminate(), 0, pod.log()[-2000:])
             pod.start()
             self.assertNotEqual(pod.address, address)
             pod.until_ready()

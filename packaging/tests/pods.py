@@ -204,9 +204,15 @@ class Pod:
         return done.stdout
 
     def delete(self):
-        """kubectl delete pod: the hook, SIGTERM, and after the grace period an error in place of SIGKILL. The code of its end."""
-        hook = self.lab.container["lifecycle"]["preStop"]["exec"]["command"]
-        self.exec(*hook)
+        """kubectl delete pod; the code of its end."""
+        self.pre_stop()
+        return self.terminate()
+
+    def pre_stop(self):
+        self.exec(*self.lab.container["lifecycle"]["preStop"]["exec"]["command"])
+
+    def terminate(self):
+        """SIGTERM, and after the grace period an error in place of SIGKILL."""
         os.kill(self.init(), signal.SIGTERM)
         code = self.process.wait(timeout=self.lab.spec["terminationGracePeriodSeconds"])
         self.gone()
