@@ -65,6 +65,11 @@ sizes() {
     [ "$bytes" -lt 3000000 ]
 }
 
+# packaging/kubernetes, with the files of the packages in place of an image.
+pods() {
+    dpkg-deb -x "$packages"/chronosctl_*.deb "$work/files" && /usr/bin/python3 -B packaging/tests/kubernetes.py "$work/files"
+}
+
 same() {
     build deb "$work/again" && for file in "$work/again"/*.deb; do
         cmp "$file" "$packages/$(basename "$file")" || return 1
@@ -146,6 +151,7 @@ else
 fi
 check "lintian" lint_debs
 check "size" sizes
+check "pods of Kubernetes" pods
 
 if [ "$mode" = short ]; then
     check "an older version to upgrade from" older_of_the_same
