@@ -528,6 +528,10 @@ static enum status invite(struct cluster *cluster, const char *name, const char 
         return error_set(err, STATUS_CONFLICT, "this node cannot be reached by others: cluster.raft.address is not set");
     if (namesake != NULL && removal_is_draining(cluster, namesake->id))
         return removal_undo(cluster, namesake->id, done, arg, token, err);
+    bool answers = namesake != NULL && (namesake->id == cluster->self.node || transport_is_up(cluster->transport, namesake->id, LANE_CONTROL));
+    if (answers && strcmp(namesake->address, address) != 0)
+        return error_set(err, STATUS_CONFLICT, "node \"%s\" is a member and answers, and says by itself where it is: %s", name,
+                         namesake->address);
     if (namesake != NULL)
         return add(cluster, namesake->id, name, address, done, arg, token, err); /* perhaps it has moved */
     if (invitation_to(cluster, name) != NULL)

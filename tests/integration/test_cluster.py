@@ -275,6 +275,13 @@ class Changing(TestCase):
             self.assertIn("handing over leadership", leader.log())
             self.assertEqual(cluster.settle().status()["term"], before + 1) # nobody had to wait and try
 
+    def test_a_member_that_answers_says_itself_where_it_is(self):
+        with Cluster() as cluster:
+            for node in cluster.nodes:
+                answer = cluster.nodes[0].post("/api/v1/cluster/join", {"node_id": node.name, "address": f"{node.host}:9"})
+                self.problem(answer, 409, "CONFLICT", node.raft)
+            self.assertEqual({p["address"] for p in cluster.nodes[0].status()["peers"]}, {n.raft for n in cluster.nodes})
+
     def test_a_node_that_asks_others_is_not_invited(self):
         """Its peers are mistyped: the invitation says that they are asked, and nothing is changed."""
         with Cluster(1) as cluster:
