@@ -124,6 +124,7 @@ struct cluster {
     bool is_leaving;           /* it will stop: whenever it leads, it hands over */
     uint64_t replaced_from;    /* entries from here on are another leader's now; 0: none since it was last looked at */
     bool is_removed;           /* as was said */
+    uint32_t out_looks;        /* at which this node was in no configuration, one after the other */
     struct superseded {
         char by[NODE_NAME_MAX + 1]; /* a node of a cluster that was restored from this one; "": none */
         uint64_t first_ns, told_ns;

@@ -11,7 +11,7 @@
 
 enum { REASON_MAX = 512, ASK_AGAIN_LOOKS = 10 /* a second */ };
 enum { SUPERSEDED_ELECTIONS = 4 };
-enum { MOVES_MAX = 5 };
+enum { MOVES_MAX = 5, OUT_LOOKS = 20 /* two seconds */ };
 #define HANDOVER_AGAIN_NS UINT64_C(10000000000)
 #define MOVES_FORGOTTEN_NS UINT64_C(60000000000)
 #define ORIGIN_LASTS_NS UINT64_C(30000000000) /* longer than its nodes need to come over */
@@ -332,7 +332,7 @@ static void note_removal(struct cluster *cluster, bool is_removed)
 {
     if (is_removed && !cluster->is_removed)
         LOG_WARN("this node was removed from the cluster", LOG_STRING("node_id", cluster->config.node_id),
-                 LOG_STRING("mend", "stop it; to join anew, start it with an empty data directory and cluster.raft.peers"));
+                 LOG_STRING("mend", "stop it; to have it back, let it run and name it on a member: chronosctl cluster join"));
     else if (!is_removed && cluster->is_removed)
         LOG_INFO("this node is a member of the cluster again", LOG_STRING("node_id", cluster->config.node_id));
     if (is_removed != cluster->is_removed)
@@ -417,9 +417,11 @@ void membership_look(struct cluster *cluster)
     leave_if_superseded(cluster);
     founding_look(cluster);
     raft_status(cluster->raft, &status);
+    /* A leader that removed itself is told by nobody. For a while: a snapshot that has just come may be older than this node's admission. */
     bool is_out = status.conf->count > 0 && status.conf_index <= status.commit &&
-                  raft_conf_find(status.conf, cluster->self.node) == NULL; /* a leader that removed itself is told by nobody */
-    note_removal(cluster, status.removed || is_out);
+                  raft_conf_find(status.conf, cluster->self.node) == NULL;
+    cluster->out_looks = is_out ? cluster->out_looks + 1 : 0;
+    note_removal(cluster, status.removed || cluster->out_looks >= OUT_LOOKS || (is_out && cluster->is_removed));
     if (cluster->handover.done != NULL && status.role == RAFT_LEADER && status.transfer_to == 0)
         waiter_tell(&cluster->handover, STATUS_TIMEOUT, not_taken_over); /* the core has given it up */
     if (cluster->is_leaving && !cluster->stopping)
