@@ -10,7 +10,7 @@ packages="gcc libc6-dev cmake ninja-build pkg-config libuv1-dev libcjson-dev lib
 case $what in
 build) ;;
 test) packages="$packages make g++ clang libclang-rt-14-dev libcmocka-dev git prometheus iproute2 nftables openssl" ;;
-package) packages="$packages dpkg-dev debhelper fakeroot lintian rpm rpmlint debootstrap systemd-container apt-utils gnupg git
+package) packages="$packages build-essential dpkg-dev debhelper fakeroot lintian rpm rpmlint debootstrap systemd-container apt-utils gnupg git
  iproute2 nftables openssl python3-yaml tini" ;;
 bench) packages="$packages etcd-server nginx-light wrk" ;;
 *)
