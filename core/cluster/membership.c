@@ -593,7 +593,7 @@ void membership_reached(struct cluster *cluster, struct transport_link link, con
     raft_status(cluster->raft, &status);
     if (status.conf_index <= status.commit && raft_conf_find(status.conf, remote->node) != NULL)
         end_invitation(cluster, invitation, STATUS_OK, ""); /* it has asked by itself */
-    else if ((remote->features & HELLO_ASKS_PEERS) != 0)
+    else if (id_is_zero(&remote->cluster_id) && (remote->features & HELLO_ASKS_PEERS) != 0) /* else it was removed, and asks nobody */
         invitation->asks_peers = true;
     else if (invitation->link.generation == 0)
         welcome_invited(cluster, invitation, link, remote);
