@@ -26,15 +26,16 @@ static void maybe_stopped(struct cluster *cluster);
 
 int64_t cluster_now_ms(const struct cluster *cluster)
 {
-    int64_t now = cluster_wall_ms(cluster);
-    if (cluster->is_leader && cluster->last_stamp_ms > 0 && !cluster_clock_agrees(cluster))
+    bool is_right = cluster->is_leader && cluster_clock_agrees(cluster); /* judged once: for every write */
+    if (cluster->is_leader && !is_right && cluster->last_stamp_ms > 0)
         return cluster->last_stamp_ms; /* what a wrong clock stamps would stay ahead for good */
+    int64_t now = is_right ? clocks_wall_ms(cluster) : cluster_wall_ms(cluster);
     return now > cluster->last_stamp_ms ? now : cluster->last_stamp_ms;
 }
 
 int64_t cluster_stamp_ahead_ms(const struct cluster *cluster)
 {
-    int64_t ahead = cluster->last_stamp_ms - cluster->config.clock->wall_ms(cluster->config.clock->arg);
+    int64_t ahead = cluster->last_stamp_ms - clocks_wall_ms(cluster);
     return ahead > 0 ? ahead : 0;
 }
 
@@ -72,7 +73,7 @@ static void run_leader(struct cluster *cluster)
     if (!cluster->is_leader || cluster->stopping)
         return;
     /* Slots are due by the wall clock alone: a stamp that lies ahead of it must not fire anything early. */
-    int64_t now = cluster->config.clock->wall_ms(cluster->config.clock->arg);
+    int64_t now = clocks_wall_ms(cluster);
     int64_t next = cluster->config.leader.run(cluster->config.leader.arg, now);
     if (next == INT64_MAX) {
         (void)uv_timer_stop(&cluster->leader_timer); /* cannot fail */
@@ -164,10 +165,12 @@ static enum status propose_to_core(struct cluster *cluster, struct bytes command
     buffer_append(&cluster->stamped, command.data, command.size);
     if (cluster->stamped.failed != STATUS_OK)
         return error_set(err, STATUS_NO_MEMORY, "out of memory");
-    command_stamp(cluster->stamped.data, cluster_now_ms(cluster));
+    int64_t stamp_ms = cluster_now_ms(cluster);
+    command_stamp(cluster->stamped.data, stamp_ms);
     struct bytes stamped = buffer_bytes(&cluster->stamped);
     switch (raft_propose(cluster->raft, &stamped, 1, ret_at)) {
     case STATUS_OK:
+        cluster->last_stamp_ms = stamp_ms;
         return STATUS_OK;
     case STATUS_BUSY:
         return error_set(err, STATUS_OVERLOADED, "too many bytes wait for the disk; try again in a second");
@@ -190,7 +193,6 @@ static enum status append(struct cluster *cluster, struct bytes command, cluster
     if (status != STATUS_OK)
         return status;
     proposals_add(cluster->proposals, at, done, arg, token, deadline_ns);
-    cluster->last_stamp_ms = cluster_now_ms(cluster);
     return STATUS_OK;
 }
 

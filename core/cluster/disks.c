@@ -79,10 +79,8 @@ void disks_look(struct cluster *cluster)
     if (!cluster->is_leader || cluster->stopping || cluster->disk == DISK_OK || !cluster_clock_agrees(cluster))
         return; /* a clock that is wrong is seen to first: clocks.c */
     uint64_t to = successor(cluster);
-    if (to == 0 || cluster->handover.done != NULL || cluster->next_handover_ns > cluster_monotonic_ns(cluster))
-        return;
-    LOG_WARN("the disk of this node is low: leadership is handed over to a node that has room",
-             LOG_STRING("to", links_member(cluster, to)->name), LOG_INT("free_bytes", cluster->disk_free_bytes),
-             LOG_STRING("directory", cluster->disk_directory));
-    membership_let_lead(cluster, to);
+    if (to != 0 && membership_let_lead(cluster, to))
+        LOG_WARN("the disk of this node is low: leadership is handed over to a node that has room",
+                 LOG_STRING("to", links_member(cluster, to)->name), LOG_INT("free_bytes", cluster->disk_free_bytes),
+                 LOG_STRING("directory", cluster->disk_directory));
 }

@@ -490,16 +490,18 @@ static void on_tried(void *arg, uint64_t token, const struct cluster_outcome *ou
         LOG_WARN("leadership is not handed over", LOG_STRING("reason", outcome->message));
 }
 
-void membership_let_lead(struct cluster *cluster, uint64_t to)
+bool membership_let_lead(struct cluster *cluster, uint64_t to)
 {
     const struct raft_member *member = links_member(cluster, to);
     uint64_t now = cluster_monotonic_ns(cluster);
     struct error err;
     if (member == NULL || cluster->handover.done != NULL || cluster->next_handover_ns > now)
-        return;
+        return false;
     cluster->next_handover_ns = now + HANDOVER_AGAIN_NS;
-    if (transfer(cluster, member->name, on_tried, NULL, 0, &err) != STATUS_OK)
-        LOG_WARN("leadership is not handed over", LOG_ERROR_FIELD(&err));
+    if (transfer(cluster, member->name, on_tried, NULL, 0, &err) == STATUS_OK)
+        return true;
+    LOG_WARN("leadership is not handed over", LOG_ERROR_FIELD(&err));
+    return false;
 }
 
 void membership_follow_leader(struct cluster *cluster)

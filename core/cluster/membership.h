@@ -37,8 +37,9 @@ must_use enum status membership_change(struct cluster *cluster, const struct raf
 must_use enum status membership_do(struct cluster *cluster, enum request_kind kind, uint64_t id, const char *name,
                                    const char *address, cluster_done done, void *arg, uint64_t token, struct error *err);
 
-/* The leader wants that node to lead in its place. Not again within ten seconds: while it is tried nothing is proposed. */
-void membership_let_lead(struct cluster *cluster, uint64_t to);
+/* The leader wants that node to lead in its place. Not again within ten seconds: while it is tried nothing is proposed.
+ * True: it is being tried now. */
+bool membership_let_lead(struct cluster *cluster, uint64_t to);
 
 /* A node that was called has introduced itself: it may be invited, or not know yet that it was admitted. / Its link is gone. */
 void membership_reached(struct cluster *cluster, struct transport_link link, const struct hello *remote);

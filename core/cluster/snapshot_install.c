@@ -104,7 +104,7 @@ static void keep_file(struct cluster *cluster, const struct raft_snapshot_meta *
         return; /* it is only one snapshot less */
     raft_snapshot_taken(cluster->raft, meta);
     struct cluster_snapshot made = {.index = meta->last.index, .term = meta->last.term, .size = meta->size,
-                                    .created_ms = cluster->config.clock->wall_ms(cluster->config.clock->arg)};
+                                    .created_ms = clocks_wall_ms(cluster)};
     snapshots_keep(cluster, &made);
 }
 

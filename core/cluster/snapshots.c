@@ -169,7 +169,7 @@ static void describe_self(struct cluster *cluster, const struct raft_status *sta
 {
     struct buffer conf;
     struct snapshot_info info = {.cluster_id = cluster->self.cluster_id, .conf_index = status->conf_index,
-                                 .created_ms = cluster->config.clock->wall_ms(cluster->config.clock->arg)};
+                                 .created_ms = clocks_wall_ms(cluster)};
     buffer_init(&conf, sizeof info.conf);
     raft_conf_encode(status->conf, &conf);
     if (conf.failed == STATUS_OK) {
@@ -307,7 +307,7 @@ static bool is_due(const struct cluster *cluster)
     if (since == 0)
         return false;
     log_writer_stats_get(cluster->writer, &log);
-    int64_t now_ms = cluster->config.clock->wall_ms(cluster->config.clock->arg);
+    int64_t now_ms = clocks_wall_ms(cluster);
     bool is_old = newest != NULL ? now_ms - newest->created_ms >= cluster->config.snapshot_interval_ms
                                  : cluster_monotonic_ms(cluster) >= snapshots->first_ms;
     return is_old || since >= cluster->config.snapshot_threshold || log.log_offset - snapshots->taken_offset >= TRAILING_BYTES;

@@ -15,7 +15,7 @@ static struct {
 } world;
 
 void __wrap_raft_status(const struct raft *r, struct raft_status *ret);
-void __wrap_membership_let_lead(struct cluster *cluster, uint64_t to);
+bool __wrap_membership_let_lead(struct cluster *cluster, uint64_t to);
 bool __wrap_cluster_clock_agrees(const struct cluster *cluster);
 bool __wrap_clocks_offset(const struct clocks *clocks, uint64_t node, int64_t wall_ms, int64_t monotonic_ms, int64_t *ret_ms);
 
@@ -25,10 +25,11 @@ void __wrap_raft_status(const struct raft *r, struct raft_status *ret)
     *ret = (struct raft_status){.conf = &world.conf};
 }
 
-void __wrap_membership_let_lead(struct cluster *cluster, uint64_t to)
+bool __wrap_membership_let_lead(struct cluster *cluster, uint64_t to)
 {
     (void)cluster;
     world.to = to;
+    return true;
 }
 
 bool __wrap_cluster_clock_agrees(const struct cluster *cluster)
