@@ -220,7 +220,29 @@ class Node:
         return None
 
 
-class Receiver:
+class LocalServer:
+    """Answers on a loopback port with a handler of the test's, silently, from the start until the end of a `with`."""
+
+    def __init__(self, handler):
+        class Silent(handler):
+            def log_message(self, *ignored):
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Silent)
+        self.server.daemon_threads = True
+        self.address = f"127.0.0.1:{self.server.server_address[1]}"
+        self.url = f"http://{self.address}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *ignored):
+        self.server.shutdown()
+        self.server.server_close()
+
+
+class Receiver(LocalServer):
     """An HTTP server of the test's own that records what it gets; `answer(path, nth)` returns (status, headers, body)."""
 
     def __init__(self, answer=lambda path, nth: (200, {}, b"ok")):
@@ -242,20 +264,7 @@ class Receiver:
 
             do_GET = do_POST = do_PUT = do_DELETE = do_PATCH = do_HEAD = handle_any
 
-            def log_message(self, *ignored):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.url = f"http://127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *ignored):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 class TestCase(unittest.TestCase):

@@ -6,11 +6,10 @@ import json
 import os
 import socket
 import subprocess
-import threading
 import unittest
 
 from ctl import CTL
-from harness import Node, TestCase, wait_for
+from harness import LocalServer, Node, TestCase, wait_for
 from members import QUIET, Cluster
 
 KILLS = 4
@@ -32,7 +31,7 @@ def repeat(nodes, path, body, key):
     return wait_for(try_all, "an answer")
 
 
-class Swallower:
+class Swallower(LocalServer):
     """Stands before a node: passes requests on, and closes the connection in place of the answer that it got."""
 
     def __init__(self, node):
@@ -53,20 +52,7 @@ class Swallower:
                 self.end_headers()
                 self.wfile.write(answer.body)
 
-            def log_message(self, *ignored):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *ignored):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 def send_and_leave(node, path, body, key):

@@ -5,12 +5,11 @@ import json
 import re
 import signal
 import subprocess
-import threading
 import unittest
 from pathlib import Path
 
 from ctl import CTL, REFUSED, UNREACHABLE, USAGE, CtlCase
-from harness import DEADLINE_S, Node
+from harness import DEADLINE_S, LocalServer, Node
 from members import Cluster
 
 RUNTIME = {"id", "version", "created_at", "updated_at", "updated_by", "next_run", "last_run", "last_status", "running", "held"}
@@ -233,7 +232,7 @@ class Secrets(TransferCase):
         self.assertIn("1 replaced", self.out("job", "import", "-f", "-", "--on-conflict", "replace", stdin=text))
 
 
-class Between:
+class Between(LocalServer):
     """A proxy before a node, where `on_create(node, body, nth)` may step in when a job is really created: it answers (status,
     headers, body), or "drop" to carry the request out and lose the answer, or None to let it pass."""
 
@@ -268,20 +267,7 @@ class Between:
 
             do_GET = do_POST = do_PUT = handle_any
 
-            def log_message(self, *ignored):
-                pass
-
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.address = f"127.0.0.1:{self.server.server_address[1]}"
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *ignored):
-        self.server.shutdown()
-        self.server.server_close()
+        super().__init__(Handler)
 
 
 class Interrupted(TransferCase):
