@@ -8,7 +8,9 @@
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/buffer.h"
@@ -22,24 +24,38 @@ static struct {
     _Atomic(enum log_level) lowest;
     _Atomic(enum log_format) format;
     atomic_int fd;
+    atomic_bool to_journal;
     atomic_uint_fast64_t dropped;
     pthread_mutex_t writing; /* between asking whether the descriptor takes a line and giving it */
 } logger = {.lowest = LOG_LEVEL_INFO, .fd = STDERR_FILENO, .writing = PTHREAD_MUTEX_INITIALIZER};
 
 static const struct {
-    const char *name, *padded;
+    const char *name, *padded, *priority; /* the last as the journal reads it (sd-daemon(3)) */
 } levels[LOG_LEVEL_COUNT] = {
-    [LOG_LEVEL_DEBUG] = {"debug", "DEBUG"},
-    [LOG_LEVEL_INFO] = {"info", "INFO "},
-    [LOG_LEVEL_WARN] = {"warn", "WARN "},
-    [LOG_LEVEL_ERROR] = {"error", "ERROR"},
+    [LOG_LEVEL_DEBUG] = {"debug", "DEBUG", "<7>"},
+    [LOG_LEVEL_INFO] = {"info", "INFO ", "<6>"},
+    [LOG_LEVEL_WARN] = {"warn", "WARN ", "<4>"},
+    [LOG_LEVEL_ERROR] = {"error", "ERROR", "<3>"},
 };
+
+/* Whether systemd made this descriptor a stream to the journal (systemd.exec(5), JOURNAL_STREAM). */
+static bool is_journal(int fd)
+{
+    const char *stream = getenv("JOURNAL_STREAM");
+    char text[48];
+    struct stat file;
+    if (!stream || fstat(fd, &file) != 0)
+        return false;
+    (void)snprintf(text, sizeof text, "%ju:%ju", (uintmax_t)file.st_dev, (uintmax_t)file.st_ino);
+    return strcmp(stream, text) == 0;
+}
 
 void log_setup(enum log_level lowest, enum log_format format, int fd)
 {
     assert((unsigned)lowest < LOG_LEVEL_COUNT && fd >= 0);
     atomic_store(&logger.lowest, lowest);
     atomic_store(&logger.format, format);
+    atomic_store(&logger.to_journal, is_journal(fd));
     atomic_store(&logger.fd, fd);
 }
 
@@ -191,6 +207,8 @@ static void add_head(struct line *line, enum log_level level, const char *event,
 {
     char now[TIME_TEXT_SIZE];
     time_format(clock_system.wall_ms(clock_system.arg), now);
+    if (atomic_load(&logger.to_journal))
+        add_string(line, levels[level].priority);
     add_string(line, json ? "{\"time\":\"" : "");
     add_string(line, now);
     add_string(line, json ? "\",\"level\":\"" : " ");

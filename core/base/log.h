@@ -5,7 +5,8 @@
  *   {"time":"...","level":"info","event":"became leader","term":3,"node_id":"chronos-1"}
  *
  * Strings are quoted where they hold anything but plain characters, control characters are escaped, values are cut at
- * 1 KiB. One write(2) a line; a line that would block or fails is dropped and counted. Secrets never. */
+ * 1 KiB. One write(2) a line; a line that would block or fails is dropped and counted. Where the descriptor is a stream to systemd's
+ * journal, a line begins with its priority ("<4>"), which the journal takes off. Secrets never. */
 #ifndef CHRONOS_BASE_LOG_H
 #define CHRONOS_BASE_LOG_H
 

@@ -6,6 +6,7 @@
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 
 #include "base/clock.h"
 #include "base/json.h"
@@ -63,6 +64,31 @@ static void writes_text(void **state)
     (void)error_set(&err, STATUS_IO, "open x: failed");
     LOG_DEBUG("failed", LOG_ERROR_FIELD(&err));
     assert_string_equal(logged_after_time(), "DEBUG failed error=\"open x: failed\"\n");
+}
+
+/* As systemd tells a service that this very descriptor is the journal's. */
+static void tells_the_journal_priorities(void **state)
+{
+    (void)state;
+    struct stat file;
+    char stream[64];
+    assert_int_equal(fstat(ends[1], &file), 0);
+    (void)snprintf(stream, sizeof stream, "%ju:%ju", (uintmax_t)file.st_dev, (uintmax_t)file.st_ino);
+    assert_int_equal(setenv("JOURNAL_STREAM", stream, 1), 0);
+    log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_TEXT, ends[1]);
+    static const char *const priorities[LOG_LEVEL_COUNT] = {"<7>", "<6>", "<4>", "<3>"};
+    for (int i = 0; i < LOG_LEVEL_COUNT; i++) {
+        LOG_EVENT((enum log_level)i, "seen");
+        assert_memory_equal(logged(), priorities[i], 3);
+    }
+    log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_JSON, ends[1]);
+    LOG_WARN("seen");
+    assert_memory_equal(logged(), "<4>{", 4);
+    assert_int_equal(setenv("JOURNAL_STREAM", "1:1", 1), 0); /* another descriptor's, as where `output` is a file */
+    log_setup(LOG_LEVEL_DEBUG, LOG_FORMAT_JSON, ends[1]);
+    LOG_WARN("seen");
+    assert_memory_equal(logged(), "{", 1);
+    assert_int_equal(unsetenv("JOURNAL_STREAM"), 0);
 }
 
 static void writes_json(void **state)
@@ -261,6 +287,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         WITH_PIPE(writes_text),
+        WITH_PIPE(tells_the_journal_priorities),
         WITH_PIPE(writes_json),
         WITH_PIPE(text_cannot_be_forged),
         WITH_PIPE(levels_filter),
