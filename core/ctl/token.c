@@ -47,8 +47,8 @@ static enum status read_token_file(const char *path, struct buffer *ret, struct 
     enum status status = file_read(path, &text, err);
     if (status != STATUS_OK)
         (void)error_wrap(err, "--token-file");
-    else if (stat(path, &file) == 0 && S_ISREG(file.st_mode) && (file.st_mode & (S_IRWXG | S_IRWXO)) != 0)
-        complain(NULL, "warning: others can read the token in %s; chmod 600 it", path);
+    else if (stat(path, &file) == 0 && S_ISREG(file.st_mode) && (file.st_mode & (S_IWGRP | S_IRWXO)) != 0)
+        complain(NULL, "warning: others can read or change the token in %s; chmod 600 it", path);
     if (status == STATUS_OK)
         status = take_token(path, text.size > 0 ? buffer_bytes(&text) : (struct bytes){"", 0}, ret, err);
     if (text.data != NULL)

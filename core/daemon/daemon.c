@@ -254,24 +254,27 @@ static void warn_insecure(uv_timer_t *timer)
                  LOG_STRING("address", config->cluster_raft.address), LOG_STRING("mend", "set cluster.raft.tls on all nodes"));
 }
 
-static enum status check_security(struct node *node, struct error *err)
+/* All that security.strict refuses is said. */
+static enum status check_security(const struct config *config, config_report report, void *arg, struct error *err)
 {
-    const struct config *config = node->config;
-    node->is_api_open = config_http_is_open(config);
-    node->are_links_open = config_raft_is_open(config);
+    enum status status = STATUS_OK;
     if (!config->security_strict)
         return STATUS_OK;
-    if (node->is_api_open)
-        return error_set(err, STATUS_INVALID,
-                         "security.strict: server.http.address %s listens beyond this machine without authentication; set "
-                         "auth.tokens_file, use 127.0.0.1, or set security.strict: false",
-                         config->server.http_address);
-    if (node->are_links_open)
-        return error_set(err, STATUS_INVALID,
-                         "security.strict: links between nodes on %s are not encrypted; set cluster.raft.tls, or set "
-                         "security.strict: false",
-                         config->cluster_raft.address);
-    return STATUS_OK;
+    if (config_http_is_open(config)) {
+        status = error_set(err, STATUS_INVALID,
+                           "security.strict: server.http.address %s listens beyond this machine without authentication; set "
+                           "auth.tokens_file, use 127.0.0.1, or set security.strict: false",
+                           config->server.http_address);
+        report(arg, err->message);
+    }
+    if (config_raft_is_open(config)) {
+        status = error_set(err, STATUS_INVALID,
+                           "security.strict: links between nodes on %s are not encrypted; set cluster.raft.tls, or set "
+                           "security.strict: false",
+                           config->cluster_raft.address);
+        report(arg, err->message);
+    }
+    return status;
 }
 
 /* --- starting --- */
@@ -520,12 +523,16 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
                        enum daemon_end *ret_end, struct error *err)
 {
     static struct node node;
-    node = (struct node){.config = config, .restore = *restore, .clock = &clock_system};
+    node = (struct node){.config = config,
+                         .restore = *restore,
+                         .clock = &clock_system,
+                         .is_api_open = config_http_is_open(config),
+                         .are_links_open = config_raft_is_open(config)};
     (void)umask(077); /* the data is this user's alone */
     raise_file_limit();
     enum status status = open_log(config, err);
     if (status == STATUS_OK)
-        status = check_security(&node, err);
+        status = check_security(config, report, arg, err);
     if (status == STATUS_OK)
         status = check_tokens(config, report, arg, &node.tokens, err);
     if (status == STATUS_OK && uv_loop_init(&node.loop) != 0)
@@ -548,18 +555,15 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
     return status;
 }
 
+/* Each of them, whatever the others say. */
 enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err)
 {
     struct plugins plugins;
     struct tokens *tokens;
-    struct error tokens_err;
+    enum status security = check_security(config, report, arg, err), tokens_status = check_tokens(config, report, arg, &tokens, err);
+    tokens_free(tokens);
     enum status status = plugins_load(config, report, arg, &plugins, err);
     if (status == STATUS_OK)
         plugins_unload(&plugins);
-    if (check_tokens(config, report, arg, &tokens, &tokens_err) != STATUS_OK && status == STATUS_OK) {
-        *err = tokens_err;
-        status = err->code;
-    }
-    tokens_free(tokens);
-    return status;
+    return status != STATUS_OK ? status : tokens_status != STATUS_OK ? tokens_status : security;
 }

@@ -13,7 +13,7 @@
 #include "daemon/options.h"
 #include "daemon/store_check.h"
 
-enum { EXIT_USAGE = 2, EXIT_CONFIG = 78, EXIT_SECOND_CLUSTER = 79 };
+enum { EXIT_USAGE = 2, EXIT_DATA = 65, EXIT_CONFIG = 78, EXIT_SECOND_CLUSTER = 79 };
 enum { PATH_SIZE = 4096, HEAP_ARENAS = 2 };
 
 extern char **environ;
@@ -138,7 +138,8 @@ static int run(const struct options *options, const struct config *config, char 
     if (count > 0) /* of the configuration, and said */
         return EXIT_CONFIG;
     (void)fprintf(stderr, "chronos: cannot start: %s\n", err.message);
-    return EXIT_FAILURE;
+    bool is_data = err.code == STATUS_CORRUPT || err.code == STATUS_NOT_IMPLEMENTED; /* the latter: of a newer version */
+    return is_data ? EXIT_DATA : EXIT_FAILURE;
 }
 
 int main(int argc, char **argv)

@@ -163,7 +163,7 @@ class Requests(AuthCase):
         off = Guarded(", enabled: false", environment={"CHRONOS_SERVER_HTTP_ADDRESS": "0.0.0.0:0", "CHRONOS_SECURITY_STRICT": "true"})
         self.addCleanup(off.close)
         off.spawn()
-        self.assertEqual(off.wait_exit(), 1)
+        self.assertEqual(off.wait_exit(), 78)
         self.assertRegex(off.log(), "without authentication; set auth.tokens_file")
 
     def test_switched_off(self):
@@ -296,9 +296,12 @@ class Ctl(AuthCase):
                 self.assertEqual(out, "")
                 self.assertIn(says, err)
                 self.assertNotIn("chr_", err)
-        good.chmod(0o644)
-        out, err = ctl(node, *listing, "--token-file", good)
-        self.assertRegex(err, r"\Achronosctl: warning: others can read the token in .*; chmod 600 it\n\Z")
+        good.chmod(0o440)  # as a secret of Kubernetes, or for a group of its own
+        self.assertEqual(ctl(node, *listing, "--token-file", good)[1], "")
+        for mode in (0o644, 0o620):
+            good.chmod(mode)
+            out, err = ctl(node, *listing, "--token-file", good)
+            self.assertRegex(err, r"\Achronosctl: warning: others can read or change the token in .*; chmod 600 it\n\Z")
 
     def test_no_token_follows_a_redirect(self):
         with Receiver() as elsewhere:

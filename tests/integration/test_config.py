@@ -407,9 +407,14 @@ class StartTest(ConfigCase):
             with self.subTest(address=address):
                 strict = self.node("security: {strict: true}\n", CHRONOS_SERVER_HTTP_ADDRESS=address)
                 strict.spawn()
-                self.assertEqual(strict.wait_exit(), 1)
+                self.assertEqual(strict.wait_exit(), 78)
                 self.assertIn("security.strict", strict.log())
                 self.assertFalse(strict.data_dir.exists(), "refused before anything was touched")
+        done = self.validate("security: {strict: true}\nserver: {http: {address: '0.0.0.0:0'}}\n"
+                             "cluster: {raft: {address: '10.0.0.1:7000', peers: ['10.0.0.2:7000']}}\n")
+        self.assertEqual(done.returncode, 78, done)
+        for what in ("server.http.address 0.0.0.0:0 listens", "links between nodes on 10.0.0.1:7000"):
+            self.assertIn(f"security.strict: {what}", done.stderr)
         strict = self.node("security: {strict: true}\n").start()
         self.assertEqual(strict.stop(), 0)
         self.assertNotIn("insecure", strict.log())
@@ -429,6 +434,15 @@ class StartTest(ConfigCase):
         self.assertIn(f"127.0.0.1:{first.port}", last)
         self.assertIn("in use", last)
         self.assertEqual(first.get("/ready").status, 200)
+
+    def test_data_of_a_newer_version(self):
+        node = self.node().start()
+        self.assertEqual(node.stop(), 0)
+        marker = node.data_dir / "chronos-data"
+        marker.write_text(marker.read_text().replace("chronos-data 1", "chronos-data 99"))
+        node.spawn()
+        self.assertEqual(node.wait_exit(), 65)
+        self.assertIn("written by a newer version of Chronos (format 99, this one knows 1): install that version again", node.log())
 
     def test_an_address_of_another_machine(self):
         node = self.node(CHRONOS_SERVER_HTTP_ADDRESS="192.0.2.1:8080")

@@ -216,7 +216,7 @@ class Restoring(TestCase):
                 f.write(b"!")
             other.arguments = ["--restore-snapshot", self.copy]
             other.spawn()
-            self.assertEqual(other.wait_exit(), 1)
+            self.assertEqual(other.wait_exit(), 65)
             self.assertIn("cannot start: restore", other.log())
             other.arguments = []
             other.start()
