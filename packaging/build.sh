@@ -45,15 +45,6 @@ trap 'exit 1' INT TERM
 tree=$work/chronos-$version
 mkdir "$tree"
 git_ archive "$commit" | tar -x -C "$tree"
-if [ ! -e "$tree/packaging/debian" ]; then # of before the packages: with what they need of today, and a daemon that tells systemd nothing
-    rm -rf "$tree/packaging" "$tree/docs/man" "$tree/configs"
-    cp -R "$root/packaging" "$root/configs" "$tree"
-    cp -R "$root/docs/man" "$tree/docs"
-    cp "$root/CMakeLists.txt" "$tree"
-    sed -i '/docs\/man\/chronosctl/,+1d' "$tree/core/ctl/CMakeLists.txt"
-    sed -i '/completions/d' "$tree/packaging/debian/chronosctl.install" "$tree/packaging/rpm/chronos.spec"
-    sed -i 's/^Type=notify/Type=exec/; /^WatchdogSec/d' "$tree/packaging/systemd/chronos.service.in"
-fi
 
 build_deb() {
     cp -R "$tree/packaging/debian" "$tree/debian"

@@ -58,7 +58,7 @@ node=$!
 cd "$root"
 server=${CHRONOS_SERVER_HTTP_ADDRESS:-127.0.0.1:8080}
 url=http://$server
-ctl="$root/build/bin/chronosctl --server $url"
+ctl() { "$root/build/bin/chronosctl" --server "$url" "$@"; }
 
 waited=0
 until curl -fsS "$url/ready" >/dev/null 2>&1 && [ -s "$work/port" ]; do
@@ -84,8 +84,8 @@ fi
 grep -E "became leader|listening" "$work/chronos.log"
 
 say "4. Create two jobs"
-$ctl job create --name hello --schedule '*/3 * * * * *' --command 'echo "Hello from $CHRONOS_JOB_NAME, scheduled for $CHRONOS_SCHEDULED_TIME"'
-$ctl job create --name ping --schedule '@every 4s' --webhook "http://127.0.0.1:$(cat "$work/port")/ping"
+ctl job create --name hello --schedule '*/3 * * * * *' --command 'echo "Hello from $CHRONOS_JOB_NAME, scheduled for $CHRONOS_SCHEDULED_TIME"'
+ctl job create --name ping --schedule '@every 4s' --webhook "http://127.0.0.1:$(cat "$work/port")/ping"
 
 say "5. Watch them run"
 if [ "$check" = yes ]; then
@@ -96,11 +96,11 @@ fi
 cat <<END
 The API:      $url/api/v1/jobs
 Try next, in another terminal:
-  $ctl job list
-  $ctl job upcoming hello
+  ctl job list
+  ctl job upcoming hello
   $ctl execution list --job hello
-  $ctl job trigger hello
-  $ctl job create --name nightly --schedule '0 2 * * *' --timezone Europe/Berlin --command 'echo good night'
+  ctl job trigger hello
+  ctl job create --name nightly --schedule '0 2 * * *' --timezone Europe/Berlin --command 'echo good night'
   curl -s $url/metrics
 Read on in docs/getting-started.md. Ctrl-C stops the node; its data is deleted with it.
 

@@ -22,4 +22,5 @@ apt-ftparchive -o APT::FTPArchive::Release::Origin=Chronos -o APT::FTPArchive::R
 mv Release.new dists/stable/Release
 gpg --batch --yes --local-user "$key" --clearsign --output dists/stable/InRelease dists/stable/Release
 gpg --batch --yes --local-user "$key" --armor --detach-sign --output dists/stable/Release.gpg dists/stable/Release
-gpg --batch --yes --export --output chronos.gpg "$key"
+# One that is there may hold several, where keys change.
+[ -e chronos.gpg ] || gpg --batch --export --output chronos.gpg "$key"

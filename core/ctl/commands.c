@@ -235,7 +235,7 @@ static const struct command commands[] = {
     {"cluster", "remove", "NODE...", 1, ARGUMENTS_MAX, remove_flags, run_cluster_remove,
      "Take nodes out of the cluster, one after the other",
      "No question is asked. A node that has runs gets no new ones, and leaves when they have ended, or after\n"
-     "executors.lease_timeout. \"cluster join\" takes that back meanwhile. To come back a node needs an empty data directory.\n"
+     "executors.lease_timeout. \"cluster join\" takes that back meanwhile, and has a removed node that runs come back later.\n"
      "\n"
      "Example:\n"
      "  chronosctl cluster remove chronos-4\n"},

@@ -10,14 +10,24 @@ cd "$folder"
 key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 names=""
-for number in 0 1 2 3 4 5 6; do # as many nodes as a cluster has at most
+for number in 0 1 2 3 4 5 6; do # seven pods are more than a cluster needs
     names="$names${names:+,}DNS:chronos-$number,DNS:chronos-$number.chronos-nodes"
 done
 
+# Says something only where it fails.
+ssl() {
+    openssl "$@" 2>openssl.log || {
+        cat openssl.log >&2
+        exit 1
+    }
+}
+
 # shellcheck disable=SC2086 # a list
-[ -e ca.key ] || openssl req -x509 $key -keyout ca.key -out ca.crt -days 3650 -subj "/CN=chronos nodes" 2>/dev/null
+[ -e ca.key ] || ssl req -x509 $key -keyout ca.key -out ca.crt -days 3650 -subj "/CN=chronos nodes"
 # shellcheck disable=SC2086
-openssl req $key -keyout tls.key -out tls.csr -subj "/CN=chronos" 2>/dev/null
+ssl req $key -keyout tls.key.new -out tls.csr -subj "/CN=chronos"
 printf 'subjectAltName=%s\nextendedKeyUsage=serverAuth,clientAuth\n' "$names" >tls.ext
-openssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days "$days" -out tls.crt -extfile tls.ext 2>/dev/null
-rm tls.csr tls.ext
+ssl x509 -req -in tls.csr -CA ca.crt -CAkey ca.key -CAcreateserial -days "$days" -out tls.crt.new -extfile tls.ext
+mv tls.key.new tls.key
+mv tls.crt.new tls.crt
+rm tls.csr tls.ext openssl.log

@@ -36,9 +36,11 @@ dependencies() {
 # mount_overlay FOLDER LOWER: what is written below FOLDER/root stays in memory and leaves LOWER as it is.
 mount_overlay() {
     mkdir -p "$1"
-    mount -t tmpfs -o mode=755 chronos-packages "$1" && mounted="$1 $mounted"
+    mount -t tmpfs -o mode=755 chronos-packages "$1" || return 1
+    mounted="$1 $mounted"
     mkdir "$1/upper" "$1/work" "$1/root" # never both of a layer on the file system that it lies over
-    mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" chronos-packages "$1/root" && mounted="$1/root $mounted"
+    mount -t overlay -o "lowerdir=$2,upperdir=$1/upper,workdir=$1/work" chronos-packages "$1/root" || return 1
+    mounted="$1/root $mounted"
     rm -f "$1/root/usr/sbin/policy-rc.d" # what keeps services from being started on machines that are images
     rm -f "$1/root/var/lib/man-db/auto-update" # an index of all manual pages of this machine would take minutes
 }
@@ -79,6 +81,14 @@ halt() {
     kill -9 "$nspawn" 2>/dev/null || true
     wait "$nspawn" 2>/dev/null || true
     nspawn=""
+}
+
+# After `trap leave EXIT`; $KEEP=1 keeps the work folder.
+leave() {
+    trap - EXIT
+    halt
+    unmount_all
+    [ "${KEEP:-}" ] || rm -rf --one-file-system "$work"
 }
 
 unmount_all() {

@@ -12,13 +12,7 @@ work=$(mktemp -d)
 packages=$work/rpms
 mkdir "$work/share"
 
-cleanup() {
-    trap - EXIT
-    halt
-    unmount_all
-    [ "${KEEP:-}" ] || rm -rf --one-file-system "$work"
-}
-trap cleanup EXIT
+trap leave EXIT
 trap 'exit 1' INT TERM
 
 failed() {

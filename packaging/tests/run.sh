@@ -18,13 +18,7 @@ mounted=""
 work=$(mktemp -d)
 mkdir "$work/share"
 
-cleanup() {
-    trap - EXIT
-    halt
-    unmount_all
-    [ "${KEEP:-}" ] || rm -rf --one-file-system "$work"
-}
-trap cleanup EXIT
+trap leave EXIT
 trap 'exit 1' INT TERM
 
 # check NAME COMMAND...
@@ -65,6 +59,9 @@ sizes() {
     [ "$bytes" -lt 3000000 ]
 }
 
+# Pages and manifests have the names by which others call them.
+unpacked_pages() { ! find "$work/files/usr/share/doc/chronos" -name '*.gz' ! -name 'changelog*' | grep .; }
+
 # packaging/kubernetes, with the files of the packages in place of an image.
 pods() {
     dpkg-deb -x "$packages"/chronosctl_*.deb "$work/files" && /usr/bin/python3 -B packaging/tests/kubernetes.py "$work/files"
@@ -86,11 +83,14 @@ older_of_the_same() {
     done
 }
 
+# Root looks into a clone that may be another user's.
+git_() { git -c "safe.directory=$PWD" "$@"; }
+
 # The newest earlier commit that differs in what the daemon is; its formats must be those of today.
 older_of_another_commit() {
     epoch=tests/integration/upgrade_epoch.txt
-    commit=${CHRONOS_TEST_UPGRADE_FROM:-$(git log -1 --skip=1 --format=%H -- core plugins)}
-    [ "$(git show "$commit:$epoch" | head -1)" = "$(head -1 $epoch)" ] || {
+    commit=${CHRONOS_TEST_UPGRADE_FROM:-$(git_ log -1 --skip=1 --format=%H -- core plugins)}
+    [ "$(git_ show "$commit:$epoch" | head -1)" = "$(head -1 $epoch)" ] || {
         echo "$commit has other formats: there is nothing to upgrade from"
         return 1
     }
@@ -129,6 +129,7 @@ try_in() {
     check "a plugin built with chronos-dev" a_plugin "$2"
     check "purge" purge
     check "an older version" apt_get install --allow-downgrades chronos=0older chronosctl=0older
+    check "upgrade of a node, and back" one_node_upgraded
     check "three nodes" three_nodes
     check "upgrade" upgrade
     check "remove" remove
@@ -151,6 +152,7 @@ else
 fi
 check "lintian" lint_debs
 check "size" sizes
+check "pages are as they were written" unpacked_pages
 check "pods of Kubernetes" pods
 
 if [ "$mode" = short ]; then
