@@ -2,11 +2,11 @@
 
 ctl() { inside chronosctl "$@"; }
 
-# Without the network: what is not in apt's archive cannot be installed.
+# Without the network: what is not in apt's archive cannot be installed. A configuration that both sides changed stays the admin's.
 apt_get() {
     verb=$1
     shift
-    inside apt-get "$verb" -q -y --no-install-recommends "$@" >"$work/apt.log" 2>&1 || {
+    inside apt-get "$verb" -q -y --no-install-recommends -o Dpkg::Options::=--force-confold "$@" >"$work/apt.log" 2>&1 || {
         tail -5 "$work/apt.log" >&2
         return 1
     }
