@@ -159,6 +159,12 @@ static void reset_mark(const struct apply *a, struct job_marks *marks, int64_t m
         marks->mark_ms = wanted;
 }
 
+/* What @every counts from. A stamp so far ahead of the mark was left by a clock that was wrong, too. */
+static int64_t anchor_near(int64_t anchor_ms, const struct job_marks *marks)
+{
+    return anchor_ms - marks->mark_ms > MARK_AHEAD_MENDED_MS ? marks->mark_ms : anchor_ms;
+}
+
 /* --- JOB_PUT --- */
 
 static enum status put_new_job(struct apply *a, struct job_put *put)
@@ -170,7 +176,7 @@ static enum status put_new_job(struct apply *a, struct job_put *put)
     a->state->work.jobs_count++;
     put->spec.serial = row.serial;
     put->spec.version = row.version;
-    put->spec.anchor_ms = a->now_ms;
+    put->spec.anchor_ms = anchor_near(a->now_ms, &marks);
     a->result->version = row.version;
     enum status status = put_name(a, put->spec.name, &put->id);
     if (!status)
@@ -238,7 +244,7 @@ static enum status edit_job(struct apply *a, struct job_put *put, struct decisio
         reset_mark(a, &job->marks, put->mark_ms);
     put->spec.serial = job->row.serial;
     put->spec.version = job->row.version + 1;
-    put->spec.anchor_ms = job->spec.anchor_ms;
+    put->spec.anchor_ms = resets_mark ? anchor_near(job->spec.anchor_ms, &job->marks) : job->spec.anchor_ms;
     struct job_row row = {.serial = job->row.serial, .version = put->spec.version, .enabled = put->spec.enabled,
                           .created_ms = job->row.created_ms, .updated_ms = a->now_ms, .document = put->document};
     a->result->version = row.version;
@@ -378,8 +384,10 @@ static enum status switch_job(struct apply *a, const struct job_enable *command,
         status = get_job_row(a, &command->id, &row);
     if (status)
         return status;
-    if (command->enabled)
+    if (command->enabled) {
         reset_mark(a, &job->marks, command->mark_ms);
+        spec.anchor_ms = anchor_near(spec.anchor_ms, &job->marks);
+    }
     spec.enabled = row.enabled = command->enabled;
     spec.version = row.version = job->row.version + 1;
     row.updated_ms = a->now_ms;

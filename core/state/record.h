@@ -108,7 +108,7 @@ struct job_spec {
     uint32_t catchup_limit;
     int64_t catchup_window_ms; /* 0: unlimited */
     int64_t timeout_ms;
-    int64_t anchor_ms;         /* of @every: when the job was created */
+    int64_t anchor_ms;         /* of @every: when the job was created; where a clock was far ahead, its mark */
     struct job_retry retry;
     char name[JOB_NAME_TEXT_SIZE];
     char executor[EXECUTOR_TEXT_SIZE];

@@ -324,7 +324,7 @@ struct apply_result put_job(struct fixture *f, const struct job_spec *spec, cons
 {
     static const char document[] = "{\"name\":\"a job\",\"schedule\":\"* * * * *\"}";
     struct buffer command = command_buffer();
-    struct job_put put = {.id = *id, .expected_version = expected_version, .resets_mark = resets_mark, .due = due,
+    struct job_put put = {.id = *id, .expected_version = expected_version, .resets_mark = resets_mark, .due = due, .mark_ms = f->mark_ms,
                           .spec = *spec, .document = {document, sizeof document - 1}};
     job_put_encode(&put, &command);
     return fixture_apply(f, &command);
@@ -355,7 +355,7 @@ struct apply_result delete_job(struct fixture *f, const struct id *id, bool canc
 struct apply_result enable_job(struct fixture *f, const struct id *id, bool enabled, const struct decision *due)
 {
     struct buffer command = command_buffer();
-    struct job_enable item = {.id = *id, .enabled = enabled, .due = due};
+    struct job_enable item = {.id = *id, .enabled = enabled, .due = due, .mark_ms = f->mark_ms};
     job_enable_encode(&item, &command);
     return fixture_apply(f, &command);
 }

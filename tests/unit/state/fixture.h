@@ -37,6 +37,7 @@ struct fixture {
     struct mirror mirror;
     struct id_source ids;
     int64_t now_ms; /* the next command's stamp */
+    int64_t mark_ms; /* of edits: the wall clock; 0: as the stamp */
     uint64_t map_bytes;
     bool unchecked; /* damage was done on purpose: no checks after batches */
 };

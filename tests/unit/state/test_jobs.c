@@ -152,6 +152,37 @@ static void mark_far_ahead_is_mended(void **state)
     }
 }
 
+/* @every does not count from a stamp of years ahead: it would not come due until then. */
+static void stamp_far_ahead_is_no_anchor(void **state)
+{
+    struct fixture *f = *state;
+    for (int64_t extra = 0; extra <= 1; extra++) {
+        struct job_spec spec = spec_named(extra ? "far ahead" : "ahead");
+        struct id id;
+        int64_t wall_ms = f->now_ms - MARK_AHEAD_MENDED_MS - extra, sound = extra ? wall_ms : f->now_ms;
+        f->mark_ms = wall_ms;
+        assert_int_equal(spec_of(f, create_job(f, &spec, &id)).anchor_ms, sound);
+        /* of one that was created while the clock was wrong: by an edit of its schedule, by disabling and enabling */
+        f->mark_ms = 0;
+        (void)snprintf(spec.name, sizeof spec.name, "of then %d", (int)extra);
+        uint64_t serial = create_job(f, &spec, &id);
+        f->mark_ms = wall_ms;
+        assert_int_equal(put_job(f, &spec, &id, 1, false, NULL).status, STATUS_OK);
+        assert_int_equal(spec_of(f, serial).anchor_ms, f->now_ms);
+        assert_int_equal(put_job(f, &spec, &id, 2, true, NULL).status, STATUS_OK);
+        assert_int_equal(spec_of(f, serial).anchor_ms, sound);
+        f->mark_ms = 0;
+        (void)snprintf(spec.name, sizeof spec.name, "switched %d", (int)extra);
+        serial = create_job(f, &spec, &id);
+        f->mark_ms = wall_ms;
+        assert_int_equal(enable_job(f, &id, false, NULL).status, STATUS_OK);
+        assert_int_equal(spec_of(f, serial).anchor_ms, f->now_ms);
+        assert_int_equal(enable_job(f, &id, true, NULL).status, STATUS_OK);
+        assert_int_equal(spec_of(f, serial).anchor_ms, sound);
+        f->mark_ms = 0;
+    }
+}
+
 static void edit_with_due_slots(void **state)
 {
     struct fixture *f = *state;
@@ -309,6 +340,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(create_and_read), T(create_refusals), T(document_limit), T(jobs_limit), T(replace_and_rename),
         T(mark_follows_the_edit), T(mark_far_ahead_is_mended), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
+        T(mark_follows_the_edit), T(stamp_far_ahead_is_no_anchor), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
         T(delete_ends_what_waits), T(delete_and_cancel), T(delete_with_version_and_due), T(enable_and_disable),
     };
     return RUN_ON_BACKENDS("jobs", tests);
