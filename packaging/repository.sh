@@ -9,18 +9,37 @@ fi
 folder=$1
 key=$2
 shift 2
-index=dists/stable/main/binary-$(dpkg --print-architecture)
-mkdir -p "$folder/pool" "$folder/$index"
-cp "$@" "$folder/pool"
+index=stable/main/binary-$(dpkg --print-architecture)
+for deb in "$@"; do
+    dpkg-deb --info "$deb" >/dev/null || exit 1 # says what is wrong
+done
+signer=$(gpg --batch --with-colons --list-secret-keys "$key" 2>/dev/null | sed -n 's/^fpr:*\([0-9A-F]*\):$/\1/p' | head -1)
+if [ -z "$signer" ]; then
+    echo "packaging/repository.sh: gpg has no secret key $key" >&2
+    exit 1
+fi
+mkdir -p "$folder/pool"
+# One that is there may hold several, where keys change.
+[ -e "$folder/chronos.gpg" ] || gpg --batch --export --output "$folder/chronos.gpg" "$signer"
+if ! gpg --batch --with-colons --show-keys "$folder/chronos.gpg" | grep -q "^fpr:*$signer:"; then
+    echo "packaging/repository.sh: machines would not trust $key, as $folder/chronos.gpg does not hold it: packaging/repo.md, \"A new key\"" >&2
+    exit 1
+fi
+for deb in "$@"; do
+    cp "$deb" "$folder/pool/.new" && mv "$folder/pool/.new" "$folder/pool/$(basename "$deb")"
+done
 cd "$folder"
 
-apt-ftparchive packages pool >"$index/Packages"
-gzip -9nkf "$index/Packages"
+# All of it is made aside, and then takes the place of the index of before.
+rm -rf dists.new
+mkdir -p "dists.new/$index"
+apt-ftparchive packages pool >"dists.new/$index/Packages"
+gzip -9nk "dists.new/$index/Packages"
 apt-ftparchive -o APT::FTPArchive::Release::Origin=Chronos -o APT::FTPArchive::Release::Suite=stable \
     -o APT::FTPArchive::Release::Codename=stable -o APT::FTPArchive::Release::Components=main \
-    -o "APT::FTPArchive::Release::Architectures=$(dpkg --print-architecture)" release dists/stable >Release.new
-mv Release.new dists/stable/Release
-gpg --batch --yes --local-user "$key" --clearsign --output dists/stable/InRelease dists/stable/Release
-gpg --batch --yes --local-user "$key" --armor --detach-sign --output dists/stable/Release.gpg dists/stable/Release
-# One that is there may hold several, where keys change.
-[ -e chronos.gpg ] || gpg --batch --export --output chronos.gpg "$key"
+    -o "APT::FTPArchive::Release::Architectures=$(dpkg --print-architecture)" release dists.new/stable >Release.new
+mv Release.new dists.new/stable/Release
+gpg --batch --local-user "$signer" --clearsign --output dists.new/stable/InRelease dists.new/stable/Release
+gpg --batch --local-user "$signer" --armor --detach-sign --output dists.new/stable/Release.gpg dists.new/stable/Release
+rm -rf dists
+mv dists.new dists

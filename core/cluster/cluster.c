@@ -45,7 +45,8 @@ static void warn_if_behind(const struct cluster *cluster)
     int64_t ahead = cluster_stamp_ahead_ms(cluster);
     if (ahead > STAMP_AHEAD_WARN_MS)
         LOG_ERROR("the wall clock is behind the newest entry: times of new records stay ahead until it has caught up",
-                  LOG_MS("behind", ahead), LOG_STRING("mend", "check the clock of this machine (timedatectl)"));
+                  LOG_MS("behind", ahead),
+                  LOG_STRING("mend", "check the clock of this machine (timedatectl); disable and enable jobs that wait for that time"));
 }
 
 uint64_t cluster_monotonic_ns(const struct cluster *cluster)

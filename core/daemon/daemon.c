@@ -529,6 +529,7 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
                          .is_api_open = config_http_is_open(config),
                          .are_links_open = config_raft_is_open(config)};
     (void)umask(077); /* the data is this user's alone */
+    (void)signal(SIGHUP, SIG_IGN); /* until the loop takes it: what is being read is new anyway */
     raise_file_limit();
     enum status status = open_log(config, err);
     if (status == STATUS_OK)
