@@ -28,9 +28,10 @@ const char options_help[] =
     "what is wrong, with line and key. `chronos store check` reads all of the data directory of a node\n"
     "that does not run, or of a snapshot file, and names what is damaged.\n"
     "\n"
-    "Exit codes: 0 stopped as asked, 1 could not start, 2 wrong usage, 65 the data is damaged or of a\n"
-    "newer version, 74 the disk failed, 78 the configuration is not valid, 79 this would be a second\n"
-    "cluster beside the one that the node is a member of.\n";
+    "Exit codes: 0 stopped as asked, 1 could not start, or `store check` found damage, 2 wrong usage,\n"
+    "65 could not start, as the data is damaged or of a newer version, 74 the disk failed, 78 the\n"
+    "configuration is not valid, 79 this would be a second cluster beside the one that the node is a\n"
+    "member of.\n";
 
 static const struct {
     const char *name, *key;

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Builds the rpms of HEAD, twice, and tries them: `sh packaging/tests/rpm.sh`, as root. $PACKAGES: a folder with rpms to try instead.
+# Builds the rpms of a commit, twice, and tries them: `sh packaging/tests/rpm.sh [COMMIT]`, as root. $PACKAGES: a folder with rpms to try instead.
 #
 # The root is an overlay of this machine's Debian with an empty database of rpm in it. What the rpms require is looked for in that database,
 # so a package without files is made first which provides what the libraries of this machine do: a requirement that they do not meet is found.
@@ -53,7 +53,7 @@ replace_and_remove() {
 
 for folder in rpms again; do
     [ -z "${PACKAGES:-}" ] || break
-    PACKAGES=$work/$folder nice packaging/build.sh rpm >"$work/build.log" 2>&1 || {
+    PACKAGES=$work/$folder nice packaging/build.sh rpm "${1:-HEAD}" >"$work/build.log" 2>&1 || {
         tail -20 "$work/build.log"
         failed "the build"
     }

@@ -12,6 +12,9 @@ cd "$(dirname "$0")/../.." || exit 1
 . packaging/tests/root.sh
 . packaging/tests/checks.sh
 mode=${1:-full}
+# Root looks into a clone that may be another user's.
+git_() { git -c "safe.directory=$PWD" "$@"; }
+head=$(git_ rev-parse HEAD) # work may go on meanwhile
 passed=0
 failed=0
 mounted=""
@@ -43,7 +46,7 @@ finish() {
 }
 
 build() { # KIND FOLDER [COMMIT]
-    mkdir -p "$2" && PACKAGES=$2 nice packaging/build.sh "$1" ${3:+"$3"} >"$work/build.log" 2>&1 || {
+    mkdir -p "$2" && PACKAGES=$2 nice packaging/build.sh "$1" "${3:-$head}" >"$work/build.log" 2>&1 || {
         tail -20 "$work/build.log"
         return 1
     }
@@ -82,9 +85,6 @@ older_of_the_same() {
             dpkg-deb -b "$work/older/$name" "$packages/${name}_0older_all.deb" >/dev/null || return 1
     done
 }
-
-# Root looks into a clone that may be another user's.
-git_() { git -c "safe.directory=$PWD" "$@"; }
 
 # The newest earlier commit that differs in what the daemon is; its formats must be those of today.
 older_of_another_commit() {
@@ -164,7 +164,7 @@ fi
 
 if [ -z "${PACKAGES:-}" ] && [ "$mode" = full ]; then
     check "twice the same" same
-    check "rpms" sh packaging/tests/rpm.sh
+    check "rpms" sh packaging/tests/rpm.sh "$head"
 fi
 build_plugin="gcc libc6-dev make pkg-config"
 if [ "$mode" = same ]; then

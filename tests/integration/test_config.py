@@ -435,6 +435,19 @@ class StartTest(ConfigCase):
         self.assertIn("in use", last)
         self.assertEqual(first.get("/ready").status, 200)
 
+    def test_hangup_while_it_starts(self):
+        """Rotation of logs may meet a node at any time."""
+        node = self.node()
+        node.spawn()
+        wait_for(node.data_dir.exists, "the start to have begun")
+        hangups = 0
+        while "chronos started" not in node.log():
+            self.assertIsNone(node.process.poll(), node.log())
+            node.process.send_signal(signal.SIGHUP)
+            hangups += 1
+        self.assertGreater(hangups, 0)
+        self.assertEqual(node.stop(), 0)
+
     def test_data_of_a_newer_version(self):
         node = self.node().start()
         self.assertEqual(node.stop(), 0)
