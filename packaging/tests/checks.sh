@@ -171,10 +171,9 @@ sqlite() {
 
 # --- what belongs to others ---
 
-# The template, built in the root with what chronos-dev installs, and run by the service.
+# The template, built in the root with what the development package installs, and run by the service.
 a_plugin() {
-    apt_get install chronos-dev $1 &&
-        inside cp -r /usr/share/chronos/templates/executor /root/hello && inside make -s -C /root/hello &&
+    inside cp -r /usr/share/chronos/templates/executor /root/hello && inside make -s -C /root/hello &&
         says " 0 failed" inside chronos-plugin-check /root/hello/executor_hello.so && inside make -s -C /root/hello install &&
         inside sed -i 's/^  #http: {}/  hello: {}/' /etc/chronos/chronos.yaml && restart &&
         ctl job create --name greet --schedule @manually --executor hello --config '{"name": "package"}' >/dev/null &&

@@ -66,7 +66,8 @@ boot() {
 
 # inside COMMAND...: in the booted root, without what would change the machine itself (its clock).
 inside() {
-    setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-sys_rawio nsenter --target "$leader" --mount --uts --ipc --net --pid --root env -i -C / PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
+    setpriv --bounding-set=-sys_time,-sys_module,-sys_boot,-sys_rawio \
+        nsenter --target "$leader" --mount --uts --ipc --net --pid --root env -i -C / PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \
         DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8 HOME=/root "$@"
 }
 

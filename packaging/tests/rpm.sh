@@ -44,9 +44,10 @@ install_and_run() {
         ctl job create --name first --schedule '@every 1s' --command true >/dev/null && until_true 30 succeeded first
 }
 replace_and_remove() {
+    inside systemctl stop chronos-2 chronos-3
     before=$(main_pid)
     inside sh -c 'echo "# edited by hand" >>/etc/chronos/chronos.yaml && rpm -U --force --excludedocs /packages/chronos-[0-9]*.rpm' &&
-        another_pid "$before" && says "# edited by hand" inside cat /etc/chronos/chronos.yaml && says first ctl job list -o name &&
+        another_pid "$before" && says "# edited by hand" inside cat /etc/chronos/chronos.yaml && until_true 10 says all ctl job list -o name &&
         inside rpm -e chronos && ! inside test -e /usr/bin/chronos && inside test -d /var/lib/chronos/log &&
         says "# edited by hand" inside sh -c 'cat /etc/chronos/chronos.yaml*'
 }
@@ -72,5 +73,8 @@ rpmlint --strict --config packaging/rpm/rpmlint.toml "$packages"/*.rpm >"$work/r
 machine_package || failed "a package of what this machine provides"
 mount_overlay "$work/overlay" / && boot "$work/overlay/root" || failed "a root"
 install_and_run || failed "install, start, first run"
+sqlite || failed "sqlite"
+a_plugin || failed "a plugin built with chronos-devel"
+three_nodes || failed "three nodes"
 replace_and_remove || failed "replace, remove"
-echo "rpm: $([ "${PACKAGES:-}" ] || echo built twice the same,) rpmlint content, installed, run, replaced, removed"
+echo "rpm: $([ "${PACKAGES:-}" ] || echo built twice the same,) rpmlint content, installed, run, both backends, a plugin, three nodes, replaced, removed"

@@ -126,7 +126,8 @@ try_in() {
     check "security.strict" strict
     check "data of a newer version" newer_data
     check "sqlite" sqlite
-    check "a plugin built with chronos-dev" a_plugin "$2"
+    # shellcheck disable=SC2086 # a list
+    check "chronos-dev" apt_get install chronos-dev $2 && check "a plugin built with it" a_plugin
     check "purge" purge
     check "an older version" apt_get install --allow-downgrades chronos=0older chronosctl=0older
     check "upgrade of a node, and back" one_node_upgraded
