@@ -221,6 +221,13 @@ END
 
 # --- upgrade, remove, purge ---
 
+# apt says what the service would say in the journal alone.
+broken_configuration() {
+    inside sh -c 'cp -p /etc/chronos/chronos.yaml /root/ && echo "clutser: {}" >>/etc/chronos/chronos.yaml' &&
+        apt_get install --reinstall chronos && says "clutser" cat "$work/apt.log" && says "mend it, then: systemctl restart chronos" cat "$work/apt.log" &&
+        inside cp -p /root/chronos.yaml /etc/chronos/ && restart
+}
+
 # One node, with jobs, history and an edited configuration; the older version then has the newer one's data.
 one_node_upgraded() {
     ctl job create --name first --schedule '@every 1s' --command 'echo kept' >/dev/null && until_true 30 succeeded first || return 1

@@ -124,6 +124,7 @@ try_in() {
     check "watchdog" the_watchdog
     check "reload" reload
     check "security.strict" strict
+    check "a broken configuration" broken_configuration
     check "data of a newer version" newer_data
     check "sqlite" sqlite
     # shellcheck disable=SC2086 # a list
