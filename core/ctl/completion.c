@@ -6,7 +6,18 @@
 #include "ctl/invocation.h"
 #include "ctl/text.h"
 
-static const char *const formats[] = {"table", "json", "yaml", "name"};
+/* Flags that take one of a few words. */
+static const struct {
+    const char *flag, *alternatives, *words;
+} choices[] = {
+    {"output", "-o|--output", "table json yaml name"},
+    {"status", "--status", "pending running success failed timeout cancelled lost skipped"},
+    {"concurrency", "--concurrency", "forbid allow replace"},
+    {"missed-run-policy", "--missed-run-policy", "execute_one execute_all ignore"},
+    {"placement", "--placement", "any leader all"},
+    {"on-conflict", "--on-conflict", "fail skip replace"},
+};
+enum { CHOICE_COUNT = sizeof choices / sizeof *choices };
 
 /* --- bash and zsh: both go through the words, and `at` is what is left of them without flags: "job list" --- */
 
@@ -92,12 +103,11 @@ static void append_walk(struct buffer *out, const struct command_set *set, const
     for (size_t i = 0; i < set->group_count; i++)
         for (size_t k = 0; k < sizeof set->groups[i].aliases / sizeof *set->groups[i].aliases && set->groups[i].aliases[k] != NULL; k++)
             buffer_appendf(out, "        '%s') at='%s' ;;\n", set->groups[i].aliases[k], set->groups[i].name);
-    buffer_append_string(out, "        esac\n    done\n");
+    buffer_append_string(out, "        help) at='' ;;\n        esac\n    done\n"); /* its words are those of commands */
     append_cases(out, set);
-    buffer_append_string(out, "    case \"$previous\" in\n    -o|--output) offers='");
-    for (size_t i = 0; i < sizeof formats / sizeof *formats; i++)
-        buffer_appendf(out, "%s%s", i > 0 ? " " : "", formats[i]);
-    buffer_append_string(out, "' ;;\n    ");
+    buffer_append_string(out, "    case \"$previous\" in\n    ");
+    for (size_t i = 0; i < CHOICE_COUNT; i++)
+        buffer_appendf(out, "%s) offers='%s' ;;\n    ", choices[i].alternatives, choices[i].words);
     append_valued_of_all(out, set);
     buffer_append_string(out, ") offers='' ;;\n    esac\n");
 }
@@ -159,6 +169,9 @@ static void append_fish_flags(struct buffer *out, const struct group *group, con
             buffer_appendf(out, " -s %c", flag->letter);
         if (flag->value != NULL)
             buffer_append_string(out, strcmp(flag->value, "FILE") == 0 ? " -r -F" : " -x");
+        for (size_t i = 0; i < CHOICE_COUNT; i++)
+            if (strcmp(flag->name, choices[i].flag) == 0)
+                buffer_appendf(out, " -a '%s'", choices[i].words);
         buffer_append_string(out, " -d ");
         append_quoted(out, flag->help);
         buffer_append_char(out, '\n');
@@ -185,6 +198,19 @@ static void append_fish_group(struct buffer *out, const struct command_set *set,
     }
 }
 
+/* The first word of `help`; the second is that of a command. */
+static void append_fish_help(struct buffer *out, const struct command_set *set)
+{
+    buffer_append_string(out, "complete -c chronosctl -n '__fish_seen_subcommand_from help; and not __fish_seen_subcommand_from");
+    for (size_t i = 0; i < set->group_count; i++)
+        buffer_appendf(out, " %s", set->groups[i].name);
+    buffer_append_string(out, "' -a '");
+    for (size_t i = 0; i < set->group_count; i++)
+        buffer_appendf(out, "%s ", set->groups[i].name);
+    append_command_words(out, set, NULL);
+    buffer_append_string(out, "'\n");
+}
+
 static void append_fish(struct buffer *out, const struct command_set *set)
 {
     buffer_append_string(out, "# Made by `chronosctl completion fish`: source it, or install it as chronosctl.fish in vendor_completions.d.\n"
@@ -200,6 +226,7 @@ static void append_fish(struct buffer *out, const struct command_set *set)
         append_quoted(out, command->summary);
         buffer_append_char(out, '\n');
     }
+    append_fish_help(out, set);
 }
 
 int run_completion(struct invocation *invocation)

@@ -439,7 +439,13 @@ class Servers(CtlCase):
                                (["jo"], {"job"}), (["job", "cre"], {"create"}), (["jobs", "cre"], {"create"}),
                                (["--server", "x", "job", "tri"], {"trigger"}), (["job", "list", "--ta"], {"--tag"}),
                                (["job", "list", "-o", "j"], {"json"}), (["execution", "list", "--job", ""], set()),
-                               (["job", "get", "ni"], {"nightly"}), (["exec", "output", "--fo"], {"--follow"})):
+                               (["job", "get", "ni"], {"nightly"}), (["exec", "output", "--fo"], {"--follow"}),
+                               (["execution", "list", "--status", "s"], {"success", "skipped"}),
+                               (["job", "create", "--concurrency", ""], {"forbid", "allow", "replace"}),
+                               (["job", "update", "x", "--missed-run-policy", "execute"], {"execute_one", "execute_all"}),
+                               (["job", "create", "--placement", ""], {"any", "leader", "all"}),
+                               (["job", "import", "--on-conflict", ""], {"fail", "skip", "replace"}),
+                               (["help", "jo"], {"job"}), (["help", "job", "cre"], {"create"}), (["help", "vers"], {"version"})):
             with self.subTest(words=words):
                 done = subprocess.run(["bash", "-c", script, "bash", *words], capture_output=True, text=True, timeout=DEADLINE_S,
                                       env={"PATH": f"{CTL.parent}:{os.environ['PATH']}", "CHRONOSCTL_SERVER": self.server})
@@ -453,6 +459,7 @@ class Servers(CtlCase):
         self.assertGreater(len(listed), 20)
         for shell in ("bash", "zsh", "fish"):
             script = self.out("completion", shell)
+            self.assertIn("'fail skip replace'", script)
             for group, command in listed:
                 with self.subTest(shell=shell, command=command):
                     self.assertIn(f"-a {command} " if shell == "fish" else f"'{group} {command}'", script)
