@@ -1,6 +1,7 @@
 /* Tokens of the HTTP API: making them, turning one into its line of auth.tokens_file, and finding the one to send. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -11,6 +12,8 @@
 #include "base/limits.h"
 #include "ctl/invocation.h"
 #include "ctl/token.h"
+
+#define SHOWN_ONCE "The token, shown this once; who holds it may do everything:\n\n  %s\n\n"
 
 enum { FILE_MAX = 64 * 1024, LINE_SIZE = TOKEN_NAME_MAX + 1 + TOKEN_DIGEST_TEXT_SIZE };
 
@@ -127,11 +130,12 @@ static int show(struct invocation *invocation, const char *name, const char *tok
         buffer_appendf(out, "%s\n", line);
     else if (invocation->format == FORMAT_NAME)
         buffer_appendf(out, "%s\n%s\n", token, line);
-    else
-        buffer_appendf(out,
-                       "The token, shown this once; who holds it may do everything:\n\n  %s\n\n"
-                       "Its line for auth.tokens_file of every node, which then need a SIGHUP:\n\n  %s\n",
-                       token, line);
+    else if (invocation->out_is_terminal)
+        buffer_appendf(out, SHOWN_ONCE "Its line for auth.tokens_file of every node, which then need a SIGHUP:\n\n  %s\n", token, line);
+    else { /* ">>tokens": the line goes there, and nothing else */
+        buffer_appendf(out, "%s\n", line);
+        (void)fprintf(stderr, SHOWN_ONCE "Its line for auth.tokens_file went to standard output.\n", token);
+    }
     return EXIT_CODE_OK;
 }
 

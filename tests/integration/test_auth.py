@@ -258,9 +258,9 @@ class Ctl(AuthCase):
         self.assertEqual(err, "")
 
     def test_formats(self):
-        out = ctl(None, "token", "generate", "dave")[0]
-        shown = re.search(r"chr_[0-9a-f]{64}", out)[0]
-        self.assertIn(f"  dave:{hashlib.sha256(shown.encode()).hexdigest()}\n", out)
+        out, err = ctl(None, "token", "generate", "dave")
+        shown = re.search(r"chr_[0-9a-f]{64}", err)[0]
+        self.assertEqual(out, f"dave:{hashlib.sha256(shown.encode()).hexdigest()}\n", "what >>tokens takes")
         made = json.loads(ctl(None, "token", "generate", "dave", "-o", "json")[0])
         self.assertEqual(made["line"], f"dave:{hashlib.sha256(made['token'].encode()).hexdigest()}")
         secret, added = ctl(None, "token", "generate", "dave", "-o", "name")[0].splitlines()

@@ -372,6 +372,10 @@ class Executions(CtlCase):
                 self.assertNotRegex(line, rb"[\x00-\x08\x0b-\x1f\x7f]", words)
                 self.assertNotIn("\u202e".encode(), line)
 
+    def test_a_token_on_a_terminal(self):
+        shown = self.on_a_terminal("token", "generate", "carol").decode()
+        self.assertRegex(shown, r"(?s)shown this once.*\n  chr_[0-9a-f]{64}\r.*SIGHUP:\r\n\r\n  carol:[0-9a-f]{64}\r\n")
+
     def test_colour(self):
         self.node.create(name="x", schedule="@manually", command="true")
         self.out("job", "trigger", "x", "--wait")
