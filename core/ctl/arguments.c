@@ -150,6 +150,8 @@ static enum status check_value(const struct flag *flag, const char *value, struc
         return error_set(err, STATUS_INVALID,
                          "--%s is either there or not; =true and =false are allowed, \"%s\" is not",
                          flag->name, value);
+    if (flag->value != NULL && *value == '\0' && strcmp(flag->value, "FILE") == 0)
+        return error_set(err, STATUS_INVALID, "--%s needs the name of a file, and was given an empty one", flag->name);
     if (flag->kind == FLAG_NUMBER) {
         size_t digits = strspn(value, "0123456789");
         if (digits == 0 || digits > 9 || value[digits] != '\0' || strtol(value, NULL, 10) < 1)

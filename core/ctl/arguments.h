@@ -35,7 +35,7 @@ struct invocation;
 struct command {
     const char *group;    /* "job"; NULL for `version` and `help`, which stand alone */
     const char *name;
-    const char *operands; /* how help shows them; "" where there are none */
+    const char *operands; /* how help shows them, and the file that stands for them; "" where there are none */
     size_t operands_min, operands_max;
     const struct flag *flags;
     int (*run)(struct invocation *invocation);

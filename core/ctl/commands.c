@@ -142,7 +142,7 @@ static const struct command commands[] = {
      "Examples:\n"
      "  chronosctl job get nightly\n"
      "  chronosctl job get nightly -o yaml > nightly.yaml\n"},
-    {"job", "create", "", 0, 0, create_flags, run_job_create, "Create a job, or those of a file",
+    {"job", "create", "[-f FILE]...", 0, 0, create_flags, run_job_create, "Create a job, or those of a file",
      "Examples:\n"
      "  chronosctl job create --name nightly --schedule '0 2 * * *' --timezone Europe/Berlin --command 'make report'\n"
      "  chronosctl job create --name ping --schedule '@every 30s' --webhook https://example.com/ping --method POST\n"
@@ -158,21 +158,21 @@ static const struct command commands[] = {
      "Examples:\n"
      "  chronosctl job update nightly --schedule '30 2 * * *'\n"
      "  chronosctl job update nightly --timeout 10m --retries 3 --dry-run\n"},
-    {"job", "apply", "", 0, 0, apply_flags, run_job_apply, "Create or replace jobs by name, as files say",
+    {"job", "apply", "-f FILE...", 0, 0, apply_flags, run_job_apply, "Create or replace jobs by name, as files say",
      "Says of each job whether it was created, updated or unchanged. What a file leaves out gets its default.\n"
      "Jobs that stand in no file are left alone.\n"
      "\n"
      "Examples:\n"
      "  chronosctl job apply -f jobs.yaml\n"
      "  chronosctl job get nightly -o yaml | sed s/02:00/03:00/ | chronosctl job apply -f -\n"},
-    {"job", "export", "", 0, 0, export_flags, run_job_export, "Write jobs to a file, as job import takes them",
+    {"job", "export", "[-f FILE]", 0, 0, export_flags, run_job_export, "Write jobs to a file, as job import takes them",
      "YAML, or JSON with -o json. Secrets that the server masks are named on standard error: they have to be written into\n"
      "the file by hand. The jobs are read consistently; without a leader, job list -o yaml shows what a node has.\n"
      "\n"
      "Examples:\n"
      "  chronosctl job export -f jobs-backup.yaml\n"
      "  chronosctl job export --tag team=backend -o json > backend.json\n"},
-    {"job", "import", "", 0, 0, import_flags, run_job_import, "Create the jobs of a backup",
+    {"job", "import", "-f FILE...", 0, 0, import_flags, run_job_import, "Create the jobs of a backup",
      "Every job is checked before the first one is created; if one is refused, nothing is done. A job that exists just\n"
      "as the file has it is unchanged: an import that was interrupted can be repeated. One that exists and is different\n"
      "stops it, unless --on-conflict says skip (leave it) or replace (take the file's).\n"
@@ -244,7 +244,7 @@ static const struct command commands[] = {
      "\n"
      "Example:\n"
      "  chronosctl cluster transfer chronos-2\n"},
-    {"cluster", "snapshot", "", 0, 0, snapshot_flags, run_cluster_snapshot, "Write a snapshot of the node that is asked",
+    {"cluster", "snapshot", "[-f FILE]", 0, 0, snapshot_flags, run_cluster_snapshot, "Write a snapshot of the node that is asked",
      "It holds all jobs, runs and history, and lies in the node's data directory. With -f it is fetched, too: the file\n"
      "here is there whole or not at all.\n"
      "\n"

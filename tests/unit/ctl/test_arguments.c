@@ -150,6 +150,11 @@ static void test_refused(void **state)
     assert_refused("job|get", "job get needs JOB: chronosctl job get JOB");
     assert_refused("job|get|a|b", "what is \"b\"? usage: chronosctl job get JOB");
     assert_refused("job|list|x", "what is \"x\"? usage: chronosctl job list");
+    assert_refused("job|apply|jobs.yaml", "what is \"jobs.yaml\"? usage: chronosctl job apply -f FILE...");
+    assert_refused("job|import|jobs.yaml", "usage: chronosctl job import -f FILE...");
+    assert_refused("job|create|jobs.yaml", "usage: chronosctl job create [-f FILE]...");
+    assert_refused("cluster|snapshot|-f|", "--file needs the name of a file");
+    assert_refused("job|apply|--file=", "--file needs the name of a file");
     assert_refused("-f|x|job|apply", "-f means different things to different commands");
 }
 
