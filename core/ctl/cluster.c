@@ -199,17 +199,6 @@ static int say(struct invocation *invocation, const cJSON *answer, const char *n
     return EXIT_CODE_OK;
 }
 
-int run_cluster_join(struct invocation *invocation)
-{
-    const char *node = invocation->arguments.operands[0];
-    cJSON *answer = NULL;
-    int code = post(invocation, "/api/v1/cluster/join", node, invocation->arguments.operands[1], &answer);
-    if (code == EXIT_CODE_OK)
-        code = say(invocation, answer, node, "admitted; it votes once it has caught up");
-    cJSON_Delete(answer);
-    return code;
-}
-
 static const cJSON *find_node(const cJSON *nodes, const char *name)
 {
     const cJSON *node;
@@ -220,6 +209,18 @@ static const cJSON *find_node(const cJSON *nodes, const char *name)
             return node;
     }
     return NULL;
+}
+
+int run_cluster_join(struct invocation *invocation)
+{
+    const char *node = invocation->arguments.operands[0];
+    cJSON *answer = NULL;
+    int code = post(invocation, "/api/v1/cluster/join", node, invocation->arguments.operands[1], &answer);
+    bool votes = member_true(find_node(cJSON_GetObjectItemCaseSensitive(answer, "peers"), node), "voter"); /* was a member */
+    if (code == EXIT_CODE_OK)
+        code = say(invocation, answer, node, votes ? "admitted; it votes already" : "admitted; it votes once it has caught up");
+    cJSON_Delete(answer);
+    return code;
 }
 
 /* *ret: it is a member still, and is to leave. The asked node may be that one. */

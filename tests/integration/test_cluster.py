@@ -402,6 +402,7 @@ class Commands(TestCase):
             self.assertEqual(self.ctl(one, "cluster", "transfer", two.name), f'node "{two.name}" leads\n')
             self.assertEqual(json.loads(self.ctl(one, "cluster", "status", "-o", "json"))["leader_id"], two.name)
             self.assertIn("nobody", self.ctl(one, "cluster", "remove", "nobody", code=5))
+            self.assertEqual(self.ctl(one, "cluster", "join", two.name, two.raft), f'node "{two.name}" admitted; it votes already\n')
             self.assertIn("write host:port", self.ctl(one, "cluster", "join", "chronos-9", "10.0.0.1", code=1))
             self.assertEqual(self.ctl(one, "cluster", "remove", leader.name), f'node "{leader.name}" removed\n')
             leader.stop()
