@@ -357,11 +357,10 @@ static enum status not_reached(const struct client *client, const struct server 
     if (code == CURLE_SSL_CONNECT_ERROR || code == CURLE_PEER_FAILED_VERIFICATION)
         return error_set(err, STATUS_IO, "cannot reach %s%s: %s; does it speak TLS, with a certificate for this name?",
                          server->shown, others, why);
-    const char *host = strstr(server->shown, "://");
     return error_set(err, STATUS_IO,
-                     "cannot reach %s%s: %s; is chronos running? Start it with: chronos --http-address %s; or name "
-                     "another server with --server or CHRONOSCTL_SERVER",
-                     server->shown, others, why, host != NULL ? host + 3 : server->shown);
+                     "cannot reach %s%s: %s; is chronos running there (`systemctl status chronos`)? Another server is named with "
+                     "--server or CHRONOSCTL_SERVER",
+                     server->shown, others, why);
 }
 
 /* The current server first, then the others in their order, each once. */

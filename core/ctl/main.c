@@ -66,7 +66,11 @@ static const char *server_list(const struct arguments *arguments)
     const char *given = arguments_text(arguments, "server"), *variable = getenv("CHRONOSCTL_SERVER");
     if (given != NULL)
         return given;
-    return variable != NULL && *variable != '\0' ? variable : default_server;
+    if (variable != NULL && *variable != '\0')
+        return variable;
+    if (getenv("CHRONOS_SERVER") != NULL)
+        complain(NULL, "warning: CHRONOS_SERVER is not looked at; the variable is CHRONOSCTL_SERVER");
+    return default_server;
 }
 
 static enum status give_token(struct invocation *invocation, struct error *err)

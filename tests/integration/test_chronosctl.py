@@ -407,7 +407,14 @@ class Servers(CtlCase):
     def test_not_reachable(self):
         err = self.err("job", "list", server="127.0.0.1:1", code=UNREACHABLE)
         self.assertIn("cannot reach http://127.0.0.1:1: ", err)
-        self.assertIn("is chronos running? Start it with: chronos --http-address 127.0.0.1:1", err)
+        self.assertIn("is chronos running there (`systemctl status chronos`)?", err)
+
+    def test_a_variable_that_looks_as_if_it_named_servers(self):
+        elsewhere = {"CHRONOS_SERVER": "127.0.0.1:1"}
+        warns = "CHRONOS_SERVER is not looked at; the variable is CHRONOSCTL_SERVER"
+        self.assertEqual(self.ctl("job", "list", "-o", "name", environment=elsewhere), ("", ""))
+        self.assertEqual(self.ctl("-s", self.server, "job", "list", "-o", "name", environment={**elsewhere, "CHRONOSCTL_SERVER": ""}), ("", ""))
+        self.assertEqual(self.ctl("token", "generate", "x", "-o", "name", environment={**elsewhere, "CHRONOSCTL_SERVER": ""})[1].count(warns), 1)
 
     def test_a_proxy_is_not_asked_about_this_machine(self):
         self.out("job", "list", environment={"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"})

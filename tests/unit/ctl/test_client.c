@@ -305,7 +305,7 @@ static void test_not_reached(void **state)
     struct client *client = client_of(servers, 5000);
     assert_int_equal(client_call(client, &(struct request){.method = "POST", .path = "/"}, &response, &err), STATUS_IO);
     assert_contains(err.message, url);
-    assert_contains(err.message, "is chronos running? Start it with: chronos --http-address 127.0.0.1:");
+    assert_contains(err.message, "is chronos running there (`systemctl status chronos`)?");
     client_free(client);
     client = client_of("unix:///nowhere/chronos.sock", 5000);
     assert_int_equal(client_call(client, &(struct request){.method = "GET", .path = "/"}, &response, &err), STATUS_IO);
