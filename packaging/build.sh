@@ -35,6 +35,7 @@ if [ "$(git_ tag --points-at "$commit" --list "v$base")" ]; then
     version=$base
 fi
 version=${VERSION:-$version}
+echo "packaging/build.sh: building chronos $version, which takes some minutes" >&2
 
 packages=${PACKAGES:-$root/build-packages}
 mkdir -p "$packages"
