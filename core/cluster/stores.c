@@ -145,15 +145,18 @@ static enum status settle_log(struct log_store *log, const struct cluster_config
 }
 
 /* Runs that were open are known by the node's name: under another one nobody would end them. */
-static enum status check_name(const struct cluster_stores *stores, const char *name, const struct raft_member *self,
-                              struct error *err)
+static enum status check_name(const struct cluster_stores *stores, const struct cluster_config *config,
+                              const struct raft_member *self, struct error *err)
 {
-    if (self == NULL || strcmp(self->name, name) == 0)
+    if (self == NULL || strcmp(self->name, config->node_id) == 0)
         return STATUS_OK;
+    bool may_join = config->raft_address != NULL; /* a service founds a cluster of one when it is installed, by another name perhaps */
     return error_set(err, STATUS_INVALID,
                      "cluster.node_id is \"%s\", but %s belongs to the node \"%s\": a node keeps its name, so set "
-                     "cluster.node_id to \"%s\"",
-                     name, stores->data.path, self->name, self->name);
+                     "cluster.node_id to \"%s\"%s",
+                     config->node_id, stores->data.path, self->name, self->name,
+                     may_join ? "; a node that was just installed, and is to join others, has nothing to keep: empty the directory instead"
+                              : "");
 }
 
 static bool is_only(const struct raft_conf *conf, uint64_t id)
@@ -181,7 +184,7 @@ static enum status look_at_members(struct cluster_stores *stores, const struct c
         return error_set(err, STATUS_INVALID,
                          "%s belongs to a cluster of several nodes, and cluster.raft.address is missing: set it, so that they "
                          "reach this node", stores->data.path);
-    return check_name(stores, config->node_id, raft_conf_find(&conf, self), err);
+    return check_name(stores, config, raft_conf_find(&conf, self), err);
 }
 
 struct replay {

@@ -477,8 +477,13 @@ class DirectoryTest(TestCase):
         node = node_of(self, environment={"CHRONOS_CLUSTER_NODE_ID": "alpha"})
         node.create(name="kept", schedule="@manually", command="true")
         self.assertEqual(node.stop(), 0)
-        self.refused(self.other(node, CHRONOS_CLUSTER_NODE_ID="beta"), 'cluster.node_id is "beta"', str(node.data_dir),
-                     'set cluster.node_id to "alpha"')
+        alone = self.refused(self.other(node, CHRONOS_CLUSTER_NODE_ID="beta"), 'cluster.node_id is "beta"', str(node.data_dir),
+                             'set cluster.node_id to "alpha"')
+        self.assertNotIn("empty", alone) # there is nobody to get the jobs from
+        self.refused(self.other(node, CHRONOS_CLUSTER_NODE_ID="beta", CHRONOS_CLUSTER_RAFT_ADDRESS="127.0.0.1:7000",
+                                CHRONOS_CLUSTER_RAFT_PEERS="127.0.0.2:7000"),
+                     'set cluster.node_id to "alpha"; a node that was just installed, and is to join others',
+                     "empty the directory instead")
         node.start()
         self.assertEqual(node.get(f"{JOBS}/kept").status, 200)
 
