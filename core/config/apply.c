@@ -60,6 +60,17 @@ static bool refuse_dotted(struct loader *loader, const char *path, const struct 
     return true;
 }
 
+/* Those that are loaded, beside the keys of the group. */
+static void add_executors(const struct loader *loader, const char *parent, struct config_names *names)
+{
+    const struct config_key *wildcard = config_key_wildcard(parent);
+    const cJSON *executor;
+    if (wildcard == NULL || wildcard->type != &config_type_executor_options)
+        return;
+    cJSON_ArrayForEach(executor, loader->config->executors.options)
+        config_names_add(names, executor->string, strlen(executor->string));
+}
+
 static void refuse_unknown(struct loader *loader, const char *parent, const char *path, const struct tree *value)
 {
     struct config_names names;
@@ -74,6 +85,7 @@ static void refuse_unknown(struct loader *loader, const char *parent, const char
         return;
     }
     config_key_names(parent, &names);
+    add_executors(loader, parent, &names);
     struct suggestion suggestion = suggest(value->key, names.items);
     list_names(&names, ", ", list, sizeof list);
     if (suggestion.text[0])

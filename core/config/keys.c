@@ -253,12 +253,13 @@ bool config_key_is_wildcard(const struct config_key *key)
     return key->path[size - 1] == '*';
 }
 
-static void names_add(struct config_names *names, const char *text, size_t size)
+void config_names_add(struct config_names *names, const char *text, size_t size)
 {
     for (uint32_t i = 0; i < names->count; i++)
         if (strncmp(names->text[i], text, size) == 0 && names->text[i][size] == '\0')
             return;
-    assert(names->count < CONFIG_KEYS_MAX && size < sizeof names->text[0]);
+    if (names->count == CONFIG_KEYS_MAX || size >= sizeof names->text[0])
+        return;
     memcpy(names->text[names->count], text, size);
     names->text[names->count][size] = '\0';
     names->items[names->count] = names->text[names->count];
@@ -272,7 +273,7 @@ void config_key_names(const char *parent, struct config_names *ret)
     for (uint32_t i = 0; i < config_key_count; i++) {
         const char *rest = below(config_keys[i].path, parent);
         if (rest && *rest != '*')
-            names_add(ret, rest, strcspn(rest, "."));
+            config_names_add(ret, rest, strcspn(rest, "."));
     }
 }
 
@@ -289,7 +290,7 @@ void config_key_parents(const char *name, const char *parent, struct config_name
             size_t before = at == path ? 0 : (size_t)(at - path) - 1;
             bool same = strncmp(at, name, size) == 0 && (at[size] == '.' || at[size] == '\0');
             if (same && !(before == parent_size && memcmp(path, parent, before) == 0))
-                names_add(ret, path, before);
+                config_names_add(ret, path, before);
         }
     }
 }

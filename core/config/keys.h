@@ -56,6 +56,8 @@ struct config_names {
     uint32_t count;
 };
 void config_key_names(const char *parent, struct config_names *ret);
+/* Adds one, unless it is there or there is no room. */
+void config_names_add(struct config_names *names, const char *text, size_t size);
 /* The groups in which a key or group `name` exists, without `parent`. */
 void config_key_parents(const char *name, const char *parent, struct config_names *ret);
 /* "CHRONOS_SERVER_HTTP_ADDRESS" */

@@ -7,7 +7,7 @@
 #include "base/json.h"
 #include "plugin/schema.h"
 
-enum { FILE_NAME_SIZE = 128, KEY_SIZE = 160, PLUGIN_ID_MAX = 63, NEAREST_IDS_MAX = 64 };
+enum { FILE_NAME_SIZE = 128, KEY_SIZE = 160, PLUGIN_ID_MAX = 63, IDS_MAX = 64, SUGGESTION_SIZE = 128 };
 
 struct loading {
     const struct config *config;
@@ -60,36 +60,67 @@ static void id_of_file(const char *file, const char *prefix, char out[PLUGIN_ID_
         (void)snprintf(out, PLUGIN_ID_MAX + 1, "%.*s", (int)id_size, file + prefix_size + 1);
 }
 
-/* The nearest id among the plugins that lie in the directory and those that are loaded; "" for none. */
-static void nearest_id(const struct loading *loading, int32_t kind, const char *prefix, const char *id,
-                       char out[PLUGIN_ID_MAX + 1])
+struct ids {
+    char text[IDS_MAX][PLUGIN_ID_MAX + 1];
+    const char *items[IDS_MAX + 1];
+    size_t count;
+};
+
+static void add_id(struct ids *ids, const char *id)
 {
-    char ids[NEAREST_IDS_MAX][PLUGIN_ID_MAX + 1];
-    const char *words[NEAREST_IDS_MAX + 1] = {NULL};
-    size_t count = 0;
+    for (size_t i = 0; i < ids->count; i++)
+        if (strcmp(ids->text[i], id) == 0)
+            return;
+    if (id[0] == '\0' || ids->count == IDS_MAX)
+        return;
+    (void)snprintf(ids->text[ids->count], sizeof ids->text[0], "%s", id);
+    ids->items[ids->count] = ids->text[ids->count];
+    ids->items[++ids->count] = NULL;
+}
+
+/* Of the plugins that lie in the directory and those that are loaded. */
+static void collect_ids(const struct loading *loading, int32_t kind, const char *prefix, struct ids *ret)
+{
+    char id[PLUGIN_ID_MAX + 1];
     const struct plugin_registry *registry = loading->plugins.registry;
-    for (size_t i = 0; i < plugin_component_count(registry) && count < NEAREST_IDS_MAX; i++)
+    ret->count = 0;
+    ret->items[0] = NULL;
+    for (size_t i = 0; i < plugin_component_count(registry); i++)
         if (plugin_component_at(registry, i)->kind == kind)
-            (void)snprintf(ids[count++], sizeof ids[0], "%s", plugin_component_at(registry, i)->id);
+            add_id(ret, plugin_component_at(registry, i)->id);
     DIR *directory = opendir(loading->config->plugins.directory);
     const struct dirent *entry;
-    while (directory != NULL && count < NEAREST_IDS_MAX && (entry = readdir(directory)) != NULL) {
-        id_of_file(entry->d_name, prefix, ids[count]);
-        count += ids[count][0] != '\0';
+    while (directory != NULL && (entry = readdir(directory)) != NULL) {
+        id_of_file(entry->d_name, prefix, id);
+        add_id(ret, id);
     }
     if (directory != NULL)
         (void)closedir(directory);
-    for (size_t i = 0; i < count; i++)
-        words[i] = ids[i];
-    const char *near = nearest_word(id, words);
-    (void)snprintf(out, PLUGIN_ID_MAX + 1, "%s", near != NULL ? near : "");
+}
+
+/* *err says what was missing; with what the user may have meant, where it was the plugin itself. */
+static enum status no_such_plugin(const struct loading *loading, int32_t kind, const char *prefix, const char *id, const char *file,
+                                  struct error *err)
+{
+    struct ids ids;
+    char suggestion[SUGGESTION_SIZE] = "";
+    collect_ids(loading, kind, prefix, &ids);
+    const char *near = nearest_word(id, ids.items);
+    if (ids.count == 0 || (near != NULL && strcmp(near, id) == 0))
+        return err->code;
+    if (near != NULL)
+        (void)snprintf(suggestion, sizeof suggestion, "; did you mean \"%s\"?", near);
+    for (size_t i = 0, used = 0; near == NULL && i < ids.count && used < sizeof suggestion; i++)
+        used += (size_t)snprintf(suggestion + used, sizeof suggestion - used, "%s%s", i == 0 ? "; known: " : ", ", ids.items[i]);
+    return error_set(err, STATUS_NOT_FOUND, "there is no %s plugin \"%s\" (%s/%s)%s", prefix, id, loading->config->plugins.directory,
+                     file, suggestion);
 }
 
 /* A component of our own set: its file is named after its kind and id. */
 static enum status find_or_load(struct loading *loading, int32_t kind, const char *prefix, const char *id,
                                 const struct plugin_component **ret, struct error *err)
 {
-    char file[FILE_NAME_SIZE], near[PLUGIN_ID_MAX + 1];
+    char file[FILE_NAME_SIZE];
     struct plugin_registry *registry = loading->plugins.registry;
     const char *directory = loading->config->plugins.directory;
     *ret = plugin_find(registry, kind, id);
@@ -99,12 +130,8 @@ static enum status find_or_load(struct loading *loading, int32_t kind, const cha
         return error_set(err, STATUS_INVALID, "\"%s\" is not the id of a plugin: use a-z, 0-9, _ and -", id);
     (void)snprintf(file, sizeof file, "%s_%s.so", prefix, id);
     enum status status = plugin_load(registry, directory, file, NULL, err);
-    if (status == STATUS_NOT_FOUND) {
-        nearest_id(loading, kind, prefix, id, near);
-        if (near[0] != '\0' && strcmp(near, id) != 0)
-            return error_set(err, status, "there is no %s plugin \"%s\" (%s/%s); did you mean \"%s\"?", prefix, id,
-                             directory, file, near);
-    }
+    if (status == STATUS_NOT_FOUND)
+        return no_such_plugin(loading, kind, prefix, id, file, err);
     if (status != STATUS_OK)
         return status;
     *ret = plugin_find(registry, kind, id);

@@ -150,6 +150,10 @@ executors: {max_concurrent: [1]}
         self.refused("storage:\n  lmdb: {map_siz: 1GiB}\n", ("chronos.yaml:2: storage.lmdb.map_siz: ", "map_size"))
         self.refused("storage:\n  backend: lmbd\n", ("chronos.yaml:2: storage.backend: ", "storage_lmbd.so"))
         self.refused("executors:\n  shell: {}\n  bash: {}\n", ("chronos.yaml:3: executors.bash: ", "executor_bash.so"))
+        self.refused("executors: {webhook: {}}\n", ('chronos.yaml:1: executors.webhook: there is no executor plugin "webhook"',
+                                                    "; known: shell, http"))
+        self.refused("executors: {webhook: false}\n", ("chronos.yaml:1: executors.webhook: unknown key; known here are: ",
+                                                       ", shell, http"))
 
     def test_every_mistake_in_the_options_of_plugins(self):
         text = """\

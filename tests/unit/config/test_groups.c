@@ -109,8 +109,9 @@ static void test_groups_refused(void **state)
                                          "defaults), or "
                                          "false to unload the executor"},
         {"executors: {grpc: null}", "chronos.yaml:1: executors.grpc: there is no such executor to unload"},
-        {"executors: {htpp: false}", "chronos.yaml:1: executors.htpp: unknown key; known here are: max_concurrent, "
-                                     "lease_timeout"},
+        {"executors: {htpp: false}", "chronos.yaml:1: executors.htpp: unknown key; did you mean \"http\"?"},
+        {"executors: {webhook: false}", "chronos.yaml:1: executors.webhook: unknown key; known here are: max_concurrent, "
+                                        "lease_timeout, shell, http"},
         {"executors: {max_concurent: 5}",
          "chronos.yaml:1: executors.max_concurent: unknown key; did you mean \"max_concurrent\"?"},
         {"executors: {max_concurrents: {a: b}}",
@@ -118,7 +119,7 @@ static void test_groups_refused(void **state)
         {"executors: {enabled: true}", "chronos.yaml:1: executors.enabled: unknown key; \"enabled\" belongs under "
                                        "metrics or auth"},
         {"executors: {grpc: [a]}", "chronos.yaml:1: executors.grpc: unknown key; known here are: max_concurrent, "
-                                   "lease_timeout"},
+                                   "lease_timeout, shell, http"},
         {"executors: {gRPC: {}}", "chronos.yaml:1: executors.gRPC: no executor has such a name; use 1 to 63 of a-z, "
                                   "0-9, "
                                   "\"_\" and \"-\""},
