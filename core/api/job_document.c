@@ -27,6 +27,11 @@ static const char *const job_keys[] = {
 static const char *const retry_keys[] = {"max_attempts", "initial_interval", "max_interval", "multiplier", "jitter",
                                          NULL};
 static const char *const nothing[] = {NULL};
+/* A plugin that is not loaded cannot name its shorthand; these everybody knows. */
+static const struct shorthand {
+    const char *key, *executor;
+} own_shorthands[] = {{"command", "shell"}, {"webhook", "http"}};
+enum { OWN_SHORTHANDS = sizeof own_shorthands / sizeof own_shorthands[0] };
 
 #define X(symbol, text) text,
 static const char *const concurrency_words[] = {CONCURRENCY_TABLE(X) NULL};
@@ -188,6 +193,29 @@ static cJSON *shorthand_config(struct parsing *p, const struct plugin_component 
     return NULL;
 }
 
+static void refuse_absent_executor(struct parsing *p, const char *key, const char *name)
+{
+    char known[LISTED_MAX];
+    list_executors(p->defaults, known);
+    field_refuse(&p->fields, key, "no node has the executor \"%.*s\"; known: %s", (int)utf8_cut(name, strlen(name), QUOTED_MAX),
+                 name, known[0] != '\0' ? known : "none");
+    p->code = STATUS_EXECUTOR_UNKNOWN;
+}
+
+/* False: none of them is used. */
+static bool refuse_absent_shorthands(struct parsing *p)
+{
+    bool is_used = false;
+    for (size_t i = 0; i < OWN_SHORTHANDS; i++) {
+        const struct shorthand *own = &own_shorthands[i];
+        if (field_get(&p->fields, own->key) == NULL || plugin_find_shorthand(p->defaults->registry, own->key) != NULL)
+            continue;
+        refuse_absent_executor(p, own->key, own->executor);
+        is_used = true;
+    }
+    return is_used;
+}
+
 /* *ret_config: NULL where the component has none or it was refused. NULL: no shorthand is used. */
 static const struct plugin_component *take_shorthand(struct parsing *p, cJSON **ret_config)
 {
@@ -223,7 +251,6 @@ static void refuse_missing_executor(struct parsing *p)
 
 static const struct plugin_component *find_executor(struct parsing *p)
 {
-    char known[LISTED_MAX];
     const char *name = field_string(&p->fields, "executor", NULL);
     if (name == NULL) {
         if (field_get(&p->fields, "executor") == NULL)
@@ -234,10 +261,7 @@ static const struct plugin_component *find_executor(struct parsing *p)
         strlen(name) < EXECUTOR_TEXT_SIZE ? plugin_find(p->defaults->registry, CHRONOS_KIND_EXECUTOR, name) : NULL;
     if (component != NULL && is_offered(p->defaults, component))
         return component;
-    list_executors(p->defaults, known);
-    field_refuse(&p->fields, "executor", "no node has the executor \"%.*s\"; known: %s",
-                 (int)utf8_cut(name, strlen(name), QUOTED_MAX), name, known);
-    p->code = STATUS_EXECUTOR_UNKNOWN;
+    refuse_absent_executor(p, "executor", name);
     return NULL;
 }
 
@@ -272,11 +296,12 @@ static void check_config(struct parsing *p, const struct plugin_component *compo
 static void read_executor(struct parsing *p)
 {
     cJSON *config = NULL;
+    if (refuse_absent_shorthands(p))
+        return;
     const struct plugin_component *component = take_shorthand(p, &config);
     bool is_short = component != NULL;
     if (is_short && !is_offered(p->defaults, component)) {
-        field_refuse(&p->fields, component->shorthand, "no node has the executor \"%s\"", component->id);
-        p->code = STATUS_EXECUTOR_UNKNOWN;
+        refuse_absent_executor(p, component->shorthand, component->id);
     } else if (!is_short) {
         component = find_executor(p);
         config = cJSON_GetObjectItemCaseSensitive(p->input, "config");
@@ -430,13 +455,15 @@ static void check_text(struct parsing *p)
 
 static void check_known(const struct parsing *p)
 {
-    const char *shorthands[SHORTHANDS_MAX + 1];
+    const char *shorthands[SHORTHANDS_MAX + OWN_SHORTHANDS + 1];
     size_t count = 0;
     for (size_t i = 0; i < plugin_component_count(p->defaults->registry) && count < SHORTHANDS_MAX; i++) {
         const struct plugin_component *component = plugin_component_at(p->defaults->registry, i);
         if (component->shorthand != NULL)
             shorthands[count++] = component->shorthand;
     }
+    for (size_t i = 0; i < OWN_SHORTHANDS; i++)
+        shorthands[count++] = own_shorthands[i].key; /* twice where it is loaded */
     shorthands[count] = NULL;
     fields_check_known(&p->fields, job_keys, shorthands);
 }

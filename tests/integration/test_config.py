@@ -509,7 +509,8 @@ class StartTest(ConfigCase):
         node = self.node("executors: {http: false}\n").start()
         self.assertEqual([e["name"] for e in node.get("/api/v1/executors").json["executors"]], ["shell"])
         answer = node.post("/api/v1/jobs", {"name": "x", "schedule": "@manually", "webhook": {"url": "http://127.0.0.1/"}})
-        self.assertEqual(answer.status, 422, answer)
+        document = self.problem(answer, 422, "EXECUTOR_UNKNOWN")
+        self.assertEqual(document["errors"], [{"field": "/webhook", "message": 'no node has the executor "http"; known: shell'}])
 
 
 if __name__ == "__main__":

@@ -305,6 +305,32 @@ static void test_executors(void **state)
     }
 }
 
+/* Of a node with `shell: false`, or `http: false`: what the shorthand is short for is known all the same. */
+static void test_shorthands_of_absent_executors(void **state)
+{
+    static const struct {
+        const char *file, *member, *field, *words;
+    } rows[] = {
+        {"executor_http.so", "\"command\":\"x\"", "/command", "no node has the executor \"shell\"; known: http"},
+        {"executor_http.so", "\"command\":{\"argv\":[\"x\"]},\"webhook\":\"http://x/\"", "/command", "\"shell\"; known: http"},
+        {"executor_shell.so", "\"webhook\":\"http://x/\"", "/webhook", "no node has the executor \"http\"; known: shell"},
+        {NULL, "\"executor\":\"shell\"", "/executor", "no node has the executor \"shell\"; known: none"},
+    };
+    struct support *support = *state;
+    struct error err;
+    char text[512];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct support other = *support;
+        assert_int_equal(plugin_registry_new(&other.registry, &err), STATUS_OK);
+        if (rows[i].file != NULL)
+            assert_int_equal(plugin_load(other.registry, PLUGIN_DIRECTORY, rows[i].file, NULL, &err), STATUS_OK);
+        other.defaults.registry = other.registry;
+        (void)snprintf(text, sizeof text, "{\"name\":\"n\",\"schedule\":\"@daily\",%s}", rows[i].member);
+        refuse_over(&other, text, NULL, STATUS_EXECUTOR_UNKNOWN, rows[i].field, rows[i].words);
+        plugin_registry_free(other.registry);
+    }
+}
+
 static void test_shorthands(void **state)
 {
     static const struct {
@@ -702,6 +728,7 @@ int main(void)
         cmocka_unit_test_teardown(test_schedule_count, free_inputs),
         cmocka_unit_test_teardown(test_passed_schedule, free_inputs),
         cmocka_unit_test_teardown(test_executors, free_inputs),
+        cmocka_unit_test_teardown(test_shorthands_of_absent_executors, free_inputs),
         cmocka_unit_test_teardown(test_shorthands, free_inputs),
         cmocka_unit_test_teardown(test_secrets, free_inputs),
         cmocka_unit_test_teardown(test_policies, free_inputs),
