@@ -197,6 +197,33 @@ static enum status check_tokens(const struct config *config, config_report repor
     return status;
 }
 
+/* --- the files of the node links --- */
+
+static struct tls_files raft_tls_files(const struct config *config)
+{
+    return (struct tls_files){config->cluster_raft.tls_cert_file, config->cluster_raft.tls_key_file, config->cluster_raft.tls_ca_file};
+}
+
+/* Loads them as the start does, and says what is wrong as a fault of the configuration. */
+static enum status check_tls(const struct config *config, config_report report, void *arg, struct error *err)
+{
+    struct tls_files files = raft_tls_files(config);
+    struct tls_context *context = NULL;
+    if (config->cluster_raft.address == NULL || files.cert_file == NULL)
+        return STATUS_OK; /* nobody asks for them */
+    enum status status = tls_context_new(&files, &context, err);
+    tls_context_free(context);
+    if (status != STATUS_INVALID)
+        return status;
+    int line = config_line_of(config, err->field);
+    if (line > 0)
+        (void)error_wrap(err, "%s:%d", config_file_of(config), line);
+    report(arg, err->message);
+    return status;
+}
+
+/* --- reloading --- */
+
 /* Blocks for one small file. */
 static void reload_tokens(struct node *node)
 {
@@ -328,8 +355,7 @@ const char *daemon_log_dir(const struct config *config)
 static enum status open_cluster(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
-    node->raft_tls = (struct tls_files){config->cluster_raft.tls_cert_file, config->cluster_raft.tls_key_file,
-                                        config->cluster_raft.tls_ca_file};
+    node->raft_tls = raft_tls_files(config);
     node->cluster_config = (struct cluster_config){
         .loop = &node->loop,
         .clock = node->clock,
@@ -536,6 +562,8 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
         status = check_security(config, report, arg, err);
     if (status == STATUS_OK)
         status = check_tokens(config, report, arg, &node.tokens, err);
+    if (status == STATUS_OK)
+        status = check_tls(config, report, arg, err);
     if (status == STATUS_OK && uv_loop_init(&node.loop) != 0)
         status = error_set(err, STATUS_INTERNAL, "make the event loop");
     if (status == STATUS_OK)
@@ -563,8 +591,8 @@ enum status daemon_check_files(const struct config *config, config_report report
     struct tokens *tokens;
     enum status security = check_security(config, report, arg, err), tokens_status = check_tokens(config, report, arg, &tokens, err);
     tokens_free(tokens);
-    enum status status = plugins_load(config, report, arg, &plugins, err);
+    enum status tls = check_tls(config, report, arg, err), status = plugins_load(config, report, arg, &plugins, err);
     if (status == STATUS_OK)
         plugins_unload(&plugins);
-    return status != STATUS_OK ? status : tokens_status != STATUS_OK ? tokens_status : security;
+    return status != STATUS_OK ? status : tls != STATUS_OK ? tls : tokens_status != STATUS_OK ? tokens_status : security;
 }

@@ -1,9 +1,14 @@
 #include "transport/tls.h"
 
 #include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include <openssl/err.h>
 #include <openssl/ssl.h>
@@ -23,13 +28,23 @@ struct tls_session {
 
 /* --- errors --- */
 
-/* The innermost reason that OpenSSL has queued, and the queue emptied. */
-static const char *reason(void)
+/* Of an error that OpenSSL has queued; empties the queue. */
+static const char *text_of(unsigned long code)
 {
-    unsigned long code = ERR_peek_last_error();
     const char *text = code != 0 ? ERR_reason_error_string(code) : NULL;
     ERR_clear_error();
     return text != NULL ? text : "no reason given";
+}
+
+static const char *reason(void)
+{
+    return text_of(ERR_peek_last_error());
+}
+
+/* Each layer queues its own word after that of the one below. */
+static const char *first_reason(void)
+{
+    return text_of(ERR_peek_error());
 }
 
 static enum status session_failed(struct tls_session *session, struct error *err)
@@ -44,19 +59,48 @@ static enum status session_failed(struct tls_session *session, struct error *err
 
 /* --- contexts --- */
 
-static enum status file_failed(struct error *err, const char *key, const char *path)
+static const char cert_key[] = "cluster.raft.tls.cert_file", key_key[] = "cluster.raft.tls.key_file",
+                  ca_key[] = "cluster.raft.tls.ca_file";
+
+/* What the system says of a file, OpenSSL calls "system lib". Nor must a pipe, which nobody writes to, keep the node waiting. */
+static enum status check_file(const char *key, const char *path, struct error *err)
 {
-    return error_set_field(err, STATUS_INVALID, key, "%s: %s: %s", key, path, reason());
+    struct stat file;
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    int failed = fd < 0 || fstat(fd, &file) != 0 ? errno : S_ISDIR(file.st_mode) ? EISDIR : 0;
+    bool is_regular = failed == 0 && S_ISREG(file.st_mode);
+    if (fd >= 0)
+        (void)close(fd); /* nothing was written */
+    if (failed == 0 && !is_regular)
+        return error_set_field(err, STATUS_INVALID, key, "%s: %s: not a regular file", key, path);
+    return failed == 0 ? STATUS_OK : error_set_field(err, STATUS_INVALID, key, "%s: %s: %s", key, path, strerror(failed));
 }
 
+static enum status check_files(const struct tls_files *files, struct error *err)
+{
+    enum status status = check_file(cert_key, files->cert_file, err);
+    if (status == STATUS_OK)
+        status = check_file(key_key, files->key_file, err);
+    return status == STATUS_OK ? check_file(ca_key, files->ca_file, err) : status;
+}
+
+static enum status content_failed(struct error *err, const char *key, const char *path, const char *expected)
+{
+    return error_set_field(err, STATUS_INVALID, key, "%s: %s: holds no %s that can be used: %s", key, path, expected, first_reason());
+}
+
+/* The key goes first: a certificate of another one takes its place then, whatever kinds the two are, and that is asked at the end. */
 static enum status load(SSL_CTX *ssl, const struct tls_files *files, struct error *err)
 {
-    if (SSL_CTX_use_certificate_chain_file(ssl, files->cert_file) != 1)
-        return file_failed(err, "cluster.raft.tls.cert_file", files->cert_file);
     if (SSL_CTX_use_PrivateKey_file(ssl, files->key_file, SSL_FILETYPE_PEM) != 1)
-        return file_failed(err, "cluster.raft.tls.key_file", files->key_file);
+        return content_failed(err, key_key, files->key_file, "private key (PEM, without a passphrase)");
+    if (SSL_CTX_use_certificate_chain_file(ssl, files->cert_file) != 1)
+        return content_failed(err, cert_key, files->cert_file, "certificate (PEM)");
+    if (SSL_CTX_check_private_key(ssl) != 1)
+        return error_set_field(err, STATUS_INVALID, key_key, "%s: %s: is not the key of cert_file %s", key_key, files->key_file,
+                               files->cert_file);
     if (SSL_CTX_load_verify_locations(ssl, files->ca_file, NULL) != 1)
-        return file_failed(err, "cluster.raft.tls.ca_file", files->ca_file);
+        return content_failed(err, ca_key, files->ca_file, "certificate (PEM)");
     return STATUS_OK;
 }
 
@@ -89,9 +133,12 @@ enum status tls_context_new(const struct tls_files *files, struct tls_context **
         status = error_set(err, STATUS_NO_MEMORY, "set up TLS: %s", reason());
     if (status == STATUS_OK) {
         SSL_CTX_set_default_passwd_cb(ssl, no_passphrase);
-        status = load(ssl, files, err);
+        status = check_files(files, err);
+        if (status == STATUS_OK)
+            status = load(ssl, files, err);
     }
     if (status != STATUS_OK) {
+        ERR_clear_error();
         SSL_CTX_free(ssl);
         free(context);
         return status;

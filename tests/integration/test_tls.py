@@ -160,5 +160,75 @@ class Tls(TestCase):
         write(nodes[2], name="more", **QUIET)
 
 
+class Files(TestCase):
+    """What is wrong with the files is said by `config validate` as by the start, before anything is touched."""
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="chronos-test-")
+        self.addCleanup(folder.cleanup)
+        self.folder = folder.name
+        self.authority = Authority(self.folder)
+        for number in (1, 2):
+            self.authority.sign(f"chronos-{number}", number)
+
+    def node(self, **files):
+        node = Member(1, bootstrap=True)
+        self.addCleanup(node.close)
+        files = {"cert_file": f"{self.folder}/chronos-1.crt", "key_file": f"{self.folder}/chronos-1.key",
+                 "ca_file": self.authority.certificate, **files}
+        lines = "".join(f"      {key}: {path}\n" for key, path in files.items())
+        node.config = node.config.replace("    election_timeout: 1000ms\n", f"    election_timeout: 1000ms\n    tls:\n{lines}")
+        return node
+
+    def run_both(self, node, preexec=None):
+        start = node.command()
+        for line in ([start[0], "config", "validate", "-f", start[-1]], start):
+            yield subprocess.run(line, env=node.full_environment(), cwd=node.work, capture_output=True, text=True, timeout=60,
+                                 preexec_fn=preexec)
+
+    def refused(self, says, preexec=None, **wrong):
+        (key, path), = wrong.items()
+        with self.subTest(key=key, path=path):
+            node = self.node(**wrong)
+            node.work.chmod(0o755)
+            line = 1 + [line.split(":")[0].strip() for line in node.config.splitlines()].index(key)
+            for done in self.run_both(node, preexec):
+                self.assertEqual((done.returncode, done.stdout), (78, ""), done)
+                self.assertEqual(done.stderr.splitlines()[-1],
+                                 f"chronos: {node.work}/chronos.yaml:{line}: cluster.raft.tls.{key}: {path}: {says}")
+            self.assertFalse(node.data_dir.exists(), "refused before anything was touched")
+
+    def test_what_is_wrong(self):
+        for key in ("cert_file", "key_file", "ca_file"):
+            self.refused("No such file or directory", **{key: "/servre.pem"})
+            self.refused("Is a directory", **{key: self.folder})
+        pipe = f"{self.folder}/pipe"
+        os.mkfifo(pipe)
+        self.refused("not a regular file", key_file=pipe)
+        self.refused(f"is not the key of cert_file {self.folder}/chronos-1.crt", key_file=f"{self.folder}/chronos-2.key")
+        other = f"{self.folder}/other.key" # another kind of key than the certificate's
+        Authority.run("genpkey", "-algorithm", "ed25519", "-out", other)
+        self.refused(f"is not the key of cert_file {self.folder}/chronos-1.crt", key_file=other)
+        self.refused("holds no certificate (PEM) that can be used: no start line", cert_file=other)
+
+    def test_a_key_of_another_user(self):
+        def become_nobody():
+            os.setgroups([])
+            os.setgid(65534)
+            os.setuid(65534)
+        is_root = os.geteuid() == 0
+        os.chmod(self.folder, 0o755)
+        key = f"{self.folder}/chronos-1.key"
+        os.chmod(key, 0o600 if is_root else 0)
+        self.refused("Permission denied", become_nobody if is_root else None, key_file=key)
+
+    def test_good_ones(self):
+        node = self.node()
+        validate = next(self.run_both(node))
+        self.assertEqual((validate.returncode, validate.stderr), (0, ""))
+        node.start()
+        self.assertEqual(node.stop(), 0)
+
+
 if __name__ == "__main__":
     unittest.main(verbosity=2)

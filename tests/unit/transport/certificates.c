@@ -108,6 +108,14 @@ void certificate_authority(const char *name)
     EVP_PKEY_free(key);
 }
 
+void certificate_key(const char *type, char ret_path[CERTIFICATE_PATH_SIZE])
+{
+    EVP_PKEY *key = EVP_PKEY_Q_keygen(NULL, NULL, type);
+    assert_non_null(key);
+    write_key(type, key, NULL, ret_path);
+    EVP_PKEY_free(key);
+}
+
 static EVP_PKEY *read_key(const char *path)
 {
     FILE *file = fopen(path, "r");

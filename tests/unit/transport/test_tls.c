@@ -268,42 +268,66 @@ static void goodbye(void **state)
     SSL_CTX_free(context);
 }
 
-static void refused_files(struct tls_files files, const char *expected, const char *path)
+/* The message is "<key>: <path>: ..." and holds these words. */
+static void refused_files(struct tls_files files, const char *key, const char *path, const char *words)
 {
+    char start[CERTIFICATE_PATH_SIZE + 64];
     struct tls_context *context = NULL;
     struct error err;
     assert_int_equal(tls_context_new(&files, &context, &err), STATUS_INVALID);
     assert_null(context);
-    if (strstr(err.message, expected) == NULL || strstr(err.message, path) == NULL)
-        fail_msg("%s", err.message);
+    assert_string_equal(err.field, key);
+    (void)snprintf(start, sizeof start, "%s: %s: ", key, path);
+    if (strncmp(err.message, start, strlen(start)) != 0 || strstr(err.message, words) == NULL)
+        fail_msg("wanted %s...%s: %s", start, words, err.message);
 }
+
+static const char cert_file[] = "cluster.raft.tls.cert_file", key_file[] = "cluster.raft.tls.key_file",
+                  ca_file[] = "cluster.raft.tls.ca_file";
 
 static void files(void **state)
 {
     struct tls_files good = certificate_tls(&one), bad;
+    char other[CERTIFICATE_PATH_SIZE];
     (void)state;
     bad = good;
-    bad.cert_file = "/nowhere.crt";
-    refused_files(bad, "cluster.raft.tls.cert_file", "/nowhere.crt");
-    bad = good;
-    bad.key_file = "/nowhere.key";
-    refused_files(bad, "cluster.raft.tls.key_file", "/nowhere.key");
-    bad = good;
-    bad.ca_file = "/nowhere.ca";
-    refused_files(bad, "cluster.raft.tls.ca_file", "/nowhere.ca");
-    bad = good;
     bad.cert_file = one.key;
-    refused_files(bad, "cert_file", one.key);
-    bad = good;
-    bad.key_file = two.key;
-    refused_files(bad, "key_file", "mismatch");
+    refused_files(bad, cert_file, one.key, "holds no certificate");
     bad = good;
     bad.key_file = one.cert;
-    refused_files(bad, "key_file", one.cert);
+    refused_files(bad, key_file, one.cert, "holds no private key");
     bad = good;
     bad.ca_file = one.key;
-    refused_files(bad, "ca_file", one.key);
-    refused_files(certificate_tls(&locked), "key_file", locked.key); /* nobody is asked for a passphrase */
+    refused_files(bad, ca_file, one.key, "holds no certificate");
+    refused_files(certificate_tls(&locked), key_file, locked.key, "without a passphrase"); /* nobody is asked for it */
+    bad = good;
+    bad.key_file = two.key;
+    refused_files(bad, key_file, two.key, "is not the key of cert_file");
+    certificate_key("ED25519", other);
+    bad.key_file = other;
+    refused_files(bad, key_file, other, one.cert);
+}
+
+static void files_of_the_system(void **state)
+{
+    static const struct {
+        const char *path, *words;
+    } rows[] = {
+        {"/nowhere.pem", "No such file or directory"},
+        {"/tmp", "Is a directory"},
+        {"/dev/null", "not a regular file"},
+        {"/dev/null/x", "Not a directory"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct tls_files bad = certificate_tls(&one);
+        bad.ca_file = rows[i].path;
+        refused_files(bad, ca_file, rows[i].path, rows[i].words);
+        bad.key_file = rows[i].path;
+        refused_files(bad, key_file, rows[i].path, rows[i].words);
+        bad.cert_file = rows[i].path;
+        refused_files(bad, cert_file, rows[i].path, rows[i].words);
+    }
 }
 
 static void validity(void **state)
@@ -333,6 +357,7 @@ int main(void)
         cmocka_unit_test(a_flipped_bit_ends_it),
         cmocka_unit_test(goodbye),
         cmocka_unit_test(files),
+        cmocka_unit_test(files_of_the_system),
         cmocka_unit_test(validity),
     };
     return cmocka_run_group_tests(tests, make_certificates, remove_certificates);
