@@ -509,7 +509,7 @@ class DirectoryTest(TestCase):
         self.assertEqual(node.stop(), 0)
         content[newer * page_size + 136:newer * page_size + 144] = (2).to_bytes(8, "little")
         file.write_bytes(content)
-        self.refused(self.other(node), "trees that cannot exist")
+        self.refused(self.other(node), "trees that cannot exist", code=65)
 
     def test_a_newer_format(self):
         node = node_of(self)
@@ -519,11 +519,11 @@ class DirectoryTest(TestCase):
         good = marker.read_text()
         self.assertEqual(good, f"chronos-data 1\nbackend {BACKEND}\n")
         marker.write_text(good.replace("data 1", "data 2"))
-        self.refused(self.other(node), "newer version", "format 2")
+        self.refused(self.other(node), "newer version", "format 2", code=65)
         for text in ("", "something else\n", "chronos-data x\n", "\0" * 100, "chronos-data 1\n", "chronos-data 1\nbackend \n"):
             with self.subTest(text=text):
                 marker.write_text(text)
-                self.refused(self.other(node), "chronos-data")
+                self.refused(self.other(node), "chronos-data", code=65)
         self.assertEqual(marker.read_text(), "chronos-data 1\nbackend \n", "a refused directory is left as it is")
         marker.write_text(good)
         node.start()
