@@ -197,7 +197,7 @@ static void refuse_absent_executor(struct parsing *p, const char *key, const cha
 {
     char known[LISTED_MAX];
     list_executors(p->defaults, known);
-    field_refuse(&p->fields, key, "no node has the executor \"%.*s\"; known: %s", (int)utf8_cut(name, strlen(name), QUOTED_MAX),
+    field_refuse(&p->fields, key, "this node does not have the executor \"%.*s\"; known: %s", (int)utf8_cut(name, strlen(name), QUOTED_MAX),
                  name, known[0] != '\0' ? known : "none");
     p->code = STATUS_EXECUTOR_UNKNOWN;
 }

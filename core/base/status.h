@@ -23,7 +23,7 @@
     X(TOO_LARGE,             413, 0, "Too large")                                  \
     X(UNSUPPORTED_MEDIA,     415, 0, "Unsupported media type")                     \
     X(INVALID,               422, 0, "A value is not valid")                       \
-    X(EXECUTOR_UNKNOWN,      422, 0, "No node has this executor")                  \
+    X(EXECUTOR_UNKNOWN,      422, 0, "The node does not have this executor")       \
     X(PRECONDITION_REQUIRED, 428, 0, "A precondition is required")                 \
     X(TOO_MANY,              429, 1, "A limit is reached")                         \
     X(HEADERS_TOO_LARGE,     431, 0, "The request's headers are too large")        \

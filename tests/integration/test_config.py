@@ -510,7 +510,7 @@ class StartTest(ConfigCase):
         self.assertEqual([e["name"] for e in node.get("/api/v1/executors").json["executors"]], ["shell"])
         answer = node.post("/api/v1/jobs", {"name": "x", "schedule": "@manually", "webhook": {"url": "http://127.0.0.1/"}})
         document = self.problem(answer, 422, "EXECUTOR_UNKNOWN")
-        self.assertEqual(document["errors"], [{"field": "/webhook", "message": 'no node has the executor "http"; known: shell'}])
+        self.assertEqual(document["errors"], [{"field": "/webhook", "message": 'this node does not have the executor "http"; known: shell'}])
 
 
 if __name__ == "__main__":

@@ -282,7 +282,7 @@ static void test_executors(void **state)
     } rows[] = {
         {"\"enabled\":true", "/executor", "is required: one of shell, http, or a shorthand", STATUS_INVALID},
         {"\"executor\":7", "/executor", "must be a string", STATUS_INVALID},
-        {"\"executor\":\"shel\"", "/executor", "no node has the executor \"shel\"; known: shell, http",
+        {"\"executor\":\"shel\"", "/executor", "this node does not have the executor \"shel\"; known: shell, http",
          STATUS_EXECUTOR_UNKNOWN},
         {"\"executor\":\"shell\",\"config\":[]", "/config", "must be an object", STATUS_INVALID},
         {"\"executor\":\"shell\",\"config\":{\"comand\":\"x\",\"command\":\"x\"}", "/config/comand", "\"command\"",
@@ -311,10 +311,10 @@ static void test_shorthands_of_absent_executors(void **state)
     static const struct {
         const char *file, *member, *field, *words;
     } rows[] = {
-        {"executor_http.so", "\"command\":\"x\"", "/command", "no node has the executor \"shell\"; known: http"},
+        {"executor_http.so", "\"command\":\"x\"", "/command", "this node does not have the executor \"shell\"; known: http"},
         {"executor_http.so", "\"command\":{\"argv\":[\"x\"]},\"webhook\":\"http://x/\"", "/command", "\"shell\"; known: http"},
-        {"executor_shell.so", "\"webhook\":\"http://x/\"", "/webhook", "no node has the executor \"http\"; known: shell"},
-        {NULL, "\"executor\":\"shell\"", "/executor", "no node has the executor \"shell\"; known: none"},
+        {"executor_shell.so", "\"webhook\":\"http://x/\"", "/webhook", "this node does not have the executor \"http\"; known: shell"},
+        {NULL, "\"executor\":\"shell\"", "/executor", "this node does not have the executor \"shell\"; known: none"},
     };
     struct support *support = *state;
     struct error err;
