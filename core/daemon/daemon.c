@@ -268,6 +268,15 @@ static void on_hangup(uv_signal_t *handle, int number)
 
 /* --- what is not secure is said, again and again --- */
 
+/* No refusal: where only one user lives, as in a container, it does not matter. */
+static void warn_of_open_key(const char *path)
+{
+    struct stat file;
+    if (path != NULL && stat(path, &file) == 0 && (file.st_mode & (S_IROTH | S_IWOTH)) != 0)
+        LOG_WARN("insecure: every user of this machine can read the private key of the node links", LOG_STRING("file", path),
+                 LOG_STRING("mend", "chmod 640, with the group of the node"));
+}
+
 static void warn_insecure(uv_timer_t *timer)
 {
     const struct node *node = timer->data;
@@ -575,6 +584,8 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
     if (feature_level_known() != FEATURE_LEVEL)
         LOG_WARN("this node claims another feature level than its own, for a test: never do that to a cluster that is to be kept",
                  LOG_U64("level", feature_level_known()));
+    if (config->cluster_raft.address != NULL)
+        warn_of_open_key(config->cluster_raft.tls_key_file);
     LOG_INFO("chronos started", LOG_STRING("version", CHRONOS_VERSION), LOG_STRING("node_id", config->cluster.node_id),
              LOG_STRING("data_dir", config->cluster.data_dir), LOG_STRING("backend", config->storage.backend));
     (void)uv_run(&node.loop, UV_RUN_DEFAULT);

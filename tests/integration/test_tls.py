@@ -186,6 +186,14 @@ class Files(TestCase):
             yield subprocess.run(line, env=node.full_environment(), cwd=node.work, capture_output=True, text=True, timeout=60,
                                  preexec_fn=preexec)
 
+    def test_a_key_that_everybody_can_read(self):
+        for mode, is_said in ((0o640, False), (0o644, True)):
+            os.chmod(f"{self.folder}/chronos-1.key", mode)
+            node = self.node()
+            node.start()
+            self.assertEqual(node.stop(), 0)
+            self.assertEqual("every user of this machine can read the private key" in node.log(), is_said, node.log())
+
     def refused(self, says, preexec=None, **wrong):
         (key, path), = wrong.items()
         with self.subTest(key=key, path=path):
