@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/zoneinfo.h"
 #include "cluster/cluster.h"
+#include "daemon/checks.h"
 #include "daemon/leader.h"
 #include "daemon/plugins.h"
 #include "daemon/service.h"
@@ -177,51 +178,6 @@ static enum status reopen_log(const struct config *config, struct error *err)
     return replaced >= 0 ? STATUS_OK : error_set_errno(err, STATUS_IO, errno, "logging.output: replace the descriptor");
 }
 
-/* --- tokens --- */
-
-/* OK and NULL where nobody is to be asked for one. */
-static enum status read_tokens(const struct config *config, struct tokens **ret, struct error *err)
-{
-    *ret = NULL;
-    if (!config->auth.enabled || tokens_load(config->auth.tokens_file, ret, err) == STATUS_OK)
-        return STATUS_OK;
-    return error_wrap(err, "auth.tokens_file");
-}
-
-/* As read_tokens, and says what is wrong as a fault of the configuration. */
-static enum status check_tokens(const struct config *config, config_report report, void *arg, struct tokens **ret, struct error *err)
-{
-    enum status status = read_tokens(config, ret, err);
-    if (status != STATUS_OK)
-        report(arg, err->message);
-    return status;
-}
-
-/* --- the files of the node links --- */
-
-static struct tls_files raft_tls_files(const struct config *config)
-{
-    return (struct tls_files){config->cluster_raft.tls_cert_file, config->cluster_raft.tls_key_file, config->cluster_raft.tls_ca_file};
-}
-
-/* Loads them as the start does, and says what is wrong as a fault of the configuration. */
-static enum status check_tls(const struct config *config, config_report report, void *arg, struct error *err)
-{
-    struct tls_files files = raft_tls_files(config);
-    struct tls_context *context = NULL;
-    if (config->cluster_raft.address == NULL || files.cert_file == NULL)
-        return STATUS_OK; /* nobody asks for them */
-    enum status status = tls_context_new(&files, &context, err);
-    tls_context_free(context);
-    if (status != STATUS_INVALID)
-        return status;
-    int line = config_line_of(config, err->field);
-    if (line > 0)
-        (void)error_wrap(err, "%s:%d", config_file_of(config), line);
-    report(arg, err->message);
-    return status;
-}
-
 /* --- reloading --- */
 
 /* Blocks for one small file. */
@@ -231,7 +187,7 @@ static void reload_tokens(struct node *node)
     struct error err;
     if (!node->config->auth.enabled || node->stopping)
         return;
-    if (read_tokens(node->config, &tokens, &err) != STATUS_OK) {
+    if (checks_read_tokens(node->config, &tokens, &err) != STATUS_OK) {
         LOG_ERROR("the tokens cannot be read again; the old ones stay good until a SIGHUP finds the file mended",
                   LOG_ERROR_FIELD(&err));
         return;
@@ -290,29 +246,6 @@ static void warn_insecure(uv_timer_t *timer)
                  LOG_STRING("address", config->cluster_raft.address), LOG_STRING("mend", "set cluster.raft.tls on all nodes"));
 }
 
-/* All that security.strict refuses is said. */
-static enum status check_security(const struct config *config, config_report report, void *arg, struct error *err)
-{
-    enum status status = STATUS_OK;
-    if (!config->security_strict)
-        return STATUS_OK;
-    if (config_http_is_open(config)) {
-        status = error_set(err, STATUS_INVALID,
-                           "security.strict: server.http.address %s listens beyond this machine without authentication; set "
-                           "auth.tokens_file, use 127.0.0.1, or set security.strict: false",
-                           config->server.http_address);
-        report(arg, err->message);
-    }
-    if (config_raft_is_open(config)) {
-        status = error_set(err, STATUS_INVALID,
-                           "security.strict: links between nodes on %s are not encrypted; set cluster.raft.tls, or set "
-                           "security.strict: false",
-                           config->cluster_raft.address);
-        report(arg, err->message);
-    }
-    return status;
-}
-
 /* --- starting --- */
 
 static void raise_file_limit(void)
@@ -364,7 +297,7 @@ const char *daemon_log_dir(const struct config *config)
 static enum status open_cluster(struct node *node, struct error *err)
 {
     const struct config *config = node->config;
-    node->raft_tls = raft_tls_files(config);
+    node->raft_tls = checks_tls_files(config);
     node->cluster_config = (struct cluster_config){
         .loop = &node->loop,
         .clock = node->clock,
@@ -568,11 +501,11 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
     raise_file_limit();
     enum status status = open_log(config, err);
     if (status == STATUS_OK)
-        status = check_security(config, report, arg, err);
+        status = checks_security(config, report, arg, err);
     if (status == STATUS_OK)
-        status = check_tokens(config, report, arg, &node.tokens, err);
+        status = checks_tokens(config, report, arg, &node.tokens, err);
     if (status == STATUS_OK)
-        status = check_tls(config, report, arg, err);
+        status = checks_tls(config, report, arg, err);
     if (status == STATUS_OK && uv_loop_init(&node.loop) != 0)
         status = error_set(err, STATUS_INTERNAL, "make the event loop");
     if (status == STATUS_OK)
@@ -593,17 +526,4 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
     status = release(&node, err);
     LOG_INFO("stopped");
     return status;
-}
-
-/* Each of them, whatever the others say. */
-enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err)
-{
-    struct plugins plugins;
-    struct tokens *tokens;
-    enum status security = check_security(config, report, arg, err), tokens_status = check_tokens(config, report, arg, &tokens, err);
-    tokens_free(tokens);
-    enum status tls = check_tls(config, report, arg, err), status = plugins_load(config, report, arg, &plugins, err);
-    if (status == STATUS_OK)
-        plugins_unload(&plugins);
-    return status != STATUS_OK ? status : tls != STATUS_OK ? tls : tokens_status != STATUS_OK ? tokens_status : security;
 }

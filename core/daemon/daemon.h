@@ -21,10 +21,6 @@ struct daemon_restore {
 must_use enum status daemon_run(const struct config *config, const struct daemon_restore *restore, config_report report, void *arg,
                                 enum daemon_end *ret_end, struct error *err);
 
-/* Loads what the configuration names and checks the groups that belong to plugins, the file of tokens, and the certificates of
- * the node links, without starting anything. */
-must_use enum status daemon_check_files(const struct config *config, config_report report, void *arg, struct error *err);
-
 /* Where the log lies if not in the data directory; NULL: there. */
 const char *daemon_log_dir(const struct config *config);
 

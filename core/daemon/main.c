@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "config/config.h"
+#include "daemon/checks.h"
 #include "daemon/daemon.h"
 #include "daemon/options.h"
 #include "daemon/store_check.h"
@@ -75,7 +76,7 @@ static int validate(const struct options *options, const struct config *config)
 {
     struct error err;
     int count = 0;
-    if (daemon_check_files(config, print_problem, &count, &err) != STATUS_OK) {
+    if (checks_all(config, print_problem, &count, &err) != STATUS_OK) {
         if (count == 0)
             print_problem(&count, err.message);
         return EXIT_CONFIG;
