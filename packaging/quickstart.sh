@@ -93,14 +93,15 @@ if [ "$check" = yes ]; then
     say "Both jobs ran as scheduled."
     exit 0
 fi
+shown="$root/build/bin/chronosctl --server $url"
 cat <<END
 The API:      $url/api/v1/jobs
 Try next, in another terminal:
-  ctl job list
-  ctl job upcoming hello
-  $ctl execution list --job hello
-  ctl job trigger hello
-  ctl job create --name nightly --schedule '0 2 * * *' --timezone Europe/Berlin --command 'echo good night'
+  $shown job list
+  $shown job upcoming hello
+  $shown execution list --job hello
+  $shown job trigger hello
+  $shown job create --name nightly --schedule '0 2 * * *' --timezone Europe/Berlin --command 'echo good night'
   curl -s $url/metrics
 Read on in docs/getting-started.md. Ctrl-C stops the node; its data is deleted with it.
 

@@ -26,12 +26,13 @@ if ! gpg --batch --with-colons --show-keys "$folder/chronos.gpg" | grep -q "^fpr
     exit 1
 fi
 for deb in "$@"; do
-    cp "$deb" "$folder/pool/.new" && mv "$folder/pool/.new" "$folder/pool/$(basename "$deb")"
+    cp "$deb" "$folder/pool/.new"
+    mv "$folder/pool/.new" "$folder/pool/$(basename "$deb")"
 done
 cd "$folder"
 
 # All of it is made aside, and then takes the place of the index of before.
-rm -rf dists.new
+rm -rf dists.new dists.old
 mkdir -p "dists.new/$index"
 apt-ftparchive packages pool >"dists.new/$index/Packages"
 gzip -9nk "dists.new/$index/Packages"
@@ -41,5 +42,6 @@ apt-ftparchive -o APT::FTPArchive::Release::Origin=Chronos -o APT::FTPArchive::R
 mv Release.new dists.new/stable/Release
 gpg --batch --local-user "$signer" --clearsign --output dists.new/stable/InRelease dists.new/stable/Release
 gpg --batch --local-user "$signer" --armor --detach-sign --output dists.new/stable/Release.gpg dists.new/stable/Release
-rm -rf dists
+[ ! -e dists ] || mv dists dists.old
 mv dists.new dists
+rm -rf dists.old

@@ -76,7 +76,7 @@ static enum status check_marker(const char *path, const char *text, const char *
     if (status != STATUS_OK)
         return status;
     if (strcmp(written_by, backend) != 0)
-        return error_set(err, STATUS_CONFLICT,
+        return error_set(err, STATUS_INVALID,
                          "%s: the directory was written with storage.backend: %s, not %s; set it back, or choose another "
                          "data_dir",
                          path, written_by, backend);

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -196,6 +197,15 @@ static void reload_tokens(struct node *node)
     api_set_tokens(node->api, tokens);
 }
 
+/* No refusal: where only one user lives, as in a container, it does not matter. */
+static void warn_of_open_key(const char *path)
+{
+    struct stat file;
+    if (path != NULL && stat(path, &file) == 0 && (file.st_mode & S_IROTH) != 0)
+        LOG_WARN("insecure: every user of this machine can read the private key of the node links", LOG_STRING("file", path),
+                 LOG_STRING("mend", "chmod 640, with the group of the node"));
+}
+
 /* Certificates end: new ones are taken without a restart. */
 static void reload_tls(struct node *node)
 {
@@ -206,6 +216,7 @@ static void reload_tls(struct node *node)
         LOG_ERROR("the certificate of the node links cannot be read again; the one before stays in use", LOG_ERROR_FIELD(&err));
     else
         LOG_INFO("certificate of the node links read again; links are made anew with it");
+    warn_of_open_key(node->config->cluster_raft.tls_key_file);
 }
 
 /* Log rotation renames the file and sends SIGHUP; who changed the tokens sends it as well. */
@@ -223,15 +234,6 @@ static void on_hangup(uv_signal_t *handle, int number)
 }
 
 /* --- what is not secure is said, again and again --- */
-
-/* No refusal: where only one user lives, as in a container, it does not matter. */
-static void warn_of_open_key(const char *path)
-{
-    struct stat file;
-    if (path != NULL && stat(path, &file) == 0 && (file.st_mode & (S_IROTH | S_IWOTH)) != 0)
-        LOG_WARN("insecure: every user of this machine can read the private key of the node links", LOG_STRING("file", path),
-                 LOG_STRING("mend", "chmod 640, with the group of the node"));
-}
 
 static void warn_insecure(uv_timer_t *timer)
 {
@@ -268,6 +270,15 @@ static uint32_t connections_at_most(const struct config *config)
     LOG_WARN("fewer HTTP connections than server.http.max_connections", LOG_U64("connections", allowed), LOG_U64("wanted", wanted),
              LOG_STRING("mend", "let the process have more open files (ulimit -n, or LimitNOFILE= of the service)"));
     return allowed > 0 ? allowed : 1;
+}
+
+/* Of the calling thread, and of those that it begins from now on. */
+static void mask_hangups(int how)
+{
+    sigset_t hangup;
+    (void)sigemptyset(&hangup); /* these three fail for what is no signal alone */
+    (void)sigaddset(&hangup, SIGHUP);
+    (void)pthread_sigmask(how, &hangup, NULL);
 }
 
 static enum status start_signals(struct node *node, struct error *err)
@@ -497,7 +508,7 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
                          .is_api_open = config_http_is_open(config),
                          .are_links_open = config_raft_is_open(config)};
     (void)umask(077); /* the data is this user's alone */
-    (void)signal(SIGHUP, SIG_IGN); /* until the loop takes it: what is being read is new anyway */
+    mask_hangups(SIG_BLOCK); /* one that comes meanwhile is taken once there is a loop */
     raise_file_limit();
     enum status status = open_log(config, err);
     if (status == STATUS_OK)
@@ -512,6 +523,7 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
         status = plugins_load(config, report, arg, &node.plugins, err);
     if (status == STATUS_OK)
         status = start(&node, err);
+    mask_hangups(SIG_UNBLOCK);
     if (status != STATUS_OK)
         return status;
     if (feature_level_known() != FEATURE_LEVEL)

@@ -139,6 +139,8 @@ static int run(const struct options *options, const struct config *config, char 
     if (count > 0) /* of the configuration, and said */
         return EXIT_CONFIG;
     (void)fprintf(stderr, "chronos: cannot start: %s\n", err.message);
+    if (err.code == STATUS_INVALID) /* it does not fit the data, as another name of the node */
+        return EXIT_CONFIG;
     bool is_data = err.code == STATUS_CORRUPT || err.code == STATUS_NOT_IMPLEMENTED; /* the latter: of a newer version */
     return is_data ? EXIT_DATA : EXIT_FAILURE;
 }

@@ -73,7 +73,9 @@ static enum status check_file(const char *key, const char *path, struct error *e
         (void)close(fd); /* nothing was written */
     if (failed == 0 && !is_regular)
         return error_set_field(err, STATUS_INVALID, key, "%s: %s: not a regular file", key, path);
-    return failed == 0 ? STATUS_OK : error_set_field(err, STATUS_INVALID, key, "%s: %s: %s", key, path, strerror(failed));
+    bool may_pass = failed == EMFILE || failed == ENFILE || failed == EIO || failed == EINTR;
+    return failed == 0 ? STATUS_OK
+                       : error_set_field(err, may_pass ? STATUS_IO : STATUS_INVALID, key, "%s: %s: %s", key, path, strerror(failed));
 }
 
 static enum status check_files(const struct tls_files *files, struct error *err)

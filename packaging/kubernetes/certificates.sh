@@ -15,7 +15,7 @@ if { [ -e ca.crt ] || [ -e ca.key ]; } && ! { [ -e ca.crt ] && [ -e ca.key ]; };
     echo "certificates.sh: $folder holds one of ca.crt and ca.key: put the other one back, as nodes trust certificates of this authority alone" >&2
     exit 1
 fi
-trap 'rm -f *.new tls.csr tls.ext openssl.log' EXIT
+trap 'rm -f ca.key.new ca.crt.new tls.key.new tls.crt.new tls.csr tls.ext openssl.log' EXIT
 key="-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes"
 
 names=""

@@ -469,7 +469,7 @@ class DirectoryTest(TestCase):
         node.create(name="kept", schedule="@manually", command="true")
         self.assertEqual(node.stop(), 0)
         other = "sqlite" if BACKEND == "lmdb" else "lmdb"
-        self.refused(self.other(node, CHRONOS_STORAGE_BACKEND=other), f"storage.backend: {BACKEND}", other)
+        self.refused(self.other(node, CHRONOS_STORAGE_BACKEND=other), f"storage.backend: {BACKEND}", other, code=78)
         node.start()
         self.assertEqual(node.get(f"{JOBS}/kept").status, 200)
 
@@ -478,12 +478,12 @@ class DirectoryTest(TestCase):
         node.create(name="kept", schedule="@manually", command="true")
         self.assertEqual(node.stop(), 0)
         alone = self.refused(self.other(node, CHRONOS_CLUSTER_NODE_ID="beta"), 'cluster.node_id is "beta"', str(node.data_dir),
-                             'set cluster.node_id to "alpha"')
+                             'set cluster.node_id to "alpha"', code=78)
         self.assertNotIn("empty", alone) # there is nobody to get the jobs from
         self.refused(self.other(node, CHRONOS_CLUSTER_NODE_ID="beta", CHRONOS_CLUSTER_RAFT_ADDRESS="127.0.0.1:7000",
                                 CHRONOS_CLUSTER_RAFT_PEERS="127.0.0.2:7000"),
                      'set cluster.node_id to "alpha"; a node that was just installed, and is to join others',
-                     "empty the directory instead")
+                     "empty the directory instead", code=78)
         node.start()
         self.assertEqual(node.get(f"{JOBS}/kept").status, 200)
 

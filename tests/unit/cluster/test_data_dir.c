@@ -96,7 +96,7 @@ static void test_held_by_another_process(void **state)
 static void test_markers(void **state)
 {
     write_marker(*state, "chronos-data 1\nbackend sqlite\n");
-    expect(*state, "lmdb", STATUS_CONFLICT, "storage.backend: sqlite, not lmdb");
+    expect(*state, "lmdb", STATUS_INVALID, "storage.backend: sqlite, not lmdb");
     write_marker(*state, "chronos-data 2\nbackend lmdb\n");
     expect(*state, "lmdb", STATUS_NOT_IMPLEMENTED, "newer version of Chronos (format 2, this one knows 1): install that version again");
     write_marker(*state, "my diary\n");

@@ -340,8 +340,7 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(create_and_read), T(create_refusals), T(document_limit), T(jobs_limit), T(replace_and_rename),
         T(mark_follows_the_edit), T(mark_far_ahead_is_mended), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
-        T(mark_follows_the_edit), T(stamp_far_ahead_is_no_anchor), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
-        T(delete_ends_what_waits), T(delete_and_cancel), T(delete_with_version_and_due), T(enable_and_disable),
+        T(stamp_far_ahead_is_no_anchor), T(delete_ends_what_waits), T(delete_and_cancel), T(delete_with_version_and_due), T(enable_and_disable),
     };
     return RUN_ON_BACKENDS("jobs", tests);
 }
