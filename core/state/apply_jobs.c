@@ -150,19 +150,25 @@ static enum status run_due(struct apply *a, const struct decision *due, struct d
 
 /* --- marks --- */
 
+/* As only a wrong clock does. Any two numbers may come from the wire, so their difference is taken without a sign. */
+static bool lies_far_ahead(int64_t ms, int64_t of_ms)
+{
+    return ms > of_ms && (uint64_t)ms - (uint64_t)of_ms > MARK_AHEAD_MENDED_MS;
+}
+
 /* A mark begins anew where the proposer's clock stood, not before what was decided already, or small steps of the clock would
  * decide a slot twice. A mark far ahead was left by a clock that was wrong: an explicit edit mends it (docs/adr 0009). */
 static void reset_mark(const struct apply *a, struct job_marks *marks, int64_t mark_ms)
 {
     int64_t wanted = mark_ms != 0 ? mark_ms : a->now_ms;
-    if (marks->mark_ms < wanted || marks->mark_ms - wanted > MARK_AHEAD_MENDED_MS)
+    if (marks->mark_ms < wanted || lies_far_ahead(marks->mark_ms, wanted))
         marks->mark_ms = wanted;
 }
 
 /* What @every counts from. A stamp so far ahead of the mark was left by a clock that was wrong, too. */
 static int64_t anchor_near(int64_t anchor_ms, const struct job_marks *marks)
 {
-    return anchor_ms - marks->mark_ms > MARK_AHEAD_MENDED_MS ? marks->mark_ms : anchor_ms;
+    return lies_far_ahead(anchor_ms, marks->mark_ms) ? marks->mark_ms : anchor_ms;
 }
 
 /* --- JOB_PUT --- */

@@ -183,6 +183,24 @@ static void stamp_far_ahead_is_no_anchor(void **state)
     }
 }
 
+/* What no sound node proposes is applied all the same, and does not overflow. */
+static void marks_at_the_ends_of_time(void **state)
+{
+    struct fixture *f = *state;
+    struct job_spec spec = spec_named("at the ends");
+    struct id id;
+    f->mark_ms = INT64_MIN;
+    uint64_t serial = create_job(f, &spec, &id);
+    assert_int_equal(marks_of(f, serial).mark_ms, INT64_MIN);
+    f->mark_ms = INT64_MAX;
+    assert_int_equal(put_job(f, &spec, &id, 1, true, NULL).status, STATUS_OK);
+    assert_int_equal(marks_of(f, serial).mark_ms, INT64_MAX);
+    f->mark_ms = INT64_MIN;
+    assert_int_equal(put_job(f, &spec, &id, 2, true, NULL).status, STATUS_OK);
+    assert_int_equal(marks_of(f, serial).mark_ms, INT64_MIN);
+    f->mark_ms = 0;
+}
+
 static void edit_with_due_slots(void **state)
 {
     struct fixture *f = *state;
@@ -340,7 +358,8 @@ int main(void)
 #define T(test) cmocka_unit_test_setup_teardown(test, fixture_setup, fixture_teardown)
         T(create_and_read), T(create_refusals), T(document_limit), T(jobs_limit), T(replace_and_rename),
         T(mark_follows_the_edit), T(mark_far_ahead_is_mended), T(edit_with_due_slots), T(versions_are_pruned_but_not_used_ones),
-        T(stamp_far_ahead_is_no_anchor), T(delete_ends_what_waits), T(delete_and_cancel), T(delete_with_version_and_due), T(enable_and_disable),
+        T(stamp_far_ahead_is_no_anchor), T(marks_at_the_ends_of_time), T(delete_ends_what_waits), T(delete_and_cancel),
+        T(delete_with_version_and_due), T(enable_and_disable),
     };
     return RUN_ON_BACKENDS("jobs", tests);
 }
