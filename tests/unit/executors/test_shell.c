@@ -470,7 +470,10 @@ static void test_cancel_takes_the_whole_tree(void **state)
 
 static void test_cancel_reaches_a_stopped_process(void **state)
 {
-    struct job job = command("trap 'echo bye; exit 0' TERM; echo ready; kill -STOP $$; while :; do sleep 0.02; done");
+    /* Its child tells when it is stopped: by itself it could be asked to end just before, and stop after that. */
+    struct job job = command("trap 'echo bye; exit 0' TERM; "
+                             "(until grep -q '^State:.T' /proc/$$/status; do sleep 0.01; done; echo ready) & "
+                             "kill -STOP $$; while :; do sleep 0.02; done");
     uint64_t token = fake_start(*state, &job);
 
     fake_wait_output(*state, token, "ready");
