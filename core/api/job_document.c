@@ -6,6 +6,7 @@
 
 #include "api/job_schedule.h"
 #include "api/job_tags.h"
+#include "base/names.h"
 #include "run/job_cache.h"
 
 enum {
@@ -155,13 +156,14 @@ static bool is_offered(const struct job_defaults *defaults, const struct plugin_
 
 static void list_executors(const struct job_defaults *defaults, char out[LISTED_MAX])
 {
-    size_t at = 0;
-    out[0] = '\0';
-    for (size_t i = 0; i < plugin_component_count(defaults->registry) && at < LISTED_MAX; i++) {
+    struct names names;
+    names_init(&names);
+    for (size_t i = 0; i < plugin_component_count(defaults->registry); i++) {
         const struct plugin_component *component = plugin_component_at(defaults->registry, i);
         if (component->kind == CHRONOS_KIND_EXECUTOR && is_offered(defaults, component))
-            at += (size_t)snprintf(out + at, LISTED_MAX - at, "%s%s", at == 0 ? "" : ", ", component->id);
+            names_add(&names, component->id, strlen(component->id));
     }
+    names_list(&names, ", ", out, LISTED_MAX);
 }
 
 /* An object of our own, in place of what the input does not have. NULL: out of memory. */

@@ -35,17 +35,6 @@ static void apply_value(struct loader *loader, const struct config_key *key, con
     origin->is_text = loader->is_text;
 }
 
-/* "cluster.raft or server.http" */
-static void list_names(const struct config_names *names, const char *separator, char *out, size_t out_size)
-{
-    out[0] = '\0';
-    for (size_t i = 0, used = 0; i < names->count && used < out_size; i++) {
-        const char *text = names->text[i][0] ? names->text[i] : "the top level";
-        int size = snprintf(out + used, out_size - used, "%s%s", i > 0 ? separator : "", text);
-        used += size > 0 ? (size_t)size : out_size;
-    }
-}
-
 /* "cluster.node_id: x" instead of "cluster:" and, below it, "node_id: x". */
 static bool refuse_dotted(struct loader *loader, const char *path, const struct tree *value)
 {
@@ -61,25 +50,25 @@ static bool refuse_dotted(struct loader *loader, const char *path, const struct 
 }
 
 /* Those that are loaded, beside the keys of the group. */
-static void add_executors(const struct loader *loader, const char *parent, struct config_names *names)
+static void add_executors(const struct loader *loader, const char *parent, struct names *names)
 {
     const struct config_key *wildcard = config_key_wildcard(parent);
     const cJSON *executor;
     if (wildcard == NULL || wildcard->type != &config_type_executor_options)
         return;
     cJSON_ArrayForEach(executor, loader->config->executors.options)
-        config_names_add(names, executor->string, strlen(executor->string));
+        names_add(names, executor->string, strlen(executor->string));
 }
 
 static void refuse_unknown(struct loader *loader, const char *parent, const char *path, const struct tree *value)
 {
-    struct config_names names;
+    struct names names;
     char list[512];
     if (refuse_dotted(loader, path, value))
         return;
     struct shown key = text_shown(value->key, strlen(value->key));
     config_key_parents(value->key, parent, &names);
-    list_names(&names, " or ", list, sizeof list);
+    names_list(&names, " or ", list, sizeof list);
     if (names.count > 0) {
         (void)loader_refuse(loader, path, value->line, "unknown key; \"%s\" belongs under %s", key.text, list);
         return;
@@ -87,7 +76,7 @@ static void refuse_unknown(struct loader *loader, const char *parent, const char
     config_key_names(parent, &names);
     add_executors(loader, parent, &names);
     struct suggestion suggestion = suggest(value->key, names.items);
-    list_names(&names, ", ", list, sizeof list);
+    names_list(&names, ", ", list, sizeof list);
     if (suggestion.text[0])
         (void)loader_refuse(loader, path, value->line, "unknown key%s", suggestion.text);
     else
@@ -104,7 +93,7 @@ static bool is_free_group(const struct loader *loader, const struct config_key *
     if (value->kind == TREE_SCALAR && !tree_is_null(value))
         return wildcard->type == &config_type_executor_options &&
                cJSON_GetObjectItemCaseSensitive(loader->config->executors.options, value->key);
-    struct config_names names;
+    struct names names;
     config_key_names(parent, &names);
     return nearest_word(value->key, names.items) == NULL;
 }

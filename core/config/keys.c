@@ -195,6 +195,7 @@ const struct config_key config_keys[] = {
 };
 const uint32_t config_key_count = sizeof config_keys / sizeof *config_keys;
 static_assert(sizeof config_keys / sizeof *config_keys <= CONFIG_KEYS_MAX, "CONFIG_KEYS_MAX");
+static_assert((int)CONFIG_KEYS_MAX <= (int)NAMES_MAX, "the names of every group fit");
 
 /* What follows "<parent>." in `path`; NULL if it does not lie below. */
 static const char *below(const char *path, const char *parent)
@@ -253,34 +254,21 @@ bool config_key_is_wildcard(const struct config_key *key)
     return key->path[size - 1] == '*';
 }
 
-void config_names_add(struct config_names *names, const char *text, size_t size)
+void config_key_names(const char *parent, struct names *ret)
 {
-    for (uint32_t i = 0; i < names->count; i++)
-        if (strncmp(names->text[i], text, size) == 0 && names->text[i][size] == '\0')
-            return;
-    if (names->count == CONFIG_KEYS_MAX || size >= sizeof names->text[0])
-        return;
-    memcpy(names->text[names->count], text, size);
-    names->text[names->count][size] = '\0';
-    names->items[names->count] = names->text[names->count];
-    names->items[++names->count] = NULL;
-}
-
-void config_key_names(const char *parent, struct config_names *ret)
-{
-    ret->count = 0;
-    ret->items[0] = NULL;
+    names_init(ret);
     for (uint32_t i = 0; i < config_key_count; i++) {
         const char *rest = below(config_keys[i].path, parent);
         if (rest && *rest != '*')
-            config_names_add(ret, rest, strcspn(rest, "."));
+            names_add(ret, rest, strcspn(rest, "."));
     }
 }
 
-void config_key_parents(const char *name, const char *parent, struct config_names *ret)
+static const char top_level[] = "the top level";
+
+void config_key_parents(const char *name, const char *parent, struct names *ret)
 {
-    ret->count = 0;
-    ret->items[0] = NULL;
+    names_init(ret);
     size_t size = strlen(name), parent_size = strlen(parent);
     if (size == 0 || strchr(name, '.') || strchr(name, '*'))
         return;
@@ -290,7 +278,7 @@ void config_key_parents(const char *name, const char *parent, struct config_name
             size_t before = at == path ? 0 : (size_t)(at - path) - 1;
             bool same = strncmp(at, name, size) == 0 && (at[size] == '.' || at[size] == '\0');
             if (same && !(before == parent_size && memcmp(path, parent, before) == 0))
-                config_names_add(ret, path, before);
+                names_add(ret, before > 0 ? path : top_level, before > 0 ? before : strlen(top_level));
         }
     }
 }

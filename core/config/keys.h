@@ -3,6 +3,7 @@
 #ifndef CHRONOS_CONFIG_KEYS_H
 #define CHRONOS_CONFIG_KEYS_H
 
+#include "base/names.h"
 #include "config/tree.h"
 
 struct loader;
@@ -49,17 +50,10 @@ const struct config_key *config_key_wildcard(const char *parent);
 const struct config_key *config_key_of_path(const char *path);
 bool config_key_is_group(const char *parent, const char *name);
 bool config_key_is_wildcard(const struct config_key *key);
-/* Names below `parent`, groups included; at most CONFIG_KEYS_MAX and a NULL. */
-struct config_names {
-    char text[CONFIG_KEYS_MAX][KEY_PATH_SIZE / 2];
-    const char *items[CONFIG_KEYS_MAX + 1];
-    uint32_t count;
-};
-void config_key_names(const char *parent, struct config_names *ret);
-/* Adds one, unless it is there or there is no room. */
-void config_names_add(struct config_names *names, const char *text, size_t size);
-/* The groups in which a key or group `name` exists, without `parent`. */
-void config_key_parents(const char *name, const char *parent, struct config_names *ret);
+/* Names below `parent`, groups included. */
+void config_key_names(const char *parent, struct names *ret);
+/* The groups in which a key or group `name` exists, without `parent`; "the top level" is one. */
+void config_key_parents(const char *name, const char *parent, struct names *ret);
 /* "CHRONOS_SERVER_HTTP_ADDRESS" */
 enum { ENVIRONMENT_NAME_SIZE = 96 };
 void config_key_environment(const struct config_key *key, char out[ENVIRONMENT_NAME_SIZE]);

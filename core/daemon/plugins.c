@@ -5,9 +5,10 @@
 #include <string.h>
 
 #include "base/json.h"
+#include "base/names.h"
 #include "plugin/schema.h"
 
-enum { FILE_NAME_SIZE = 128, KEY_SIZE = 160, PLUGIN_ID_MAX = 63, IDS_MAX = 64, SUGGESTION_SIZE = 128 };
+enum { FILE_NAME_SIZE = 128, KEY_SIZE = 160, PLUGIN_ID_MAX = 63, KNOWN_SIZE = 128 };
 
 struct loading {
     const struct config *config;
@@ -60,39 +61,21 @@ static void id_of_file(const char *file, const char *prefix, char out[PLUGIN_ID_
         (void)snprintf(out, PLUGIN_ID_MAX + 1, "%.*s", (int)id_size, file + prefix_size + 1);
 }
 
-struct ids {
-    char text[IDS_MAX][PLUGIN_ID_MAX + 1];
-    const char *items[IDS_MAX + 1];
-    size_t count;
-};
-
-static void add_id(struct ids *ids, const char *id)
-{
-    for (size_t i = 0; i < ids->count; i++)
-        if (strcmp(ids->text[i], id) == 0)
-            return;
-    if (id[0] == '\0' || ids->count == IDS_MAX)
-        return;
-    (void)snprintf(ids->text[ids->count], sizeof ids->text[0], "%s", id);
-    ids->items[ids->count] = ids->text[ids->count];
-    ids->items[++ids->count] = NULL;
-}
-
 /* Of the plugins that lie in the directory and those that are loaded. */
-static void collect_ids(const struct loading *loading, int32_t kind, const char *prefix, struct ids *ret)
+static void collect_ids(const struct loading *loading, int32_t kind, const char *prefix, struct names *ret)
 {
     char id[PLUGIN_ID_MAX + 1];
     const struct plugin_registry *registry = loading->plugins.registry;
-    ret->count = 0;
-    ret->items[0] = NULL;
+    names_init(ret);
     for (size_t i = 0; i < plugin_component_count(registry); i++)
         if (plugin_component_at(registry, i)->kind == kind)
-            add_id(ret, plugin_component_at(registry, i)->id);
+            names_add(ret, plugin_component_at(registry, i)->id, strlen(plugin_component_at(registry, i)->id));
     DIR *directory = opendir(loading->config->plugins.directory);
     const struct dirent *entry;
     while (directory != NULL && (entry = readdir(directory)) != NULL) {
         id_of_file(entry->d_name, prefix, id);
-        add_id(ret, id);
+        if (id[0] != '\0')
+            names_add(ret, id, strlen(id));
     }
     if (directory != NULL)
         (void)closedir(directory);
@@ -102,18 +85,15 @@ static void collect_ids(const struct loading *loading, int32_t kind, const char 
 static enum status no_such_plugin(const struct loading *loading, int32_t kind, const char *prefix, const char *id, const char *file,
                                   struct error *err)
 {
-    struct ids ids;
-    char suggestion[SUGGESTION_SIZE] = "";
+    struct names ids;
+    char known[KNOWN_SIZE];
     collect_ids(loading, kind, prefix, &ids);
     const char *near = nearest_word(id, ids.items);
     if (ids.count == 0 || (near != NULL && strcmp(near, id) == 0))
         return err->code;
-    if (near != NULL)
-        (void)snprintf(suggestion, sizeof suggestion, "; did you mean \"%s\"?", near);
-    for (size_t i = 0, used = 0; near == NULL && i < ids.count && used < sizeof suggestion; i++)
-        used += (size_t)snprintf(suggestion + used, sizeof suggestion - used, "%s%s", i == 0 ? "; known: " : ", ", ids.items[i]);
-    return error_set(err, STATUS_NOT_FOUND, "there is no %s plugin \"%s\" (%s/%s)%s", prefix, id, loading->config->plugins.directory,
-                     file, suggestion);
+    names_list(&ids, ", ", known, sizeof known);
+    return error_set(err, STATUS_NOT_FOUND, "there is no %s plugin \"%s\" (%s/%s)%s%s%s", prefix, id, loading->config->plugins.directory,
+                     file, near != NULL ? "; did you mean \"" : "; known: ", near != NULL ? near : known, near != NULL ? "\"?" : "");
 }
 
 /* A component of our own set: its file is named after its kind and id. */
