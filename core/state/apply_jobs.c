@@ -158,31 +158,28 @@ static bool lies_far_ahead(int64_t ms, int64_t of_ms)
 
 /* A mark begins anew where the proposer's clock stood, not before what was decided already, or small steps of the clock would
  * decide a slot twice. A mark far ahead was left by a clock that was wrong: an explicit edit mends it (docs/adr 0009). */
-static void reset_mark(const struct apply *a, struct job_marks *marks, int64_t mark_ms)
+static void reset_mark(const struct apply *a, struct job_marks *marks, struct job_spec *spec, int64_t mark_ms)
 {
     int64_t wanted = mark_ms != 0 ? mark_ms : a->now_ms;
     if (marks->mark_ms < wanted || lies_far_ahead(marks->mark_ms, wanted))
         marks->mark_ms = wanted;
-}
-
-/* What @every counts from. A stamp so far ahead of the mark was left by a clock that was wrong, too. */
-static int64_t anchor_near(int64_t anchor_ms, const struct job_marks *marks)
-{
-    return lies_far_ahead(anchor_ms, marks->mark_ms) ? marks->mark_ms : anchor_ms;
+    if (lies_far_ahead(spec->anchor_ms, marks->mark_ms)) /* so @every would not come due until then */
+        spec->anchor_ms = marks->mark_ms;
 }
 
 /* --- JOB_PUT --- */
 
 static enum status put_new_job(struct apply *a, struct job_put *put)
 {
-    struct job_marks marks = {.last_status = RUN_PENDING, .mark_ms = put->mark_ms != 0 ? put->mark_ms : a->now_ms};
+    struct job_marks marks = {.last_status = RUN_PENDING, .mark_ms = INT64_MIN}; /* before any */
     struct job_row row = {.version = 1, .enabled = put->spec.enabled, .created_ms = a->now_ms, .updated_ms = a->now_ms,
                           .document = put->document};
     row.serial = a->state->work.next_serial++;
     a->state->work.jobs_count++;
     put->spec.serial = row.serial;
     put->spec.version = row.version;
-    put->spec.anchor_ms = anchor_near(a->now_ms, &marks);
+    put->spec.anchor_ms = a->now_ms;
+    reset_mark(a, &marks, &put->spec, put->mark_ms);
     a->result->version = row.version;
     enum status status = put_name(a, put->spec.name, &put->id);
     if (!status)
@@ -246,11 +243,11 @@ static enum status edit_job(struct apply *a, struct job_put *put, struct decisio
         status = keep_version(a, job);
     if (status)
         return status;
-    if (resets_mark)
-        reset_mark(a, &job->marks, put->mark_ms);
     put->spec.serial = job->row.serial;
     put->spec.version = job->row.version + 1;
-    put->spec.anchor_ms = resets_mark ? anchor_near(job->spec.anchor_ms, &job->marks) : job->spec.anchor_ms;
+    put->spec.anchor_ms = job->spec.anchor_ms;
+    if (resets_mark)
+        reset_mark(a, &job->marks, &put->spec, put->mark_ms);
     struct job_row row = {.serial = job->row.serial, .version = put->spec.version, .enabled = put->spec.enabled,
                           .created_ms = job->row.created_ms, .updated_ms = a->now_ms, .document = put->document};
     a->result->version = row.version;
@@ -390,10 +387,8 @@ static enum status switch_job(struct apply *a, const struct job_enable *command,
         status = get_job_row(a, &command->id, &row);
     if (status)
         return status;
-    if (command->enabled) {
-        reset_mark(a, &job->marks, command->mark_ms);
-        spec.anchor_ms = anchor_near(spec.anchor_ms, &job->marks);
-    }
+    if (command->enabled)
+        reset_mark(a, &job->marks, &spec, command->mark_ms);
     spec.enabled = row.enabled = command->enabled;
     spec.version = row.version = job->row.version + 1;
     row.updated_ms = a->now_ms;
