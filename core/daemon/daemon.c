@@ -46,7 +46,6 @@ struct node {
     struct tokens *tokens; /* until the API takes them */
     enum daemon_end end;
     bool stopping;
-    bool is_api_open, are_links_open; /* without a guard, and reachable from other machines */
 };
 
 /* --- stopping: accept nothing, let runs end, stop the cluster, close the server --- */
@@ -239,11 +238,11 @@ static void warn_insecure(uv_timer_t *timer)
 {
     const struct node *node = timer->data;
     const struct config *config = node->config;
-    if (node->is_api_open)
+    if (config_http_is_open(config))
         LOG_WARN("insecure: the HTTP API asks for no authentication and listens beyond this machine",
                  LOG_STRING("address", config->server.http_address),
                  LOG_STRING("mend", "set auth.tokens_file, or listen on 127.0.0.1"));
-    if (node->are_links_open)
+    if (config_raft_is_open(config))
         LOG_WARN("insecure: links between nodes are neither encrypted nor authenticated",
                  LOG_STRING("address", config->cluster_raft.address), LOG_STRING("mend", "set cluster.raft.tls on all nodes"));
 }
@@ -291,7 +290,7 @@ static enum status start_signals(struct node *node, struct error *err)
     failed |= uv_signal_start(&node->terminate, on_stop_signal, SIGTERM);
     failed |= uv_signal_start(&node->interrupt, on_stop_signal, SIGINT);
     failed |= uv_signal_start(&node->hangup, on_hangup, SIGHUP);
-    if (failed == 0 && (node->is_api_open || node->are_links_open))
+    if (failed == 0 && (config_http_is_open(node->config) || config_raft_is_open(node->config)))
         failed = uv_timer_start(&node->insecure, warn_insecure, 0, WARN_INSECURE_MS);
     return failed == 0 ? STATUS_OK : error_set(err, STATUS_INTERNAL, "install signal handlers");
 }
@@ -502,11 +501,7 @@ enum status daemon_run(const struct config *config, const struct daemon_restore 
                        enum daemon_end *ret_end, struct error *err)
 {
     static struct node node;
-    node = (struct node){.config = config,
-                         .restore = *restore,
-                         .clock = &clock_system,
-                         .is_api_open = config_http_is_open(config),
-                         .are_links_open = config_raft_is_open(config)};
+    node = (struct node){.config = config, .restore = *restore, .clock = &clock_system};
     (void)umask(077); /* the data is this user's alone */
     mask_hangups(SIG_BLOCK); /* one that comes meanwhile is taken once there is a loop */
     raise_file_limit();
