@@ -450,15 +450,6 @@ class StartTest(ConfigCase):
         self.assertEqual(node.stop(), 0)
         self.assertLess(node.log().index("chronos started"), node.log().index("log reopened"))
 
-    def test_data_of_a_newer_version(self):
-        node = self.node().start()
-        self.assertEqual(node.stop(), 0)
-        marker = node.data_dir / "chronos-data"
-        marker.write_text(marker.read_text().replace("chronos-data 1", "chronos-data 99"))
-        node.spawn()
-        self.assertEqual(node.wait_exit(), 65)
-        self.assertIn("written by a newer version of Chronos (format 99, this one knows 1): install that version again", node.log())
-
     def test_an_address_of_another_machine(self):
         node = self.node(CHRONOS_SERVER_HTTP_ADDRESS="192.0.2.1:8080")
         node.spawn()

@@ -519,7 +519,8 @@ class DirectoryTest(TestCase):
         good = marker.read_text()
         self.assertEqual(good, f"chronos-data 1\nbackend {BACKEND}\n")
         marker.write_text(good.replace("data 1", "data 2"))
-        self.refused(self.other(node), "newer version", "format 2", code=65)
+        self.refused(self.other(node), "written by a newer version of Chronos (format 2, this one knows 1): install that version again",
+                     code=65)
         for text in ("", "something else\n", "chronos-data x\n", "\0" * 100, "chronos-data 1\n", "chronos-data 1\nbackend \n"):
             with self.subTest(text=text):
                 marker.write_text(text)
